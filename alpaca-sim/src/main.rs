@@ -1,0 +1,2 @@
+//! Alpaca in a box, as a program.
+fn main() {}
