@@ -1,0 +1,18 @@
+//! The pure thinking: strategy, snapshot and time in, decision out.
+//!
+//! Nothing here reads a clock, waits, logs, throws dice or can fail on the outside; reasons are return values. The
+//! daemon, the dry run, the simulation and the backtest all call these same functions (rule 1).
+//!
+//! The files stand in reading order; each names only files above it.
+
+pub mod due;
+pub mod drift;
+pub mod allocate;
+pub mod plan;
+pub mod guard;
+pub mod intents;
+pub mod classify;
+pub mod order;
+pub mod backoff;
+pub mod reconcile;
+pub mod explain;

@@ -1,0 +1,106 @@
+//! One order we mean to place: stored before its first byte leaves (rule 2), and followed until its fate is known.
+
+use crate::model::environment::Kind;
+use crate::model::ids::{AccountId, ClientOrderId, IntentId, OrderId, RunId, Symbol};
+use crate::model::money::{Price, Qty, Usd};
+use crate::model::plan::{Amount, Phase, Pricing};
+use crate::model::time::Moment;
+
+/// Where an intent stands. The last five are ends and absorb (S14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IntentState {
+    /// Stored; sent or not, nothing is known of it yet.
+    Recorded,
+    /// Sent without a usable answer, or in a state that no document knows: ask the broker for its id.
+    Unknown,
+    /// The broker has it and it may still trade.
+    Open,
+    /// Completely filled.
+    Filled,
+    /// Ended without being completely filled; what was filled is known exactly.
+    Ended,
+    /// Refused by the broker; nothing was filled.
+    Rejected,
+    /// Proven never to have reached the broker, and not to be sent any more.
+    Withdrawn,
+    /// Could not be resolved, or differs from what was sent: a person must look.
+    Quarantined,
+}
+
+impl IntentState {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Unknown => "unknown",
+            Self::Open => "open",
+            Self::Filled => "filled",
+            Self::Ended => "ended",
+            Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
+            Self::Quarantined => "quarantined",
+        }
+    }
+
+    /// Reads the stable code.
+    pub fn parse(code: &str) -> Option<Self> {
+        [
+            Self::Recorded,
+            Self::Unknown,
+            Self::Open,
+            Self::Filled,
+            Self::Ended,
+            Self::Rejected,
+            Self::Withdrawn,
+            Self::Quarantined,
+        ]
+        .into_iter()
+        .find(|state| state.code() == code)
+    }
+
+    /// Whether nothing more can come of it.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Recorded | Self::Unknown | Self::Open)
+    }
+}
+
+/// One order we mean to place, with where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Ours, derived from the run and the leg.
+    pub id: IntentId,
+    /// The run that wants it.
+    pub run: RunId,
+    /// The account.
+    pub account: AccountId,
+    /// Paper or live.
+    pub environment: Kind,
+    /// The half of the run.
+    pub phase: Phase,
+    /// The try: 1 for the first; a second exists only after the first is proven to have ended (rule 3 of reliability).
+    pub attempt: u32,
+    /// The id it is sent under.
+    pub client_order_id: ClientOrderId,
+    /// What.
+    pub symbol: Symbol,
+    /// How much.
+    pub amount: Amount,
+    /// At which price.
+    pub pricing: Pricing,
+    /// What it was reckoned to be worth.
+    pub value: Usd,
+    /// Where it stands.
+    pub state: IntentState,
+    /// The broker's id, once known.
+    pub order: Option<OrderId>,
+    /// Shares filled.
+    pub filled_qty: Qty,
+    /// Their average price.
+    pub filled_avg_price: Option<Price>,
+    /// The broker's last word on it, or why it ended.
+    pub note: String,
+    /// When it was stored.
+    pub recorded_at: Moment,
+    /// When its fate was known.
+    pub settled_at: Option<Moment>,
+}

@@ -1,0 +1,278 @@
+//! Money, quantities, prices and fractions: exact decimals, one type each.
+//!
+//! | operation | gives |
+//! | --- | --- |
+//! | `Usd ± Usd` | `Usd` |
+//! | `Qty ± Qty` | `Qty` |
+//! | `Qty * Price` | `Usd`, exact |
+//! | `Usd * Fraction` | `Usd` |
+//! | `Usd.over(Usd)` | `Fraction`; zero when the base is zero |
+//! | `Usd.at(Price)` | `Qty`; zero when the price is zero |
+//! | `Fraction ± Fraction`, `Fraction * Fraction` | `Fraction` |
+//! | `Price * Price` | does not exist |
+//!
+//! Every value read from outside is below 10^15 in size ([`LARGEST`]), so products stay far below the 7.9 * 10^28 that a
+//! [`Decimal`] holds; the operators saturate rather than panic beyond it. No float ever stands for money (S19). Rounding
+//! happens only where it is named: `floor_cents`, `ceil_cents`, `floor_shares`.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
+use std::str::FromStr;
+
+use rust_decimal::{Decimal, RoundingStrategy};
+
+/// No amount read from outside may be this large: 10^15. A larger one is a fault, not a fortune.
+pub const LARGEST: Decimal = Decimal::from_parts(2_764_472_320, 232_830, 0, false, 0);
+
+/// Decimals that Alpaca takes in a quantity (facts 3.2).
+pub const QTY_DECIMALS: u32 = 9;
+
+/// Why a text is not an amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {kind}: a plain decimal number below 10^15 is")]
+pub struct NotAnAmount {
+    kind: &'static str,
+    text: String,
+}
+
+fn parse(kind: &'static str, text: &str) -> Result<Decimal, NotAnAmount> {
+    let refused = || NotAnAmount { kind, text: text.chars().take(40).collect() };
+    let value = Decimal::from_str(text).map_err(|_| refused())?;
+    if value.abs() < LARGEST { Ok(value) } else { Err(refused()) }
+}
+
+macro_rules! amount {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Decimal);
+
+        impl $name {
+            /// Nothing.
+            pub const ZERO: Self = Self(Decimal::ZERO);
+
+            /// Takes a decimal as it is.
+            pub const fn new(value: Decimal) -> Self {
+                Self(value)
+            }
+
+            /// Reads a plain decimal text.
+            ///
+            /// # Errors
+            /// [`NotAnAmount`] when the text is no decimal number, or 10^15 or larger.
+            pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
+                parse($kind, text).map(Self)
+            }
+
+            /// The bare decimal.
+            pub const fn decimal(self) -> Decimal {
+                self.0
+            }
+
+            /// Whether this is exactly zero.
+            pub fn is_zero(self) -> bool {
+                self.0.is_zero()
+            }
+
+            /// Whether this is above zero.
+            pub fn is_positive(self) -> bool {
+                self.0 > Decimal::ZERO
+            }
+
+            /// The size without the sign.
+            pub fn abs(self) -> Self {
+                Self(self.0.abs())
+            }
+        }
+
+        impl Add for $name {
+            type Output = Self;
+            fn add(self, other: Self) -> Self {
+                Self(self.0.saturating_add(other.0))
+            }
+        }
+
+        impl Sub for $name {
+            type Output = Self;
+            fn sub(self, other: Self) -> Self {
+                Self(self.0.saturating_sub(other.0))
+            }
+        }
+
+        impl Neg for $name {
+            type Output = Self;
+            fn neg(self) -> Self {
+                Self(-self.0)
+            }
+        }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                *self = *self + other;
+            }
+        }
+
+        impl SubAssign for $name {
+            fn sub_assign(&mut self, other: Self) {
+                *self = *self - other;
+            }
+        }
+
+        impl std::iter::Sum for $name {
+            fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+                all.fold(Self::ZERO, Add::add)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.normalize(), f)
+            }
+        }
+    };
+}
+
+amount!(
+    /// Dollars.
+    Usd, "an amount of dollars");
+amount!(
+    /// Shares; fractions allowed where the asset allows them.
+    Qty, "a quantity");
+amount!(
+    /// Dollars per share.
+    Price, "a price");
+amount!(
+    /// A fraction of one: a weight, a deviation, a turnover. `0.05` is five percent.
+    Fraction, "a fraction");
+
+impl Usd {
+    /// Rounds down to cents: what may be counted on as proceeds or spent at most.
+    pub fn floor_cents(self) -> Self {
+        Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToNegativeInfinity))
+    }
+
+    /// Rounds up to cents: what must be counted on as cost.
+    pub fn ceil_cents(self) -> Self {
+        Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToPositiveInfinity))
+    }
+
+    /// This amount as a fraction of `base`; zero when the base is zero.
+    pub fn over(self, base: Self) -> Fraction {
+        Fraction(self.0.checked_div(base.0).unwrap_or_default())
+    }
+
+    /// How many shares this amount is at `price`, unrounded; zero when the price is zero.
+    pub fn at(self, price: Price) -> Qty {
+        Qty(self.0.checked_div(price.0).unwrap_or_default())
+    }
+}
+
+impl Qty {
+    /// Rounds down to what an order may carry: nine decimals, or whole shares where the asset is not fractionable.
+    pub fn floor_shares(self, fractionable: bool) -> Self {
+        let decimals = if fractionable { QTY_DECIMALS } else { 0 };
+        Self(self.0.round_dp_with_strategy(decimals, RoundingStrategy::ToZero))
+    }
+
+    /// Whether this is a whole number of shares.
+    pub fn is_whole(self) -> bool {
+        self.0.fract().is_zero()
+    }
+}
+
+impl Price {
+    /// The middle of two prices, unrounded.
+    pub fn middle(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0).saturating_mul(Decimal::new(5, 1)))
+    }
+
+    fn tick_decimals(self) -> u32 {
+        // Two decimals from a dollar up, four below, else the broker answers 422 (facts 3.1).
+        if self.0 >= Decimal::ONE { 2 } else { 4 }
+    }
+
+    /// Rounds down to a price that a limit order may carry.
+    pub fn floor_tick(self) -> Self {
+        Self(self.0.round_dp_with_strategy(self.tick_decimals(), RoundingStrategy::ToZero))
+    }
+
+    /// Rounds up to a price that a limit order may carry.
+    pub fn ceil_tick(self) -> Self {
+        Self(self.0.round_dp_with_strategy(self.tick_decimals(), RoundingStrategy::AwayFromZero))
+    }
+}
+
+impl Fraction {
+    /// The whole.
+    pub const ONE: Self = Self(Decimal::ONE);
+
+    /// Percent to fraction: `5` becomes `0.05`.
+    pub fn from_percent(percent: Decimal) -> Self {
+        Self(percent.saturating_mul(Decimal::new(1, 2)))
+    }
+
+    /// Fraction to percent: `0.05` becomes `5`.
+    pub fn percent(self) -> Decimal {
+        self.0.saturating_mul(Decimal::ONE_HUNDRED)
+    }
+
+    /// This fraction as a share of `base`; zero when the base is zero.
+    pub fn over(self, base: Self) -> Self {
+        Self(self.0.checked_div(base.0).unwrap_or_default())
+    }
+}
+
+impl Mul<Price> for Qty {
+    type Output = Usd;
+    fn mul(self, price: Price) -> Usd {
+        Usd(self.0.saturating_mul(price.0))
+    }
+}
+
+impl Mul<Fraction> for Usd {
+    type Output = Self;
+    fn mul(self, fraction: Fraction) -> Self {
+        Self(self.0.saturating_mul(fraction.0))
+    }
+}
+
+impl Mul for Fraction {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        Self(self.0.saturating_mul(other.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+    use super::*;
+
+    fn usd(text: &str) -> Usd {
+        Usd::parse(text).unwrap()
+    }
+
+    #[test]
+    fn rounding_goes_the_way_it_is_named() {
+        assert_eq!(usd("1.239").floor_cents(), usd("1.23"));
+        assert_eq!(usd("-1.231").floor_cents(), usd("-1.24"));
+        assert_eq!(usd("1.231").ceil_cents(), usd("1.24"));
+        assert_eq!(Qty::parse("2.9999999999").unwrap().floor_shares(true), Qty::parse("2.999999999").unwrap());
+        assert_eq!(Qty::parse("2.9999999999").unwrap().floor_shares(false), Qty::parse("2").unwrap());
+    }
+
+    #[test]
+    fn a_division_by_nothing_is_nothing() {
+        assert_eq!(usd("5").over(Usd::ZERO), Fraction::ZERO);
+        assert_eq!(usd("5").at(Price::ZERO), Qty::ZERO);
+    }
+
+    #[test]
+    fn fortunes_and_words_are_no_amounts() {
+        assert_eq!(LARGEST.to_string(), "1000000000000000");
+        assert!(Usd::parse("1000000000000000").is_err());
+        assert!(Usd::parse("999999999999999.99").is_ok());
+        assert!(Usd::parse("NaN").is_err());
+        assert!(Usd::parse("").is_err());
+    }
+}

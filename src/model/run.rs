@@ -1,0 +1,143 @@
+//! One slot of one subscription, from claim to close.
+
+use crate::model::environment::Kind;
+use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
+use crate::model::money::Fraction;
+use crate::model::time::Moment;
+use crate::model::verdict::{Outcome, Reason};
+
+/// A moment at which a strategy comes due, before it is spread over its subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueMoment {
+    /// The strategy.
+    pub strategy: StrategyName,
+    /// The scheduled moment.
+    pub at: Moment,
+    /// Whether to run it, or to record it as missed.
+    pub missed: bool,
+}
+
+/// Why a run was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// Its schedule came due.
+    Schedule,
+    /// A person asked for it.
+    Manual,
+}
+
+impl Trigger {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Manual => "manual",
+        }
+    }
+
+    /// Reads the stable code.
+    pub fn parse(code: &str) -> Option<Self> {
+        match code {
+            "schedule" => Some(Self::Schedule),
+            "manual" => Some(Self::Manual),
+            _ => None,
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// Waiting for a worker.
+    Due,
+    /// A worker has it.
+    Running,
+    /// Ended, with an outcome.
+    Closed,
+}
+
+impl RunState {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Running => "running",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Reads the stable code.
+    pub fn parse(code: &str) -> Option<Self> {
+        match code {
+            "due" => Some(Self::Due),
+            "running" => Some(Self::Running),
+            "closed" => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
+
+/// One run, as its row tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Ours, derived from the subscription and the slot.
+    pub id: RunId,
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// The account behind it.
+    pub account: AccountId,
+    /// Paper or live.
+    pub environment: Kind,
+    /// The strategy by name.
+    pub strategy: StrategyName,
+    /// The version that decided, once a worker has it.
+    pub version: Option<StrategyVersion>,
+    /// The scheduled moment.
+    pub slot: Moment,
+    /// Why it was made.
+    pub trigger: Trigger,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why the first plan traded, once it has been recorded; the second half of a run needs it.
+    pub reason: Option<Reason>,
+    /// When a worker first took it.
+    pub claimed_at: Option<Moment>,
+    /// When it ended.
+    pub closed_at: Option<Moment>,
+    /// How it ended.
+    pub outcome: Option<ClosedAs>,
+    /// Portfolio drift before.
+    pub drift_before: Option<Fraction>,
+    /// Portfolio drift after.
+    pub drift_after: Option<Fraction>,
+    /// The share of the portfolio that was to be sold.
+    pub turnover: Option<Fraction>,
+}
+
+/// An outcome as it comes back from a row: the reason is a stored code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedAs {
+    /// The kind's stable code.
+    pub kind: String,
+    /// The reason's stable code.
+    pub reason: String,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+/// What a run leaves when it closes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Portfolio drift before, if a snapshot could be taken.
+    pub drift_before: Option<Fraction>,
+    /// Portfolio drift after, if a second snapshot could be taken.
+    pub drift_after: Option<Fraction>,
+    /// The share of the portfolio that was to be sold.
+    pub turnover: Option<Fraction>,
+    /// The decision, as it is shown to people and kept: JSON text.
+    pub decision: Option<String>,
+    /// Whether orders were filled: then the cooldown begins.
+    pub rebalanced: bool,
+}

@@ -1,0 +1,114 @@
+//! Everything the broker said of one account at one moment. Immutable: decisions see one moment, never a half-updated
+//! world. Only `observe` (and the dry run, from a file) makes one.
+
+use std::collections::BTreeMap;
+
+use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
+use crate::model::money::{Price, Qty, Usd};
+use crate::model::plan::Side;
+use crate::model::time::Moment;
+
+/// The account as the broker describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// The broker's account id.
+    pub id: AccountId,
+    /// The broker's account number.
+    pub number: String,
+    /// The status as the broker spells it; only `ACTIVE` trades (facts 2.1).
+    pub status: String,
+    /// Why it cannot trade now, in Alpaca's field names; empty when it can.
+    pub blocks: Vec<&'static str>,
+    /// Cash; negative is a margin debit.
+    pub cash: Usd,
+    /// Cash plus positions, by the broker's count.
+    pub equity: Usd,
+    /// What the broker would let it buy.
+    pub buying_power: Usd,
+}
+
+impl AccountView {
+    /// Whether the broker lets it trade.
+    pub fn can_trade(&self) -> bool {
+        self.status == "ACTIVE" && self.blocks.is_empty()
+    }
+}
+
+/// One position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Shares held; negative for a short position.
+    pub qty: Qty,
+    /// Shares not held by other orders.
+    pub available: Qty,
+    /// The broker's last price for it, if it gave one.
+    pub last_price: Option<Price>,
+}
+
+/// An order that is open at the broker, ours or the user's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// The broker's id.
+    pub id: OrderId,
+    /// The client's id.
+    pub client_order_id: ClientOrderId,
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// Cash that it may still take; zero for a sale. `None` when it cannot be known (a market order by quantity).
+    pub reserves: Option<Usd>,
+    /// Shares that it may still trade, if it is an order by quantity.
+    pub remaining: Option<Qty>,
+}
+
+/// What may be done with an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssetView {
+    /// Active and tradable.
+    pub tradable: bool,
+    /// Fractions of a share may be ordered.
+    pub fractionable: bool,
+}
+
+/// A two-sided price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// What a seller gets.
+    pub bid: Price,
+    /// What a buyer pays.
+    pub ask: Price,
+    /// When the market said so.
+    pub at: Moment,
+}
+
+impl Quote {
+    /// The price at which holdings are valued.
+    pub fn middle(&self) -> Price {
+        self.bid.middle(self.ask)
+    }
+
+    /// Whether both sides are there and not crossed (fault row 42).
+    pub fn is_usable(&self) -> bool {
+        self.bid.is_positive() && self.ask >= self.bid
+    }
+}
+
+/// One account at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub as_of: Moment,
+    /// The account.
+    pub account: AccountView,
+    /// Its positions.
+    pub holdings: BTreeMap<Symbol, Holding>,
+    /// Open orders on it, ours and the user's.
+    pub open_orders: Vec<OpenOrder>,
+    /// What may be done with each asset that is held or wanted; one that is absent may not be traded.
+    pub assets: BTreeMap<Symbol, AssetView>,
+    /// Prices of each asset that is held or wanted, where there is one.
+    pub quotes: BTreeMap<Symbol, Quote>,
+    /// When this subscription last rebalanced.
+    pub last_rebalanced_at: Option<Moment>,
+}
