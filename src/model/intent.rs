@@ -104,3 +104,22 @@ pub struct Intent {
     /// When its fate was known.
     pub settled_at: Option<Moment>,
 }
+
+/// What became of an intent: made by the order's state machine, stored as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentUpdate {
+    /// Which intent.
+    pub id: IntentId,
+    /// Where it stands now.
+    pub state: IntentState,
+    /// The broker's id, once known.
+    pub order: Option<OrderId>,
+    /// Shares filled.
+    pub filled_qty: Qty,
+    /// Their average price.
+    pub filled_avg_price: Option<Price>,
+    /// The broker's last word on it, or why it ended.
+    pub note: String,
+    /// When its fate was known; set exactly when the state is an end.
+    pub settled_at: Option<Moment>,
+}
