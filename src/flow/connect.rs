@@ -1,0 +1,212 @@
+//! A user connects or leaves.
+//!
+//! The `state` of a started connection has 256 random bits, is kept only as a hash, works once, for ten minutes, and
+//! only in the browser that started it. A grant is bound to the account that the broker names, never to a claim of the
+//! caller. The token is sealed before it is stored.
+
+use crate::edge::World;
+use crate::edge::alpaca::{self, Granted};
+use crate::edge::store::{self, Connection, OAuthState};
+use crate::edge::vault;
+use crate::model::canon::digest;
+use crate::model::environment::{Environment, Kind, Live, Paper};
+use crate::model::event::Actor;
+use crate::model::ids::{AccountId, GrantId, NotAnId, StrategyName, SubscriptionId, UserId};
+use crate::model::secret::{AccessToken, Secret};
+use crate::model::time::Span;
+
+/// A started connection must be finished within this time; Alpaca's own codes live as long (facts 1.1).
+const PATIENCE: Span = Span::from_mins(10);
+
+/// The longest reference that an integrating app may give a user.
+const REFERENCE_MAX: usize = 200;
+
+/// What the caller asks for.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// The strategy to follow, if one is chosen already.
+    pub strategy: Option<StrategyName>,
+    /// Paper or live; `None` lets the user choose on the broker's page.
+    pub environment: Option<Kind>,
+    /// The integrating app's own name for this user.
+    pub reference: Option<String>,
+}
+
+/// Where to send the browser, and what it must bring back.
+#[derive(Debug)]
+pub struct Started {
+    /// The broker's consent page.
+    pub location: url::Url,
+    /// Bound to this browser: the value of a cookie.
+    pub cookie: Secret,
+}
+
+/// What the broker's redirect brought.
+#[derive(Debug)]
+pub struct Callback {
+    /// The code, if the user agreed.
+    pub code: Option<Secret>,
+    /// The state that was sent along.
+    pub state: Option<Secret>,
+    /// The broker's error, if the user did not agree.
+    pub error: Option<String>,
+    /// The browser's cookie.
+    pub cookie: Option<Secret>,
+}
+
+/// One account that is connected now.
+#[derive(Debug, Clone)]
+pub struct ConnectedAccount {
+    /// The broker's id.
+    pub account: AccountId,
+    /// Paper or live.
+    pub environment: Kind,
+    /// The broker's account number.
+    pub number: String,
+}
+
+/// What a finished connection made.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// The accounts that the token opens, at least one.
+    pub accounts: Vec<ConnectedAccount>,
+    /// The strategy they follow now, if one was chosen.
+    pub strategy: Option<StrategyName>,
+    /// The scopes that the user really granted.
+    pub scopes: Vec<String>,
+}
+
+/// Why a connection did not come about. The texts are for the user's eyes.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The strategy does not exist.
+    #[error("there is no strategy named `{0}`")]
+    UnknownStrategy(String),
+    /// The reference is too long or holds control characters.
+    #[error("the reference must be at most {REFERENCE_MAX} characters without control characters")]
+    BadReference,
+    /// No such state, used before, too late, or another browser.
+    #[error("this connection was not started in this browser, was finished already, or is older than ten minutes; please start again")]
+    StateRefused,
+    /// The user or the broker said no.
+    #[error("the connection was not granted ({0}); nothing was stored")]
+    Denied(String),
+    /// The broker did not accept the code, or could not be asked.
+    #[error("the broker did not complete the connection; please start again")]
+    Broker(#[source] alpaca::Error),
+    /// The token opens no account in the environment that was asked for.
+    #[error("the broker's token opens no {0} account; please start again and choose one on the broker's page")]
+    NoAccount(&'static str),
+    /// The token could not be sealed.
+    #[error("the connection could not be stored safely; nothing was stored")]
+    Vault(#[source] vault::Error),
+    /// The database failed.
+    #[error("the connection could not be stored; please try again later")]
+    Store(#[from] store::Error),
+    /// Something of ours has no usable id.
+    #[error("the connection could not be named; please start again")]
+    Id(#[from] NotAnId),
+}
+
+/// Starts a connection.
+///
+/// # Errors
+/// [`Error::UnknownStrategy`], [`Error::BadReference`], or [`Error::Store`].
+pub async fn begin(world: &World, wish: Begin) -> Result<Started, Error> {
+    if let Some(name) = &wish.strategy
+        && world.strategies.get(name).is_none()
+    {
+        return Err(Error::UnknownStrategy(name.to_string()));
+    }
+    if wish.reference.as_ref().is_some_and(|text| text.len() > REFERENCE_MAX || text.chars().any(char::is_control)) {
+        return Err(Error::BadReference);
+    }
+    let now = world.clock.now();
+    let state = Secret::new(world.entropy.token("oauth_state", 32));
+    let cookie = Secret::new(world.entropy.token("oauth_cookie", 32));
+    let row = OAuthState {
+        hash: digest("oauth state", &[state.expose()]),
+        browser_hash: digest("oauth browser", &[cookie.expose()]),
+        strategy: wish.strategy,
+        environment: wish.environment,
+        reference: wish.reference,
+        created_at: now,
+        expires_at: now + PATIENCE,
+    };
+    world.store.save_oauth_state(&row).await?;
+    Ok(Started { location: world.alpaca.authorize_url(&state, wish.environment), cookie })
+}
+
+/// Finishes a connection: state, code, token, account, and the sealed row.
+///
+/// # Errors
+/// Any of [`Error`]; nothing is stored but the used-up state.
+pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Error> {
+    let (Some(state), Some(cookie)) = (&callback.state, &callback.cookie) else {
+        return Err(Error::StateRefused);
+    };
+    let now = world.clock.now();
+    let started = world.store.take_oauth_state(&digest("oauth state", &[state.expose()]), now).await?;
+    // Both are hashes of 256 random bits: comparing them leaks nothing that would help to guess either.
+    let browser = digest("oauth browser", &[cookie.expose()]);
+    let started = started.filter(|started| started.browser_hash == browser).ok_or(Error::StateRefused)?;
+    if let Some(error) = callback.error {
+        return Err(Error::Denied(error.chars().filter(|c| !c.is_control()).take(100).collect()));
+    }
+    let code = callback.code.ok_or_else(|| Error::Denied("no code".to_owned()))?;
+    let granted = world.alpaca.exchange_code(&code).await.map_err(Error::Broker)?;
+    let accounts = identify(world, &granted, started.environment).await?;
+    let grant = GrantId::parse(&world.entropy.id("gra_"))?;
+    let sealed = world.vault.seal(&grant, &granted.token, &world.entropy).map_err(Error::Vault)?;
+    let user = UserId::parse(&world.entropy.id("usr_"))?;
+    for account in &accounts {
+        let connection = Connection {
+            user: user.clone(),
+            grant: grant.clone(),
+            reference: started.reference.clone(),
+            account: account.account.clone(),
+            number: account.number.clone(),
+            environment: account.environment,
+            scopes: granted.scopes.clone(),
+            sealed: sealed.clone(),
+            strategy: started.strategy.clone(),
+            subscription: SubscriptionId::parse(&world.entropy.id("sub_"))?,
+            at: now,
+        };
+        world.store.connect(&connection).await?;
+    }
+    Ok(Connected { accounts, strategy: started.strategy, scopes: granted.scopes })
+}
+
+/// The accounts that the token really opens: one paper, one live, or one of each (facts 1.1).
+async fn identify(world: &World, granted: &Granted, wanted: Option<Kind>) -> Result<Vec<ConnectedAccount>, Error> {
+    let mut found = Vec::new();
+    if wanted != Some(Kind::Live) {
+        found.extend(who::<Paper>(world, granted).await?);
+    }
+    if wanted != Some(Kind::Paper) {
+        found.extend(who::<Live>(world, granted).await?);
+    }
+    if found.is_empty() {
+        return Err(Error::NoAccount(wanted.map_or("paper or live", Kind::code)));
+    }
+    Ok(found)
+}
+
+async fn who<E: Environment>(world: &World, granted: &Granted) -> Result<Option<ConnectedAccount>, Error> {
+    let token = AccessToken::<E>::new(Secret::new(granted.token.expose().to_owned()));
+    match world.alpaca.whoami(&token).await {
+        Ok(view) => Ok(Some(ConnectedAccount { account: view.id, environment: E::KIND, number: view.number })),
+        // A host refuses a token that was not granted for its environment (facts 1.1).
+        Err(alpaca::Error::Unauthorized { .. }) => Ok(None),
+        Err(error) => Err(Error::Broker(error)),
+    }
+}
+
+/// A user leaves: subscriptions end and the token is destroyed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn disconnect(world: &World, account: &AccountId, by: &Actor) -> Result<(), store::Error> {
+    world.store.disconnect(account, by, world.clock.now()).await
+}

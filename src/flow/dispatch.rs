@@ -1,0 +1,245 @@
+//! Record, send, learn: the only caller of `Client::submit`.
+//!
+//! An order exists in the database, durably, before its first byte leaves (S2): a [`Recorded`] is made here after the
+//! commit and only a `Recorded` can be sent. A reply has three meanings, never two: accepted, refused, unknown. Unknown
+//! is resolved only by asking for the same client order id, and whatever is sent again is sent under that same id, so the
+//! broker itself refuses a second order (S1).
+
+use crate::decide;
+use crate::decide::classify::Fate;
+use crate::decide::guard::Cleared;
+use crate::edge::World;
+use crate::edge::alpaca::{self, Access};
+use crate::edge::store::{self, Claim, RecordAnswer, Recording};
+use crate::model::environment::Environment;
+use crate::model::ids::StrategyVersion;
+use crate::model::intent::{Intent, IntentState, IntentUpdate};
+use crate::model::mandate::HaltScope;
+use crate::model::time::{Moment, Span};
+use crate::model::verdict::Refusal;
+
+/// How often one intent may be sent while the broker keeps saying "too many requests", or proves not to have it.
+const SENDS: u32 = 4;
+
+/// Intents that are durable, for one environment. Private fields, no clone: it is made after a commit and consumed by
+/// the sending.
+#[derive(Debug)]
+pub struct Recorded<E> {
+    intents: Vec<Intent>,
+    /// Whether an earlier process may have sent them already: then the broker is asked first.
+    maybe_sent: bool,
+    environment: std::marker::PhantomData<E>,
+}
+
+/// What came of the wall before the send.
+#[derive(Debug)]
+pub enum Wall<E> {
+    /// Durable; may be sent.
+    Passed(Recorded<E>),
+    /// A flag, halt or limit says no; nothing was stored but the refusal.
+    Refused(Vec<Refusal>),
+    /// Another worker has the run.
+    ClaimLost,
+}
+
+/// What came of a sending.
+#[derive(Debug)]
+pub struct Sent {
+    /// Every intent as it stands now; stored.
+    pub intents: Vec<Intent>,
+    /// The broker's words, if it refused the token meanwhile.
+    pub token_dead: Option<String>,
+}
+
+/// Wall 2: lease, halts, approvals and limits are read again, and intents and events are committed, in one transaction.
+///
+/// # Errors
+/// When the database fails: then nothing is stored and nothing may be sent.
+pub async fn record<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    cleared: &Cleared<E>,
+    recording: &Recording,
+) -> Result<Wall<E>, store::Error> {
+    let now = world.clock.now();
+    let run = claim.run();
+    let decide = |mandate: &crate::model::mandate::Mandate| {
+        let refusals = decide::guard::gate(cleared, (&run.strategy, &recording.version), mandate, now);
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        decide::intents::intents(cleared, &run.id, now).map_err(|fault| {
+            vec![Refusal { code: crate::model::verdict::RefusalCode::ClaimLost, detail: fault.to_string() }]
+        })
+    };
+    let day = exchange_day(world, now);
+    Ok(match world.store.record(claim, recording, (&world.policy, day), now, decide).await? {
+        RecordAnswer::Stored(intents) => {
+            Wall::Passed(Recorded { intents, maybe_sent: false, environment: std::marker::PhantomData })
+        }
+        RecordAnswer::Refused(refusals) => Wall::Refused(refusals),
+        RecordAnswer::ClaimLost => Wall::ClaimLost,
+    })
+}
+
+/// Intents that an earlier process made durable: they enter the line here.
+pub fn resume<E: Environment>(_claim: &Claim<E>, intents: Vec<Intent>) -> Recorded<E> {
+    Recorded { intents, maybe_sent: true, environment: std::marker::PhantomData }
+}
+
+/// The bounds of the exchange's day that holds `now`: limits per day count inside it.
+pub fn exchange_day(world: &World, now: Moment) -> (Moment, Moment) {
+    let zone = world.sessions.zone();
+    let day = now.day_in(zone);
+    let start = |day: crate::model::time::Day| {
+        day.to_zoned(zone.clone()).map_or(now, |midnight| Moment::from(midnight.timestamp()))
+    };
+    (start(day), day.tomorrow().map_or(now, start))
+}
+
+/// Sends what is recorded, one order after the other, and learns what came of each; wall 3 stores it.
+///
+/// # Errors
+/// When the database fails: what was sent stays recorded, and recovery asks the broker for it.
+pub async fn send<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    access: &Access<E>,
+    recorded: Recorded<E>,
+) -> Result<Sent, store::Error> {
+    let mut token_dead = None;
+    let mut intents = Vec::with_capacity(recorded.intents.len());
+    let mut updates = Vec::new();
+    for intent in recorded.intents {
+        if !matches!(intent.state, IntentState::Recorded | IntentState::Unknown) {
+            intents.push(intent);
+            continue;
+        }
+        let update = match &token_dead {
+            Some(_) if !recorded.maybe_sent => decide::order::absent(&intent, world.clock.now()),
+            _ => one(world, access, &intent, recorded.maybe_sent, &mut token_dead).await,
+        };
+        intents.push(updated(intent, &update));
+        updates.push(update);
+    }
+    world.store.settle(claim, &updates, world.clock.now()).await?;
+    Ok(Sent { intents, token_dead })
+}
+
+/// An intent with what became of it.
+pub fn updated(mut intent: Intent, update: &IntentUpdate) -> Intent {
+    intent.state = update.state;
+    intent.order.clone_from(&update.order);
+    intent.filled_qty = update.filled_qty;
+    intent.filled_avg_price = update.filled_avg_price;
+    intent.note.clone_from(&update.note);
+    intent.settled_at = update.settled_at;
+    intent
+}
+
+/// One intent, from its first byte to an answer that means something.
+async fn one<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    intent: &Intent,
+    ask_first: bool,
+    token_dead: &mut Option<String>,
+) -> IntentUpdate {
+    if ask_first && let Some(update) = ask(world, access, intent).await.settled() {
+        return update;
+    }
+    for _ in 0..SENDS {
+        if let Some(why) = forbidden(world, intent).await {
+            return decide::order::withdrawn(intent, &why, world.clock.now());
+        }
+        match decide::classify::classify(intent, world.alpaca.submit(access, intent).await) {
+            Fate::Adopt(report) => return decide::order::apply(intent, &report, world.clock.now()),
+            Fate::Rejected { message } => return decide::order::rejected(intent, &message, world.clock.now()),
+            Fate::TokenDead { message } => {
+                let update = decide::order::rejected(intent, &message, world.clock.now());
+                *token_dead = Some(message);
+                return update;
+            }
+            Fate::Wait { until } => {
+                let pause = world.clock.now() + Span::from_secs(1);
+                world.clock.sleep_until(until.unwrap_or(pause).max(pause)).await;
+            }
+            Fate::Ask { why } => match ask(world, access, intent).await {
+                Found::Settled(update) => return *update,
+                Found::Absent => {}
+                Found::Silence => return decide::order::unknown(intent, &why),
+            },
+        }
+    }
+    decide::order::unknown(intent, "sent several times without an answer that means something")
+}
+
+/// Why an intent may not be sent any more, asked right before each send: a halt pulled since the wall, or a session that
+/// has ended. What cannot be read counts as pulled (rule 5).
+async fn forbidden(world: &World, intent: &Intent) -> Option<String> {
+    let Ok(halts) = world.store.halts(true).await else {
+        return Some("the halts could not be read, which counts as halted".to_owned());
+    };
+    let pulled = halts.iter().find(|halt| match &halt.scope {
+        HaltScope::Service => true,
+        HaltScope::Account(account) => *account == intent.account,
+        HaltScope::Symbol(symbol) => *symbol == intent.symbol,
+    });
+    if let Some(halt) = pulled {
+        return Some(format!("halted by {}: {}", halt.by, halt.reason));
+    }
+    let closed = world.sessions.at(world.clock.now()).is_none();
+    closed.then(|| "the session ended before it was sent".to_owned())
+}
+
+enum Found {
+    /// The broker has it, or it is settled otherwise.
+    Settled(Box<IntentUpdate>),
+    /// The broker says, through the whole quiet period, that it does not have it.
+    Absent,
+    /// The broker does not say.
+    Silence,
+}
+
+impl Found {
+    fn settled(self) -> Option<IntentUpdate> {
+        match self {
+            Self::Settled(update) => Some(*update),
+            Self::Absent | Self::Silence => None,
+        }
+    }
+}
+
+/// Asks the broker for the intent's own id until it answers, with a quiet period for orders that land late (row 4).
+async fn ask<E: Environment>(world: &World, access: &Access<E>, intent: &Intent) -> Found {
+    let mut absent = false;
+    let mut asks = 0;
+    while let Some(pause) = decide::backoff::ask_after(asks) {
+        world.clock.sleep(pause).await;
+        match world.alpaca.order_by_client_id(access, &intent.client_order_id).await {
+            Ok(Some(report)) => {
+                return Found::Settled(Box::new(decide::order::apply(intent, &report, world.clock.now())));
+            }
+            Ok(None) => absent = true,
+            Err(alpaca::Error::Throttled { until: Some(until) }) => world.clock.sleep_until(until).await,
+            Err(_) => absent = false,
+        }
+        asks += 1;
+    }
+    if absent { Found::Absent } else { Found::Silence }
+}
+
+/// What a half of a run is about, for its row: kept apart from the orders.
+pub fn recording(
+    plan: &crate::model::plan::Plan,
+    (reason, version): (crate::model::verdict::Reason, &StrategyVersion),
+    decision: String,
+) -> Recording {
+    Recording {
+        decision,
+        reason,
+        version: version.clone(),
+        drift_before: plan.drift.portfolio,
+        turnover: plan.turnover,
+    }
+}

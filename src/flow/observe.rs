@@ -1,0 +1,156 @@
+//! Parallel reads, then the outside is shut: one account becomes one immutable snapshot.
+//!
+//! Nothing is guessed. What cannot be seen is an answer of its own, [`Blind`], and blind means no order (rule 5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::edge::World;
+use crate::edge::alpaca::{self, Access};
+use crate::model::environment::Environment;
+use crate::model::ids::Symbol;
+use crate::model::session::Session;
+use crate::model::snapshot::{AccountView, AssetView, Holding, OpenOrder, Snapshot};
+use crate::model::strategy::{Strategy, Unmanaged};
+use crate::model::time::{Moment, Span};
+use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
+
+/// Reads are tried this often before the run gives up: a run is due again, a hot loop is not (L10).
+const TRIES: u32 = 4;
+
+/// Why an account could not be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blind {
+    /// The broker did not answer, or answered nonsense, several times.
+    Unreachable(String),
+    /// The broker refuses the token, also when asked again.
+    TokenDead(String),
+    /// The token opens another account than the one it was given for.
+    WrongAccount(String),
+    /// The broker's calendar and ours differ, or one of them does not know the day.
+    CalendarUnknown(String),
+}
+
+impl Blind {
+    /// How a run that could not see ends.
+    pub fn outcome(self) -> Outcome {
+        let skipped = |reason, detail| Outcome::ended(OutcomeKind::Skipped, reason, detail);
+        match self {
+            Self::Unreachable(why) => skipped(EndReason::BrokerUnreachable, why),
+            Self::TokenDead(why) => skipped(EndReason::TokenDead, why),
+            Self::CalendarUnknown(why) => skipped(EndReason::CalendarUnknown, why),
+            Self::WrongAccount(why) => Outcome::ended(OutcomeKind::Quarantined, EndReason::WrongAccount, why),
+        }
+    }
+}
+
+/// One moment of one account.
+///
+/// # Errors
+/// [`Blind`] when any part of it cannot be seen.
+pub async fn observe<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    strategy: &Strategy,
+    last_rebalanced_at: Option<Moment>,
+) -> Result<Snapshot, Blind> {
+    agree_on_today(world, access).await?;
+    let (account, holdings, open_orders) = read_account(world, access).await?;
+    if account.id != access.account {
+        return Err(Blind::WrongAccount(format!(
+            "the token of account {} opens account {}; the user must connect again",
+            access.account, account.id
+        )));
+    }
+    let wanted = symbols(strategy, &holdings);
+    let assets = read_assets(world, access, &wanted).await?;
+    let quotes = retried(world, async || world.alpaca.quotes(access, &wanted).await).await?;
+    let as_of = world.clock.now();
+    Ok(Snapshot { as_of, account, holdings, open_orders, assets, quotes, last_rebalanced_at })
+}
+
+/// The exchange's session of today, if both calendars agree that there is one.
+///
+/// # Errors
+/// [`Blind::CalendarUnknown`] when they differ, or when ours does not reach this day (fault rows 47 and 48).
+async fn agree_on_today<E: Environment>(world: &World, access: &Access<E>) -> Result<(), Blind> {
+    let today = world.clock.now().day_in(world.sessions.zone());
+    if !world.sessions.covers(today) {
+        return Err(Blind::CalendarUnknown(format!("our session table does not reach {today}; update the service")));
+    }
+    let theirs = retried(world, async || world.alpaca.sessions(access, today, today).await).await?;
+    let theirs: Option<&Session> = theirs.iter().find(|session| session.day == today);
+    if theirs == world.sessions.on(today) {
+        Ok(())
+    } else {
+        Err(Blind::CalendarUnknown(format!(
+            "the broker's calendar and ours differ for {today}: {} there, {} here; nothing is traded until they agree",
+            hours(theirs),
+            hours(world.sessions.on(today))
+        )))
+    }
+}
+
+fn hours(session: Option<&Session>) -> String {
+    session.map_or_else(|| "closed".to_owned(), |session| format!("{} to {}", session.open, session.close))
+}
+
+type AccountParts = (AccountView, BTreeMap<Symbol, Holding>, Vec<OpenOrder>);
+
+async fn read_account<E: Environment>(world: &World, access: &Access<E>) -> Result<AccountParts, Blind> {
+    let (account, holdings, orders) = tokio::join!(
+        retried(world, async || world.alpaca.account(access).await),
+        retried(world, async || world.alpaca.positions(access).await),
+        retried(world, async || world.alpaca.open_orders(access).await),
+    );
+    Ok((account?, holdings?, orders?))
+}
+
+/// What must be priced: the targets, and what is to be sold because the strategy does not name it.
+fn symbols(strategy: &Strategy, holdings: &BTreeMap<Symbol, Holding>) -> BTreeSet<Symbol> {
+    let targets = strategy.targets().iter().map(|target| target.symbol.clone());
+    match strategy.conditions().unmanaged {
+        Unmanaged::Sell => targets.chain(holdings.keys().cloned()).collect(),
+        Unmanaged::Ignore | Unmanaged::Block => targets.collect(),
+    }
+}
+
+async fn read_assets<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    wanted: &BTreeSet<Symbol>,
+) -> Result<BTreeMap<Symbol, AssetView>, Blind> {
+    let mut assets = BTreeMap::new();
+    for symbol in wanted {
+        if let Some(asset) = retried(world, async || world.alpaca.asset(access, symbol).await).await? {
+            assets.insert(symbol.clone(), asset);
+        }
+    }
+    Ok(assets)
+}
+
+/// Asks until there is an answer, a few times. Only reads go through here: asking twice changes nothing. A refused token
+/// is confirmed by one more call before it counts as dead (L8).
+async fn retried<T>(world: &World, ask: impl AsyncFn() -> Result<T, alpaca::Error>) -> Result<T, Blind> {
+    let mut refused_before = false;
+    let mut last = String::new();
+    for attempt in 0..TRIES {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(alpaca::Error::Unauthorized { message }) if refused_before => return Err(Blind::TokenDead(message)),
+            Err(alpaca::Error::Unauthorized { message }) => {
+                refused_before = true;
+                last = message;
+            }
+            Err(alpaca::Error::Throttled { until }) => {
+                let pause = world.clock.now() + Span::from_secs(5);
+                world.clock.sleep_until(until.unwrap_or(pause).max(pause)).await;
+                "the broker asks for fewer requests".clone_into(&mut last);
+            }
+            Err(error) => {
+                last = error.to_string();
+                world.clock.sleep(Span::from_secs(i64::from(1_u32 << attempt))).await;
+            }
+        }
+    }
+    Err(Blind::Unreachable(last))
+}

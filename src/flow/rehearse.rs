@@ -1,0 +1,50 @@
+//! The dry run: the same decisions, from files alone. Nothing is read from or written to the outside.
+
+use crate::decide;
+use crate::decide::guard::Facts;
+use crate::decide::plan::Stage;
+use crate::model::environment::Paper;
+use crate::model::mandate::{Mandate, ServicePolicy};
+use crate::model::plan::{Phase, Plan};
+use crate::model::session::Sessions;
+use crate::model::snapshot::Snapshot;
+use crate::model::strategy::Strategy;
+use crate::model::verdict::Refusal;
+
+/// What a run would decide, and what the guard would refuse of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// The plan, both halves, as if every sale filled at the quote.
+    pub plan: Plan,
+    /// What the guard would refuse on paper at the snapshot's own moment.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Decides from a strategy and a snapshot, at the snapshot's own moment.
+pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, policy: &ServicePolicy) -> Rehearsal {
+    let plan = decide::plan::plan(strategy, snapshot, Stage::Opening);
+    let mandate = Mandate {
+        account: snapshot.account.id.clone(),
+        environment: crate::model::environment::Kind::Paper,
+        policy: policy.clone(),
+        halts: Vec::new(),
+        approvals: Vec::new(),
+        trading_runs_today: 0,
+    };
+    let mut refusals = Vec::new();
+    let phases = [Phase::Sell, Phase::Buy].into_iter().filter(|phase| plan.legs_of(*phase).next().is_some());
+    for phase in phases {
+        let session = sessions.at(snapshot.as_of).copied();
+        let facts = Facts { plan: &plan, phase, snapshot, session, now: snapshot.as_of, strategy };
+        if let Err(found) = decide::guard::guard::<Paper>(&facts, &mandate) {
+            refusals.extend(found.into_iter().filter(|refusal| phase == Phase::Sell || !is_overspend(&plan, refusal)));
+        }
+    }
+    refusals.dedup();
+    Rehearsal { plan, refusals }
+}
+
+/// In a dry run the buys are paid with sales that have not happened yet; a real run looks again before it buys.
+fn is_overspend(plan: &Plan, refusal: &Refusal) -> bool {
+    refusal.code == crate::model::verdict::RefusalCode::Overspend && plan.legs_of(Phase::Sell).next().is_some()
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs every test of the project with what they need, on this machine alone.
+#
+# Needs: a Rust toolchain, PostgreSQL's server binaries (not a running server) and Python 3 with venv. What is missing is
+# installed from Debian's packages when this user may install; otherwise a message says what to install, and nothing runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+    missing+=(postgresql)
+fi
+if ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
+    missing+=(python3-venv)
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+        echo "tests/run.sh: installing ${missing[*]}"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then
+        echo "tests/run.sh: installing ${missing[*]} with sudo"
+        sudo -n apt-get update -qq && sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    else
+        echo "tests/run.sh: the tests need ${missing[*]}, and this user may not install packages." >&2
+        echo "Install them (on Debian: sudo apt-get install ${missing[*]}) and run this again." >&2
+        exit 1
+    fi
+fi
+
+cargo build --workspace --locked --all-targets
+cargo test --workspace --locked "$@"
