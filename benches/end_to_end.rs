@@ -154,8 +154,9 @@ async fn connect(world: &World, sim: &Sim, users: usize) {
         let request = http::Request::get(started.location.as_str()).body(bytes::Bytes::new()).unwrap();
         let answer = sim.call(request).await.unwrap();
         let back: url::Url = answer.headers()["location"].to_str().unwrap().parse().unwrap();
-        let part =
-            |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| Secret::new(value.into_owned()));
+        let part = |name: &str| {
+            back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| Secret::new(value.into_owned()))
+        };
         let callback = flow::connect::Callback {
             code: part("code"),
             state: part("state"),

@@ -43,7 +43,8 @@ async fn run_with(flags: u32) -> (TestWorld, Vec<String>) {
     }
     service.ring(new_york("2019-06-03T10:00:00")).await;
     let outcomes = service.ring(new_york("2019-06-03T15:45:00")).await;
-    let lines = outcomes.iter().map(|outcome| format!("{} {} {}", outcome.kind, outcome.reason, outcome.detail)).collect();
+    let lines =
+        outcomes.iter().map(|outcome| format!("{} {} {}", outcome.kind, outcome.reason, outcome.detail)).collect();
     (service, lines)
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use alpaca_sim::{ApiKey, ConsentMode, ConsentRule, Environment, NewAccount, OAuthApp, Sim, SimConfig};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rebalanced::edge::World;
 use rebalanced::edge::alpaca::transport::{Lost, Transport};
 use rebalanced::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
@@ -147,7 +147,12 @@ impl TestWorld {
         self.try_connect(name, strategy, new).await.unwrap()
     }
 
-    pub async fn try_connect(&self, name: &str, strategy: &str, mut new: NewAccount) -> Result<String, flow::connect::Error> {
+    pub async fn try_connect(
+        &self,
+        name: &str,
+        strategy: &str,
+        mut new: NewAccount,
+    ) -> Result<String, flow::connect::Error> {
         self.sim.create_person(Some(name), name).unwrap();
         new.person = name.to_owned();
         let environment = new.environment;
@@ -169,9 +174,7 @@ impl TestWorld {
         let request = http::Request::get(started.location.as_str()).body(Bytes::new()).unwrap();
         let answer = self.sim.call(request).await.unwrap();
         let back: url::Url = answer.headers()["location"].to_str().unwrap().parse().unwrap();
-        let part = |name: &str| {
-            back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-        };
+        let part = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         flow::connect::finish(
             &self.world,
             flow::connect::Callback {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use comfy_table::{ContentArrangement, Table, presets};
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -32,6 +33,8 @@ pub(super) struct Summary {
     strategies: Vec<StrategyRow>,
     runs: BTreeMap<String, BTreeMap<String, usize>>,
     orders: Vec<OrderRow>,
+    /// What every account holds at the end, by the broker's books.
+    holdings: BTreeMap<String, BTreeMap<String, String>>,
     /// Empty when everything held.
     pub(super) violations: Vec<String>,
 }
@@ -94,6 +97,7 @@ pub(super) async fn summarize(stage: &mut Stage, args: &DemoArgs, users: &[User]
         strategies,
         runs,
         orders: orders(stage, &intents, &slots),
+        holdings: holdings(stage, users)?,
         violations,
     })
 }
@@ -129,6 +133,21 @@ fn orders(stage: &Stage, intents: &[Intent], runs: &BTreeMap<&RunId, &Run>) -> V
         .collect();
     rows.sort_by(|a, b| (&a.slot, &a.account, &a.symbol, &b.side).cmp(&(&b.slot, &b.account, &b.symbol, &a.side)));
     rows
+}
+
+/// Cash and quantities of every account, by user.
+fn holdings(stage: &Stage, users: &[User]) -> anyhow::Result<BTreeMap<String, BTreeMap<String, String>>> {
+    users
+        .iter()
+        .map(|user| {
+            stage.sim.with_exchange(|exchange, now| {
+                let cash = exchange.account(now, &user.account).with_context(|| format!("no books of {}", user.name))?.cash;
+                let positions = exchange.positions(now, &user.account).with_context(|| format!("no positions of {}", user.name))?;
+                let rows = positions.into_iter().map(|position| (position.symbol.to_string(), text(position.qty)));
+                Ok((user.name.clone(), rows.chain([("cash".to_owned(), text(cash))]).collect()))
+            })
+        })
+        .collect()
 }
 
 fn text(value: Decimal) -> String {
