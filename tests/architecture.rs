@@ -33,7 +33,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("sqlx::", &["src/edge/store/"], "SQL lives in the store"),
     ("reqwest::", &["src/edge/alpaca/", "src/edge/clock.rs", "src/app/commands/"], "HTTP lives at the edge"),
     ("alpaca_sim", &["src/app/commands/demo"], "only the demo, tests and benches use the simulator"),
-    ("Snapshot {", &["src/flow/observe.rs", "src/model/snapshot.rs", "src/edge/alpaca/", "src/decide/"], "only observe and the dry run make a snapshot"),
+    (
+        "Snapshot {",
+        &["src/flow/observe.rs", "src/model/snapshot.rs", "src/edge/alpaca/", "src/decide/"],
+        "only observe and the dry run make a snapshot",
+    ),
 ];
 
 /// What the pure rooms never hold.
@@ -58,7 +62,8 @@ fn sources() -> Vec<Source> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).expect("a source file");
-            let room = path.components().nth(1).unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+            let room =
+                path.components().nth(1).unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
             Source { code: code_of(&text), room, path, text }
         })
         .collect()
@@ -134,13 +139,18 @@ fn module_order(path: &str) -> Vec<String> {
 }
 
 fn own_module(path: &Path) -> String {
-    path.components().nth(2).map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()).unwrap_or_default()
+    path.components()
+        .nth(2)
+        .map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned())
+        .unwrap_or_default()
 }
 
 fn siblings_named(code: &str, room: &str) -> BTreeSet<String> {
     let prefix = format!("crate::{room}::");
     code.match_indices(&prefix)
-        .map(|(at, found)| code[at + found.len()..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>())
+        .map(|(at, found)| {
+            code[at + found.len()..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>()
+        })
         .filter(|name| name.chars().next().is_some_and(char::is_lowercase))
         .collect()
 }
@@ -225,7 +235,12 @@ fn documents_name_only_files_that_exist() {
         for word in text.split(|c: char| c.is_whitespace() || "`()[]|,;".contains(c)) {
             let word = word.trim_end_matches(['.', ':']);
             let is_file = [".rs", ".toml", ".md", ".sh", ".sql", ".csv"].iter().any(|end| word.ends_with(end));
-            if is_file && word.contains('/') && !word.contains("://") && !word.contains(['*', '<', '{', '~']) && !word.starts_with('/') {
+            if is_file
+                && word.contains('/')
+                && !word.contains("://")
+                && !word.contains(['*', '<', '{', '~'])
+                && !word.starts_with('/')
+            {
                 let there = Path::new(word).exists() || folder.join(word).exists();
                 assert!(there, "{document} names {word}, which does not exist");
             }

@@ -1,1 +1,22 @@
-//! backoff
+//! How long to wait before asking again: every loop has a growing pause and an end (L10).
+
+use crate::model::time::Span;
+
+/// The longest pause between two polls of an order that is under way (L9 asks for at most 30 s).
+const POLL_MAX_MS: i64 = 15_000;
+
+/// Pauses before each question for an order whose fate is unknown. Together they are a quiet period of two minutes, for
+/// orders may land up to that much later (row 4).
+const ASKS_MS: [i64; 9] = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
+
+/// The pause before the next poll: half a second first, doubling.
+pub fn poll_after(polls_so_far: u32) -> Span {
+    let doubled = 500_i64.saturating_mul(1_i64 << polls_so_far.min(10));
+    Span::from_millis(doubled.min(POLL_MAX_MS))
+}
+
+/// The pause before the next question for an unknown order; `None` when it has been asked for long enough.
+pub fn ask_after(asks_so_far: u32) -> Option<Span> {
+    let place = usize::try_from(asks_so_far).ok()?;
+    ASKS_MS.get(place).copied().map(Span::from_millis)
+}

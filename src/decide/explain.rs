@@ -1,1 +1,122 @@
-//! explain
+//! A stable code to a sentence for a person.
+
+use crate::model::verdict::{EndReason, OutcomeKind, Reason, RefusalCode, SkipReason};
+
+/// One sentence for a stable code; `None` when no code of ours is spelled so.
+pub fn explain(code: &str) -> Option<&'static str> {
+    Reason::parse(code)
+        .map(reason)
+        .or_else(|| SkipReason::parse(code).map(skip))
+        .or_else(|| RefusalCode::parse(code).map(refusal))
+        .or_else(|| EndReason::parse(code).map(end))
+        .or_else(|| OutcomeKind::parse(code).map(outcome))
+}
+
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::DriftAbsolute => {
+            "A holding left its absolute band, so the whole portfolio was brought to its destination."
+        }
+        Reason::DriftRelative => {
+            "A holding left its relative band, so the whole portfolio was brought to its destination."
+        }
+        Reason::Scheduled => "The strategy has no bands, so every due moment trades.",
+        Reason::NewCash => "Cash above its target bought what was most underweight; nothing was sold.",
+        Reason::RaiseCash => "Cash was below zero, so holdings were sold.",
+        Reason::UnmanagedSold => "Holdings that the strategy does not name were sold, as it says.",
+        Reason::Completing => "The second half of a run: purchases from the cash that its sales brought.",
+        Reason::InsideBands => "Every holding is inside its band, so nothing was traded.",
+        Reason::Cooldown => "A holding is outside its band, but the last rebalance is too recent.",
+        Reason::BelowMinimum => "Everything that could be traded is below the smallest order worth sending.",
+        Reason::OnTarget => "Every holding is exactly on its target.",
+        Reason::EmptyAccount => "The account holds neither cash nor anything that the strategy manages.",
+        Reason::PriceMissing => "A holding or target has no usable price, so the portfolio could not be valued.",
+        Reason::UnmanagedBlocks => "The account holds something that the strategy does not name, and it says to block.",
+        Reason::ShortPosition => "The account holds a short position, which this service never touches.",
+    }
+}
+
+fn skip(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::BelowMinimum => "The order would be below the smallest order worth sending.",
+        SkipReason::NotTradable => "The asset is not active or not tradable at the broker.",
+        SkipReason::OpenOrder => "An order on this symbol is open already; a second could count as a wash trade.",
+        SkipReason::SharesHeld => "The shares are held by other open orders.",
+        SkipReason::NoCash => "No cash is left for it.",
+        SkipReason::LessThanOneShare => "It would be less than one share, and the asset does not trade in fractions.",
+    }
+}
+
+fn refusal(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::HaltedService => {
+            "The kill switch for the whole service is pulled; `rebalanced resume` releases it."
+        }
+        RefusalCode::HaltedAccount => {
+            "The kill switch for this account is pulled; `rebalanced resume --account` releases it."
+        }
+        RefusalCode::HaltedSymbol => {
+            "The kill switch for a symbol of this plan is pulled; `rebalanced resume --symbol` releases it."
+        }
+        RefusalCode::LiveSwitchedOff => "Live trading is not switched on in the configuration.",
+        RefusalCode::AppNotApproved => {
+            "Alpaca has not approved the app for live trading of others, and the account is not its developer's."
+        }
+        RefusalCode::ConsentMissing => "The user has not consented to live trading, or has withdrawn the consent.",
+        RefusalCode::StrategyNotApproved => {
+            "This exact version of the strategy is not approved for live use; an edited file is a new version."
+        }
+        RefusalCode::SubscriptionNotApproved => "No operator has approved this account with this strategy.",
+        RefusalCode::OutsideApproval => "An order leaves the bound of the approval: its symbols or its caps.",
+        RefusalCode::MaxOrderNotional => "An order is above the largest value that the strategy allows.",
+        RefusalCode::MaxTurnover => "The run would sell a larger share of the portfolio than the strategy allows.",
+        RefusalCode::MaxOrders => "The plan has more orders than any sound plan needs.",
+        RefusalCode::MaxRunsPerDay => "The account has had as many runs with orders today as are allowed.",
+        RefusalCode::MarketClosed => "The exchange is closed, or about to close.",
+        RefusalCode::QuoteStale => "A price is older than the limit.",
+        RefusalCode::QuoteUnusable => "A price is missing, zero or crossed.",
+        RefusalCode::Oversell => "A sale is above what is held and free.",
+        RefusalCode::Overspend => "Purchases are above the cash that is there.",
+        RefusalCode::SelfCross => "One symbol would be both sold and bought in one run.",
+        RefusalCode::AccountBlocked => "The broker does not let the account trade.",
+        RefusalCode::ClaimLost => "The run belongs to another worker, account or environment.",
+    }
+}
+
+fn end(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Missed => "The moment passed while the service was down, and its strategy does not make up for it.",
+        EndReason::MarketClosed => "The exchange is closed at this moment.",
+        EndReason::CalendarUnknown => "The broker's calendar and ours differ, or ours does not reach this day.",
+        EndReason::BrokerUnreachable => "The broker did not answer, or answered nonsense, several times.",
+        EndReason::TokenDead => "The broker refuses the token; the user must connect again.",
+        EndReason::WrongAccount => "The token opens another account than the one that was connected.",
+        EndReason::AccountBlocked => "The broker blocked or suspended the account.",
+        EndReason::OrdersRejected => "The broker refused at least one order.",
+        EndReason::OrdersUnfilled => "At least one order was not completely filled before the deadline.",
+        EndReason::OrderUnknown => {
+            "The fate of an order is not known; the account is halted until a person has looked."
+        }
+        EndReason::LedgerMismatch => {
+            "The broker's ledger and ours differ; the account is halted until a person has looked."
+        }
+        EndReason::StrategyUnavailable => "The strategy's file is gone or invalid.",
+        EndReason::Unsubscribed => "The subscription or the connection ended before the run.",
+        EndReason::ByHand => "A person cancelled the run.",
+        EndReason::InternalFault => "The run's own code failed; nothing more is sent for it until it is carried on.",
+        EndReason::SessionEnded => "The session ended before the run could finish.",
+        EndReason::RateLimited => "The broker asked for fewer requests until the session ended.",
+        EndReason::PriceMissing => "A quote could not be had.",
+    }
+}
+
+fn outcome(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Completed => "Everything the plan asked for was done, or nothing was to do.",
+        OutcomeKind::Partial => "Some of the plan was done; the reason says why not all.",
+        OutcomeKind::Skipped => "Nothing was traded, for a plain reason.",
+        OutcomeKind::Refused => "A check said no; nothing was sent.",
+        OutcomeKind::Cancelled => "A person stopped it.",
+        OutcomeKind::Quarantined => "Something is unknown; the account waits for a person.",
+    }
+}

@@ -1,1 +1,312 @@
-//! guard
+//! The guard: one half of a plan against halts, approvals, limits and the state of the world.
+//!
+//! Either everything is allowed, and a [`Cleared`] exists, or all refusals come at once. There is no third answer, and
+//! only [`guard`] makes a `Cleared`. A check that cannot be made has failed (rule 5).
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+use crate::model::environment::{Environment, Kind};
+use crate::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
+use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate};
+use crate::model::money::{Qty, Usd};
+use crate::model::plan::{Amount, Leg, Phase, Plan};
+use crate::model::session::Session;
+use crate::model::snapshot::Snapshot;
+use crate::model::strategy::Strategy;
+use crate::model::time::{Moment, Span};
+use crate::model::verdict::{Refusal, RefusalCode};
+
+/// Orders are not sent this close to the close: they could end in the next session.
+const CLOSING: Span = Span::from_secs(60);
+
+/// Legs that passed the guard, for one environment. Private fields, no clone, no conversion: nothing else makes one.
+#[derive(Debug)]
+pub struct Cleared<E> {
+    account: AccountId,
+    phase: Phase,
+    legs: Vec<Leg>,
+    environment: PhantomData<E>,
+}
+
+impl<E: Environment> Cleared<E> {
+    /// The account that the legs are for.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The half of the run.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The legs.
+    pub fn legs(&self) -> &[Leg] {
+        &self.legs
+    }
+
+    /// The value of all legs together.
+    pub fn value(&self) -> Usd {
+        self.legs.iter().map(|leg| leg.value).sum()
+    }
+}
+
+/// What the guard looks at besides the mandate.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The half that is to be sent.
+    pub phase: Phase,
+    /// What the plan was made from.
+    pub snapshot: &'a Snapshot,
+    /// The exchange's session that is on now, if one is.
+    pub session: Option<Session>,
+    /// Now.
+    pub now: Moment,
+    /// The strategy, for its limits and its version.
+    pub strategy: &'a Strategy,
+}
+
+/// Checks one half of a plan.
+///
+/// # Errors
+/// All refusals at once, each with its numbers.
+pub fn guard<E: Environment>(facts: &Facts<'_>, mandate: &Mandate) -> Result<Cleared<E>, Vec<Refusal>> {
+    let cleared = Cleared {
+        account: facts.snapshot.account.id.clone(),
+        phase: facts.phase,
+        legs: facts.plan.legs_of(facts.phase).cloned().collect(),
+        environment: PhantomData,
+    };
+    let version = (facts.strategy.name(), facts.strategy.version());
+    let mut refusals = gate(&cleared, version, mandate, facts.now);
+    refusals.extend(world(facts, mandate, &cleared.legs));
+    refusals.extend(limits(facts, &cleared.legs));
+    refusals.extend(books(facts, &cleared.legs));
+    if refusals.is_empty() { Ok(cleared) } else { Err(refusals) }
+}
+
+fn refusal(code: RefusalCode, detail: String) -> Refusal {
+    Refusal { code, detail }
+}
+
+/// The wall right before sending: halts, the live flags, approvals with their bounds, runs per day. It is asked again in
+/// the transaction that records the intents (design, section 6).
+pub fn gate<E: Environment>(
+    cleared: &Cleared<E>,
+    strategy: (&StrategyName, &StrategyVersion),
+    mandate: &Mandate,
+    now: Moment,
+) -> Vec<Refusal> {
+    let mut refusals = halts(cleared.legs(), mandate);
+    if mandate.account != *cleared.account() || mandate.environment != E::KIND {
+        let detail = format!(
+            "the mandate is for {} account {}, the orders are for {} account {}",
+            mandate.environment,
+            mandate.account,
+            E::KIND,
+            cleared.account()
+        );
+        refusals.push(refusal(RefusalCode::ClaimLost, detail));
+    }
+    if let Some(most) = mandate.policy.max_trading_runs_per_day.filter(|most| mandate.trading_runs_today >= *most) {
+        let detail = format!(
+            "the account had {} runs with orders today and {most} are allowed (limits.max_trading_runs_per_day)",
+            mandate.trading_runs_today
+        );
+        refusals.push(refusal(RefusalCode::MaxRunsPerDay, detail));
+    }
+    if E::KIND == Kind::Live {
+        refusals.extend(live(cleared, strategy, mandate, now));
+    }
+    refusals
+}
+
+fn halts(legs: &[Leg], mandate: &Mandate) -> Vec<Refusal> {
+    let in_force = mandate.halts.iter().filter(|halt| halt.released.is_none());
+    in_force
+        .filter_map(|halt| {
+            let why = format!("by {}: {}", halt.by, halt.reason);
+            match &halt.scope {
+                HaltScope::Service => Some(refusal(RefusalCode::HaltedService, format!("the service is halted {why}"))),
+                HaltScope::Account(account) if *account == mandate.account => {
+                    Some(refusal(RefusalCode::HaltedAccount, format!("the account is halted {why}")))
+                }
+                HaltScope::Symbol(symbol) if legs.iter().any(|leg| leg.symbol == *symbol) => {
+                    Some(refusal(RefusalCode::HaltedSymbol, format!("{symbol} is halted {why}")))
+                }
+                HaltScope::Account(_) | HaltScope::Symbol(_) => None,
+            }
+        })
+        .collect()
+}
+
+/// Conditions 1 to 5 of the design's section 6; the limits are the sixth.
+fn live<E: Environment>(
+    cleared: &Cleared<E>,
+    (name, version): (&StrategyName, &StrategyVersion),
+    mandate: &Mandate,
+    now: Moment,
+) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let account = cleared.account();
+    let mut missing = |code, detail: String| refusals.push(refusal(code, detail));
+    if !mandate.policy.live_trading {
+        missing(RefusalCode::LiveSwitchedOff, "live trading is not switched on in the configuration".to_owned());
+    }
+    if !mandate.policy.app_approved && !mandate.policy.developer_accounts.contains(account) {
+        let detail = "the app is not approved by Alpaca for live trading of others (alpaca.live_trading_approved), and this is not its developer's account";
+        missing(RefusalCode::AppNotApproved, detail.to_owned());
+    }
+    let holds = |wanted: &dyn Fn(&ApprovalKind) -> bool| {
+        let in_force = |approval: &&Approval| approval.holds_at(now) && wanted(&approval.kind);
+        mandate.approvals.iter().filter(in_force).collect::<Vec<_>>()
+    };
+    if holds(&|kind| matches!(kind, ApprovalKind::Consent { account: a, .. } if a == account)).is_empty() {
+        missing(
+            RefusalCode::ConsentMissing,
+            format!("the user of account {account} has not consented to live trading"),
+        );
+    }
+    if holds(&|kind| matches!(kind, ApprovalKind::Strategy { name: n, version: v } if n == name && v == version))
+        .is_empty()
+    {
+        missing(
+            RefusalCode::StrategyNotApproved,
+            format!("version {version} of `{name}` is not approved for live use"),
+        );
+    }
+    let subscription = holds(
+        &|kind| matches!(kind, ApprovalKind::Subscription { account: a, name: n, .. } if a == account && n == name),
+    );
+    if subscription.is_empty() {
+        missing(RefusalCode::SubscriptionNotApproved, format!("no operator approved account {account} with `{name}`"));
+    }
+    // Every bound in force binds: a wide approval does not widen a narrow one.
+    for approval in subscription {
+        if let ApprovalKind::Subscription { bound, .. } = &approval.kind {
+            refusals.extend(outside(cleared, bound));
+        }
+    }
+    refusals
+}
+
+fn outside<E: Environment>(cleared: &Cleared<E>, bound: &Bound) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for leg in cleared.legs() {
+        if bound.symbols.as_ref().is_some_and(|allowed| !allowed.contains(&leg.symbol)) {
+            let detail = format!("{} is not among the symbols of the approval", leg.symbol);
+            refusals.push(refusal(RefusalCode::OutsideApproval, detail));
+        }
+        if let Some(most) = bound.max_order_notional.filter(|most| leg.value > *most) {
+            let detail = format!("the order for {} is {} dollars, the approval allows {most}", leg.symbol, leg.value);
+            refusals.push(refusal(RefusalCode::OutsideApproval, detail));
+        }
+    }
+    if let Some(most) = bound.max_run_notional.filter(|most| cleared.value() > *most) {
+        let detail = format!("the orders are {} dollars together, the approval allows {most}", cleared.value());
+        refusals.push(refusal(RefusalCode::OutsideApproval, detail));
+    }
+    refusals
+}
+
+/// The exchange is open, the account can trade, the prices are young and make sense.
+fn world(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    match facts.session {
+        Some(session) if session.contains(facts.now) && facts.now + CLOSING < session.close => {}
+        Some(session) => {
+            let detail = format!("the session ends at {}, less than {} s away", session.close, CLOSING.as_secs());
+            refusals.push(refusal(RefusalCode::MarketClosed, detail));
+        }
+        None => refusals.push(refusal(RefusalCode::MarketClosed, "the exchange is closed".to_owned())),
+    }
+    let account = &facts.snapshot.account;
+    if !account.can_trade() {
+        let why = if account.blocks.is_empty() { account.status.clone() } else { account.blocks.join(", ") };
+        refusals
+            .push(refusal(RefusalCode::AccountBlocked, format!("the broker does not let the account trade: {why}")));
+    }
+    let most = Span::from_secs(i64::from(mandate.policy.max_quote_age_seconds));
+    for leg in legs {
+        match facts.snapshot.quotes.get(&leg.symbol) {
+            Some(quote) if quote.is_usable() => {
+                let age = facts.now.since(quote.at);
+                if age > most {
+                    let detail = format!(
+                        "the quote of {} is {} s old, {} are allowed",
+                        leg.symbol,
+                        age.as_secs(),
+                        most.as_secs()
+                    );
+                    refusals.push(refusal(RefusalCode::QuoteStale, detail));
+                }
+            }
+            _ => refusals.push(refusal(RefusalCode::QuoteUnusable, format!("{} has no usable quote", leg.symbol))),
+        }
+    }
+    refusals
+}
+
+/// The strategy's own limits, and the number of orders.
+fn limits(facts: &Facts<'_>, legs: &[Leg]) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let limits = facts.strategy.limits();
+    if let Some(most) = limits.max_order_notional {
+        for leg in legs.iter().filter(|leg| leg.value > most) {
+            let detail = format!(
+                "the order for {} is {} dollars, {most} are allowed (limits.max_order_notional)",
+                leg.symbol, leg.value
+            );
+            refusals.push(refusal(RefusalCode::MaxOrderNotional, detail));
+        }
+    }
+    if let Some(most) = limits.max_turnover.filter(|most| facts.plan.turnover > *most) {
+        let detail = format!(
+            "the run would sell {}% of the portfolio, {}% are allowed (limits.max_turnover_percent)",
+            facts.plan.turnover.percent().round_dp(2).normalize(),
+            most.percent().normalize()
+        );
+        refusals.push(refusal(RefusalCode::MaxTurnover, detail));
+    }
+    // A plan never needs more orders than this; more is a fault, not a plan (S10).
+    let most = 2 * facts.strategy.targets().len().max(facts.snapshot.holdings.len()) + 10;
+    if facts.plan.legs.len() > most {
+        let detail = format!("the run has {} orders, {most} are allowed", facts.plan.legs.len());
+        refusals.push(refusal(RefusalCode::MaxOrders, detail));
+    }
+    refusals
+}
+
+/// Never short, never margin, never both sides of one symbol (S6, S7, S21).
+fn books(facts: &Facts<'_>, legs: &[Leg]) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for leg in legs.iter().filter(|leg| leg.phase == Phase::Sell) {
+        let free =
+            facts.snapshot.holdings.get(&leg.symbol).map_or(Qty::ZERO, |holding| holding.available.min(holding.qty));
+        let Amount::Qty(qty) = leg.amount else {
+            refusals.push(refusal(RefusalCode::Oversell, format!("the sale of {} has no quantity", leg.symbol)));
+            continue;
+        };
+        if qty > free {
+            let detail = format!("the sale of {qty} {} is above the {free} that are held and free", leg.symbol);
+            refusals.push(refusal(RefusalCode::Oversell, detail));
+        }
+    }
+    if facts.phase == Phase::Buy {
+        let reserved: Usd = facts.snapshot.open_orders.iter().filter_map(|order| order.reserves).sum();
+        let there = facts.snapshot.account.cash - reserved;
+        let bought: Usd = legs.iter().map(|leg| leg.value).sum();
+        if bought > there {
+            let detail = format!("purchases of {bought} dollars are above the {there} dollars of cash that are there");
+            refusals.push(refusal(RefusalCode::Overspend, detail));
+        }
+    }
+    let sold: BTreeSet<&Symbol> = facts.plan.legs_of(Phase::Sell).map(|leg| &leg.symbol).collect();
+    for leg in facts.plan.legs_of(Phase::Buy).filter(|leg| sold.contains(&leg.symbol)) {
+        refusals
+            .push(refusal(RefusalCode::SelfCross, format!("{} would be both sold and bought in one run", leg.symbol)));
+    }
+    refusals
+}

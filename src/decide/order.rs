@@ -1,1 +1,154 @@
-//! order
+//! The state machine of one intent: what the broker says, in; where the intent stands, out.
+//!
+//! ```text
+//!  recorded ──> open ──> filled | ended | rejected
+//!     │  ╲       ↑ ╲
+//!     │   ╲──> unknown ──> filled | ended | rejected | withdrawn
+//!     ╰──> withdrawn | rejected          any of the first three ──> quarantined
+//! ```
+//!
+//! Ends absorb. A status that no document knows is never an end (S14). What the broker shows must be what was sent, field
+//! by field, or the intent is quarantined (S3). A filled quantity never shrinks.
+
+use crate::model::intent::{Intent, IntentState, IntentUpdate};
+use crate::model::plan::{Amount, Pricing};
+use crate::model::report::{OrderReport, OrderStatus};
+use crate::model::time::Moment;
+
+/// Every allowed move; staying is always allowed before an end.
+pub const MOVES: &[(IntentState, IntentState)] = &[
+    (IntentState::Recorded, IntentState::Open),
+    (IntentState::Recorded, IntentState::Unknown),
+    (IntentState::Recorded, IntentState::Filled),
+    (IntentState::Recorded, IntentState::Ended),
+    (IntentState::Recorded, IntentState::Rejected),
+    (IntentState::Recorded, IntentState::Withdrawn),
+    (IntentState::Recorded, IntentState::Quarantined),
+    (IntentState::Unknown, IntentState::Open),
+    (IntentState::Unknown, IntentState::Filled),
+    (IntentState::Unknown, IntentState::Ended),
+    (IntentState::Unknown, IntentState::Rejected),
+    (IntentState::Unknown, IntentState::Withdrawn),
+    (IntentState::Unknown, IntentState::Quarantined),
+    (IntentState::Open, IntentState::Unknown),
+    (IntentState::Open, IntentState::Filled),
+    (IntentState::Open, IntentState::Ended),
+    (IntentState::Open, IntentState::Rejected),
+    (IntentState::Open, IntentState::Quarantined),
+];
+
+/// Whether an intent may go from one state to another.
+pub fn may_move(from: IntentState, to: IntentState) -> bool {
+    (from == to && !from.is_terminal()) || MOVES.contains(&(from, to))
+}
+
+fn update(intent: &Intent, state: IntentState, note: String, now: Moment) -> IntentUpdate {
+    // An end absorbs: whatever comes later changes nothing.
+    let (state, note) = if may_move(intent.state, state) { (state, note) } else { (intent.state, intent.note.clone()) };
+    let settled_at = if state.is_terminal() { intent.settled_at.or(Some(now)) } else { None };
+    IntentUpdate {
+        id: intent.id.clone(),
+        state,
+        order: intent.order.clone(),
+        filled_qty: intent.filled_qty,
+        filled_avg_price: intent.filled_avg_price,
+        note,
+        settled_at,
+    }
+}
+
+/// The broker shows an order under the intent's id.
+pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate {
+    if intent.state.is_terminal() {
+        return update(intent, intent.state, intent.note.clone(), now);
+    }
+    if let Some(difference) = difference(intent, report) {
+        return quarantined(intent, &difference, now);
+    }
+    if report.filled_qty < intent.filled_qty {
+        let why = format!("the filled quantity shrank from {} to {}", intent.filled_qty, report.filled_qty);
+        return quarantined(intent, &why, now);
+    }
+    let state = match &report.status {
+        OrderStatus::Working(_) | OrderStatus::Changing(_) => IntentState::Open,
+        OrderStatus::Unheard(_) => IntentState::Unknown,
+        OrderStatus::Filled => IntentState::Filled,
+        OrderStatus::Canceled | OrderStatus::Expired => IntentState::Ended,
+        OrderStatus::Rejected if report.filled_qty.is_zero() => IntentState::Rejected,
+        OrderStatus::Rejected => IntentState::Ended,
+        OrderStatus::Replaced => {
+            return quarantined(intent, "it was replaced at the broker by somebody else", now);
+        }
+    };
+    let note = match &report.status {
+        OrderStatus::Unheard(word) => format!("the broker's status `{word}` is in no document"),
+        known => known.word().to_owned(),
+    };
+    IntentUpdate {
+        order: Some(report.id.clone()),
+        filled_qty: report.filled_qty,
+        filled_avg_price: report.filled_avg_price,
+        ..update(intent, state, note, now)
+    }
+}
+
+/// The first field in which the broker's order is not what was sent (S3).
+fn difference(intent: &Intent, report: &OrderReport) -> Option<String> {
+    let (qty, notional) = match intent.amount {
+        Amount::Qty(qty) => (Some(qty), None),
+        Amount::Notional(notional) => (None, Some(notional)),
+    };
+    let (kind, limit) = match intent.pricing {
+        Pricing::Market => ("market", None),
+        Pricing::Limit(price) => ("limit", Some(price)),
+    };
+    let differs = |field: &str, sent: &dyn std::fmt::Debug, shown: &dyn std::fmt::Debug| {
+        Some(format!("the broker's order has another {field}: sent {sent:?}, shown {shown:?}"))
+    };
+    if report.client_order_id != intent.client_order_id {
+        return differs("client order id", &intent.client_order_id, &report.client_order_id);
+    }
+    if report.symbol != intent.symbol {
+        return differs("symbol", &intent.symbol, &report.symbol);
+    }
+    if report.side != intent.phase.side() {
+        return differs("side", &intent.phase.side(), &report.side);
+    }
+    if report.kind != kind {
+        return differs("type", &kind, &report.kind);
+    }
+    if report.time_in_force != "day" {
+        return differs("time in force", &"day", &report.time_in_force);
+    }
+    if report.notional != notional {
+        return differs("value", &notional, &report.notional);
+    }
+    // An order by value may show the quantity it came to; an order by quantity must show its own.
+    if qty.is_some() && report.qty != qty {
+        return differs("quantity", &qty, &report.qty);
+    }
+    if report.limit_price != limit {
+        return differs("limit", &limit, &report.limit_price);
+    }
+    None
+}
+
+/// Refused by the broker; nothing was filled.
+pub fn rejected(intent: &Intent, message: &str, now: Moment) -> IntentUpdate {
+    update(intent, IntentState::Rejected, message.to_owned(), now)
+}
+
+/// Sent without an answer that means something.
+pub fn unknown(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
+    update(intent, IntentState::Unknown, why.to_owned(), now)
+}
+
+/// Proven never to have reached the broker, and not to be sent any more.
+pub fn withdrawn(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
+    update(intent, IntentState::Withdrawn, why.to_owned(), now)
+}
+
+/// A person must look.
+pub fn quarantined(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
+    update(intent, IntentState::Quarantined, why.to_owned(), now)
+}

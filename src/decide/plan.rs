@@ -1,1 +1,414 @@
-//! plan
+//! What to trade: strategy and snapshot in, plan out. Pure, exact, and the only place that decides it (rule 1).
+//!
+//! What always holds in a plan:
+//! - no sale above what is held and free, no symbol both sold and bought;
+//! - purchases at their value never exceed cash less what open purchases reserve, less the cash target;
+//! - `cash_after = cash + values of sales - values of purchases`, exactly;
+//! - the costs of the spread are foreseen: after the trades, at bid and ask, every traded symbol stands at its desired
+//!   share of what the portfolio is worth then, and the cash at its own, up to cents and whole shares;
+//! - a second plan on the outcome of perfect fills holds.
+//!
+//! Cash goes first: when new cash alone brings everything inside the bands, nothing is sold.
+
+use crate::decide::allocate::{self, Vessel};
+use crate::decide::drift::{self, Valuation, Valued};
+use crate::model::ids::Symbol;
+use crate::model::money::{Fraction, Price, Qty, Usd};
+use crate::model::plan::{Amount, Decision, Drift, Leg, Phase, Plan, Pricing, Side, Skip, WeightRow};
+use crate::model::snapshot::Snapshot;
+use crate::model::strategy::{OrderType, Strategy, Unmanaged};
+use crate::model::time::Span;
+use crate::model::verdict::{Reason, SkipReason};
+
+/// Which half of a run is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing is decided yet: whether to trade, and both halves as if every sale filled at the quote.
+    Opening,
+    /// The sales of this run are done: purchases only, from the cash that is really there, without asking the bands.
+    Completing,
+}
+
+/// Plans one account at one moment.
+pub fn plan(strategy: &Strategy, snapshot: &Snapshot, stage: Stage) -> Plan {
+    let blocked = strategy.conditions().unmanaged == Unmanaged::Block;
+    match drift::drift(strategy, snapshot) {
+        Err(reason) => held(snapshot, reason, Drift::default(), None),
+        Ok((valuation, drift)) if blocked && drift::unmanaged(strategy, snapshot).next().is_some() => {
+            held(snapshot, Reason::UnmanagedBlocks, drift, Some(&valuation))
+        }
+        Ok((valuation, drift)) => Draft::new(strategy, valuation).finish(snapshot, stage, drift),
+    }
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    strategy: &'a Strategy,
+    valuation: Valuation<'a>,
+    legs: Vec<Leg>,
+    skipped: Vec<Skip>,
+    /// Change of each row at the middle price.
+    moved: Vec<Usd>,
+    sold: Usd,
+    bought: Usd,
+}
+
+impl<'a> Draft<'a> {
+    fn new(strategy: &'a Strategy, valuation: Valuation<'a>) -> Self {
+        let moved = vec![Usd::ZERO; valuation.rows.len()];
+        Self { strategy, valuation, legs: Vec::new(), skipped: Vec::new(), moved, sold: Usd::ZERO, bought: Usd::ZERO }
+    }
+
+    fn finish(mut self, snapshot: &Snapshot, stage: Stage, drift: Drift) -> Plan {
+        let reason = match stage {
+            Stage::Completing => {
+                let desired = allocate::desired(self.strategy, &self.valuation, &drift);
+                let worth_after = self.worth_after(&desired, false);
+                let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
+                self.buy(&desired, worth_after, spendable);
+                Reason::Completing
+            }
+            Stage::Opening => match self.trigger(snapshot, &drift) {
+                Err(hold) => return held(snapshot, hold, drift, Some(&self.valuation)),
+                Ok(Reason::NewCash) => {
+                    self.invest(snapshot);
+                    Reason::NewCash
+                }
+                Ok(reason) => {
+                    self.rebalance(snapshot, &drift);
+                    reason
+                }
+            },
+        };
+        self.into_plan(reason, drift)
+    }
+
+    /// Whether to trade at all, and why.
+    fn trigger(&mut self, snapshot: &Snapshot, drift: &Drift) -> Result<Reason, Reason> {
+        let conditions = self.strategy.conditions();
+        if self.valuation.cash < Usd::ZERO {
+            return Ok(Reason::RaiseCash);
+        }
+        let breach = breach(self.strategy, drift);
+        let resting = snapshot.last_rebalanced_at.is_some_and(|last| {
+            snapshot.as_of.since(last) < Span::from_hours(24 * i64::from(conditions.cooldown_days))
+        });
+        let bandless = conditions.drift_absolute.is_none() && conditions.drift_relative.is_none();
+        let unmanaged = self.valuation.rows.iter().any(|row| row.target.is_zero() && row.qty.is_positive());
+        if unmanaged && !resting {
+            return Ok(Reason::UnmanagedSold);
+        }
+        let excess = self.spendable(self.valuation.value);
+        let invests = conditions.invest_cash && excess >= self.strategy.orders().min_notional;
+        if invests && (resting || !bandless) && self.cash_is_enough(snapshot, breach) {
+            return Ok(Reason::NewCash);
+        }
+        match (breach, resting) {
+            (Some(_), true) if invests => Ok(Reason::NewCash),
+            (Some(_), true) => Err(Reason::Cooldown),
+            (Some(reason), false) => Ok(reason),
+            (None, false) if bandless => Ok(Reason::Scheduled),
+            (None, true) if bandless => Err(Reason::Cooldown),
+            _ if drift.symbols.iter().all(|row| row.absolute.is_zero()) => Err(Reason::OnTarget),
+            _ => Err(Reason::InsideBands),
+        }
+    }
+
+    /// Whether new cash alone leaves every holding inside its band (also when it was inside before).
+    fn cash_is_enough(&mut self, snapshot: &Snapshot, breach: Option<Reason>) -> bool {
+        if breach.is_none() {
+            return true;
+        }
+        self.invest(snapshot);
+        let value = self.valuation.value;
+        let inside = self.valuation.rows.iter().zip(&self.moved).all(|(row, moved)| {
+            let deviation = ((row.worth + *moved).over(value) - row.target).abs();
+            allocate::band(self.strategy.conditions(), row.target).is_none_or(|band| deviation <= band)
+        });
+        self.legs.clear();
+        self.skipped.clear();
+        self.moved.fill(Usd::ZERO);
+        self.bought = Usd::ZERO;
+        inside
+    }
+
+    /// Cash that may be spent when the portfolio is worth `value` afterwards: whole cents, never below zero.
+    fn spendable(&self, value: Usd) -> Usd {
+        let kept = value * self.strategy.cash();
+        (self.valuation.cash + self.sold - self.valuation.reserved - kept).floor_cents().max(Usd::ZERO)
+    }
+
+    /// New cash into what is underweight; nothing is sold.
+    fn invest(&mut self, snapshot: &Snapshot) {
+        let targets: Vec<Fraction> = self.valuation.rows.iter().map(|row| row.target).collect();
+        let worth_after = self.worth_after(&targets, false);
+        let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
+        self.buy(&targets, worth_after, spendable);
+    }
+
+    /// Both halves, towards the destination.
+    fn rebalance(&mut self, snapshot: &Snapshot, drift: &Drift) {
+        let desired = allocate::desired(self.strategy, &self.valuation, drift);
+        let worth_after = self.worth_after(&desired, true);
+        self.sell(&desired, worth_after);
+        let mut spendable = self.spendable(worth_after);
+        if self.legs.is_empty() {
+            spendable = spendable.min(snapshot.account.buying_power.floor_cents());
+        }
+        self.buy(&desired, worth_after, spendable);
+    }
+
+    /// What the portfolio is worth once the spread is paid: `V' = V - sum(|d*V' - w| * half spread)`, a contraction
+    /// whose factor is the half spread, so three rounds leave less than a cent of a billion.
+    fn worth_after(&self, desired: &[Fraction], with_sales: bool) -> Usd {
+        let value = self.valuation.value;
+        let mut after = value;
+        for _ in 0..3 {
+            let mut cost = Usd::ZERO;
+            for (row, desired) in self.valuation.rows.iter().zip(desired) {
+                let gap = after * *desired - row.worth;
+                if gap.is_positive() {
+                    cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
+                } else if with_sales {
+                    cost += (-gap).at(row.middle) * spread(row.middle, row.quote.bid);
+                }
+            }
+            after = value - cost;
+        }
+        after
+    }
+
+    fn sell(&mut self, desired: &[Fraction], worth_after: Usd) {
+        for (place, desired) in desired.iter().enumerate() {
+            let Some(row) = self.valuation.rows.get(place) else { continue };
+            let wanted = row.worth - worth_after * *desired;
+            if !wanted.is_positive() {
+                continue;
+            }
+            match sale(row, self.strategy, wanted, desired.is_zero()) {
+                Ok(leg) => {
+                    if let Amount::Qty(qty) = leg.amount
+                        && let Some(moved) = self.moved.get_mut(place)
+                    {
+                        *moved = -(qty * row.middle);
+                    }
+                    self.sold += leg.value;
+                    self.legs.push(leg);
+                }
+                Err(reason) => self.skip(place, Side::Sell, wanted, reason),
+            }
+        }
+    }
+
+    fn buy(&mut self, desired: &[Fraction], worth_after: Usd, spendable: Usd) {
+        let mut vessels = Vec::new();
+        for (place, (row, desired)) in self.valuation.rows.iter().zip(desired).enumerate() {
+            let goal = worth_after * *desired;
+            if goal > row.worth {
+                let cost = Fraction::new(row.quote.ask.decimal()).over(Fraction::new(row.middle.decimal()));
+                vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost });
+            }
+        }
+        let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels
+            .into_iter()
+            .partition(|vessel| self.valuation.rows.get(vessel.row).is_some_and(|row| row.tradable && !row.busy));
+        for vessel in closed {
+            let busy = self.valuation.rows.get(vessel.row).is_some_and(|row| row.busy);
+            let reason = if busy { SkipReason::OpenOrder } else { SkipReason::NotTradable };
+            self.skip(vessel.row, Side::Buy, vessel.desired - vessel.worth, reason);
+        }
+        let least = self.strategy.orders().min_notional;
+        // An order by quantity is rounded up to a cent where it is valued: that cent is kept back for each.
+        let rounding = Usd::new(rust_decimal::Decimal::new(i64::try_from(open.len()).unwrap_or(i64::MAX), 2));
+        let by_quantity = open.iter().any(|vessel| {
+            self.strategy.orders().kind == OrderType::Limit
+                || self.valuation.rows.get(vessel.row).is_some_and(|row| !row.fractionable)
+        });
+        let budget = if by_quantity { spendable - rounding } else { spendable };
+        let poured = allocate::pour_at_least(&open, budget, least);
+        for (vessel, added) in open.iter().zip(poured) {
+            let Some(row) = self.valuation.rows.get(vessel.row) else { continue };
+            match purchase(row, self.strategy, added, added * vessel.cost) {
+                Ok((leg, moved)) => {
+                    if let Some(slot) = self.moved.get_mut(vessel.row) {
+                        *slot = moved;
+                    }
+                    self.bought += leg.value;
+                    self.legs.push(leg);
+                }
+                Err(reason) => {
+                    let gap = vessel.desired - vessel.worth;
+                    let reason = if added.is_zero() && gap >= least { SkipReason::NoCash } else { reason };
+                    self.skip(vessel.row, Side::Buy, gap, reason);
+                }
+            }
+        }
+    }
+
+    fn skip(&mut self, place: usize, side: Side, value: Usd, reason: SkipReason) {
+        let value = value.floor_cents();
+        if let Some(row) = self.valuation.rows.get(place).filter(|_| value.is_positive()) {
+            self.skipped.push(Skip { symbol: row.symbol.clone(), side, value, reason });
+        }
+    }
+
+    fn into_plan(self, reason: Reason, drift: Drift) -> Plan {
+        let decision = if self.legs.is_empty() { Decision::Hold } else { Decision::Trade };
+        let reason = if self.legs.is_empty() && reason != Reason::Completing { Reason::BelowMinimum } else { reason };
+        let cash_after = self.valuation.cash + self.sold - self.bought;
+        let worth = |moved: &[Usd]| -> Usd {
+            self.valuation.rows.iter().zip(moved).map(|(row, moved)| row.worth + *moved).sum::<Usd>() + cash_after
+        };
+        let after = worth(&self.moved);
+        let weights = self
+            .valuation
+            .rows
+            .iter()
+            .zip(&self.moved)
+            .map(|(row, moved)| WeightRow {
+                symbol: row.symbol.clone(),
+                target: row.target,
+                before: row.worth.over(self.valuation.value),
+                after: (row.worth + *moved).over(after),
+            })
+            .collect();
+        let detail = sentence(decision, reason, &drift, (self.sold, self.bought, self.legs.len()));
+        Plan {
+            decision,
+            reason,
+            detail,
+            drift,
+            turnover: self.sold.over(self.valuation.value),
+            legs: self.legs,
+            skipped: self.skipped,
+            weights,
+            value: self.valuation.value,
+            cash_after,
+        }
+    }
+}
+
+fn spread(above: Price, below: Price) -> Price {
+    above - below
+}
+
+/// The first band that is left, if any: strictly outside, as the broker's own rebalancer counts it (facts 8.3).
+fn breach(strategy: &Strategy, drift: &Drift) -> Option<Reason> {
+    let conditions = strategy.conditions();
+    for row in &drift.symbols {
+        if conditions.drift_absolute.is_some_and(|band| row.absolute.abs() > band) {
+            return Some(Reason::DriftAbsolute);
+        }
+        if conditions.drift_relative.is_some_and(|band| row.absolute.abs() > band * row.target) {
+            return Some(Reason::DriftRelative);
+        }
+    }
+    None
+}
+
+fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> Result<Leg, SkipReason> {
+    if row.busy {
+        return Err(SkipReason::OpenOrder);
+    }
+    if !row.tradable {
+        return Err(SkipReason::NotTradable);
+    }
+    if !row.available.is_positive() {
+        return Err(SkipReason::SharesHeld);
+    }
+    // The whole of a holding goes with the broker's own digits, so that no dust is left (facts 3.2).
+    let qty =
+        if whole { row.available } else { wanted.at(row.middle).floor_shares(row.fractionable).min(row.available) };
+    let pricing = match strategy.orders().kind {
+        OrderType::Market => Pricing::Market,
+        OrderType::Limit => Pricing::Limit(row.quote.bid.floor_tick()),
+    };
+    let price = if let Pricing::Limit(limit) = pricing { limit } else { row.quote.bid };
+    let value = (qty * price).floor_cents();
+    if !qty.is_positive() {
+        return Err(SkipReason::LessThanOneShare);
+    }
+    if value < strategy.orders().min_notional {
+        return Err(SkipReason::BelowMinimum);
+    }
+    Ok(leg(Phase::Sell, row.symbol, (Amount::Qty(qty), pricing), (value, price)))
+}
+
+fn leg(phase: Phase, symbol: &Symbol, (amount, pricing): (Amount, Pricing), (value, price): (Usd, Price)) -> Leg {
+    Leg { phase, symbol: symbol.clone(), amount, pricing, value, reference_price: price }
+}
+
+/// An order for `added` at the middle, which is `cost` at the asked price; with what it moves at the middle.
+fn purchase(row: &Valued<'_>, strategy: &Strategy, added: Usd, cost: Usd) -> Result<(Leg, Usd), SkipReason> {
+    let least = strategy.orders().min_notional;
+    let limit = strategy.orders().kind == OrderType::Limit;
+    if row.fractionable && !limit {
+        let notional = cost.floor_cents();
+        if notional < least {
+            return Err(SkipReason::BelowMinimum);
+        }
+        let moved = notional.at(row.quote.ask).floor_shares(true) * row.middle;
+        let how = (Amount::Notional(notional), Pricing::Market);
+        return Ok((leg(Phase::Buy, row.symbol, how, (notional, row.quote.ask)), moved));
+    }
+    let price = if limit { row.quote.ask.ceil_tick() } else { row.quote.ask };
+    let qty: Qty = added.at(row.middle).min(cost.at(price)).floor_shares(row.fractionable);
+    if !qty.is_positive() {
+        return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });
+    }
+    let value = (qty * price).ceil_cents();
+    if value < least {
+        return Err(SkipReason::BelowMinimum);
+    }
+    let pricing = if limit { Pricing::Limit(price) } else { Pricing::Market };
+    Ok((leg(Phase::Buy, row.symbol, (Amount::Qty(qty), pricing), (value, price)), qty * row.middle))
+}
+
+/// A plan that holds.
+fn held(snapshot: &Snapshot, reason: Reason, drift: Drift, valuation: Option<&Valuation<'_>>) -> Plan {
+    let weights = valuation.map_or_else(Vec::new, |valuation| {
+        valuation
+            .rows
+            .iter()
+            .map(|row| {
+                let weight = row.worth.over(valuation.value);
+                WeightRow { symbol: row.symbol.clone(), target: row.target, before: weight, after: weight }
+            })
+            .collect()
+    });
+    Plan {
+        decision: Decision::Hold,
+        reason,
+        detail: sentence(Decision::Hold, reason, &drift, (Usd::ZERO, Usd::ZERO, 0)),
+        drift,
+        legs: Vec::new(),
+        skipped: Vec::new(),
+        weights,
+        value: valuation.map_or(snapshot.account.cash, |valuation| valuation.value),
+        cash_after: snapshot.account.cash,
+        turnover: Fraction::ZERO,
+    }
+}
+
+fn sentence(decision: Decision, reason: Reason, drift: &Drift, (sold, bought, orders): (Usd, Usd, usize)) -> String {
+    let furthest = drift.symbols.iter().max_by_key(|row| row.absolute.abs());
+    let stands = furthest.map_or_else(String::new, |row| {
+        let points = row.absolute.percent().round_dp(2).normalize();
+        format!("{} is {}{points} points from its target", row.symbol, if points.is_sign_negative() { "" } else { "+" })
+    });
+    match decision {
+        Decision::Trade => format!("{stands}; {orders} orders sell {sold} and buy {bought} dollars"),
+        Decision::Hold => match reason {
+            Reason::PriceMissing => "a holding or target has no usable price".to_owned(),
+            Reason::EmptyAccount => "the account holds neither cash nor a managed position".to_owned(),
+            Reason::ShortPosition => "the account holds a short position, which is never touched".to_owned(),
+            Reason::UnmanagedBlocks => {
+                "the account holds something that the strategy does not name, and it says block".to_owned()
+            }
+            Reason::Cooldown => format!("{stands}, but the last rebalance is inside the cooldown"),
+            Reason::BelowMinimum => format!("{stands}, and every order would be below the minimum"),
+            Reason::InsideBands => format!("{stands}, inside its band"),
+            _ => stands,
+        },
+    }
+}

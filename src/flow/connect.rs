@@ -86,7 +86,9 @@ pub enum Error {
     #[error("the reference must be at most {REFERENCE_MAX} characters without control characters")]
     BadReference,
     /// No such state, used before, too late, or another browser.
-    #[error("this connection was not started in this browser, was finished already, or is older than ten minutes; please start again")]
+    #[error(
+        "this connection was not started in this browser, was finished already, or is older than ten minutes; please start again"
+    )]
     StateRefused,
     /// The user or the broker said no.
     #[error("the connection was not granted ({0}); nothing was stored")]

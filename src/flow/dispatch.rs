@@ -116,7 +116,7 @@ pub async fn send<E: Environment>(
             continue;
         }
         let update = match &token_dead {
-            Some(_) if !recorded.maybe_sent => decide::order::absent(&intent, world.clock.now()),
+            Some(why) if !recorded.maybe_sent => decide::order::withdrawn(&intent, why, world.clock.now()),
             _ => one(world, access, &intent, recorded.maybe_sent, &mut token_dead).await,
         };
         intents.push(updated(intent, &update));
@@ -145,14 +145,19 @@ async fn one<E: Environment>(
     ask_first: bool,
     token_dead: &mut Option<String>,
 ) -> IntentUpdate {
-    if ask_first && let Some(update) = ask(world, access, intent).await.settled() {
-        return update;
+    if ask_first {
+        match ask(world, access, intent).await {
+            Found::Settled(update) => return *update,
+            Found::Absent => {}
+            Found::Silence => return decide::order::unknown(intent, "the broker does not say", world.clock.now()),
+        }
     }
+    let mut throttled_only = !ask_first;
     for _ in 0..SENDS {
         if let Some(why) = forbidden(world, intent).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
-        match decide::classify::classify(intent, world.alpaca.submit(access, intent).await) {
+        match decide::classify::classify(world.alpaca.submit(access, intent).await) {
             Fate::Adopt(report) => return decide::order::apply(intent, &report, world.clock.now()),
             Fate::Rejected { message } => return decide::order::rejected(intent, &message, world.clock.now()),
             Fate::TokenDead { message } => {
@@ -166,12 +171,15 @@ async fn one<E: Environment>(
             }
             Fate::Ask { why } => match ask(world, access, intent).await {
                 Found::Settled(update) => return *update,
-                Found::Absent => {}
-                Found::Silence => return decide::order::unknown(intent, &why),
+                Found::Absent => throttled_only = false,
+                Found::Silence => return decide::order::unknown(intent, &why, world.clock.now()),
             },
         }
     }
-    decide::order::unknown(intent, "sent several times without an answer that means something")
+    if throttled_only {
+        return decide::order::withdrawn(intent, "the broker kept asking for fewer requests", world.clock.now());
+    }
+    decide::order::unknown(intent, "sent several times without an answer that means something", world.clock.now())
 }
 
 /// Why an intent may not be sent any more, asked right before each send: a halt pulled since the wall, or a session that
@@ -199,15 +207,6 @@ enum Found {
     Absent,
     /// The broker does not say.
     Silence,
-}
-
-impl Found {
-    fn settled(self) -> Option<IntentUpdate> {
-        match self {
-            Self::Settled(update) => Some(*update),
-            Self::Absent | Self::Silence => None,
-        }
-    }
 }
 
 /// Asks the broker for the intent's own id until it answers, with a quiet period for orders that land late (row 4).

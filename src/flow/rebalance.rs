@@ -101,17 +101,27 @@ async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Resu
     match account.health {
         GrantHealth::Active => {}
         GrantHealth::Reauth(since) => {
-            return skipped(EndReason::TokenDead, format!("the broker refuses the token since {since}; the user must connect again"));
+            return skipped(
+                EndReason::TokenDead,
+                format!("the broker refuses the token since {since}; the user must connect again"),
+            );
         }
         GrantHealth::Gone(since) => return skipped(EndReason::Unsubscribed, format!("the user left at {since}")),
     }
     let Some((grant, sealed)) = world.store.sealed_token(&run.account).await? else {
-        return skipped(EndReason::TokenDead, "no token is kept for this account; the user must connect again".to_owned());
+        return skipped(
+            EndReason::TokenDead,
+            "no token is kept for this account; the user must connect again".to_owned(),
+        );
     };
     let token = match world.vault.open_sealed(&grant, &sealed) {
         Ok(secret) => AccessToken::new(secret),
         Err(error) => {
-            return Ok(Err(Outcome::ended(OutcomeKind::Quarantined, EndReason::TokenDead, format!("the sealed token does not open: {error}"))));
+            return Ok(Err(Outcome::ended(
+                OutcomeKind::Quarantined,
+                EndReason::TokenDead,
+                format!("the sealed token does not open: {error}"),
+            )));
         }
     };
     Ok(Ok(Course {
@@ -160,7 +170,11 @@ async fn half<E: Environment>(
                 return Ok(Step::End(Outcome::refused(&refusals)));
             }
             Wall::ClaimLost => {
-                return Ok(Step::End(Outcome::ended(OutcomeKind::Skipped, EndReason::InternalFault, "another worker has taken this run over")));
+                return Ok(Step::End(Outcome::ended(
+                    OutcomeKind::Skipped,
+                    EndReason::InternalFault,
+                    "another worker has taken this run over",
+                )));
             }
         }
     } else {
@@ -198,7 +212,11 @@ async fn consider<E: Environment>(
     }
     if world.sessions.at(world.clock.now()).is_none() {
         let reason = if phase == Phase::Sell { EndReason::MarketClosed } else { EndReason::SessionEnded };
-        return Ok(Err(Outcome::ended(if phase == Phase::Sell { OutcomeKind::Skipped } else { OutcomeKind::Partial }, reason, "the exchange is closed")));
+        return Ok(Err(Outcome::ended(
+            if phase == Phase::Sell { OutcomeKind::Skipped } else { OutcomeKind::Partial },
+            reason,
+            "the exchange is closed",
+        )));
     }
     let last = world.store.last_rebalanced_at(&claim.run().subscription).await?;
     let snapshot = match observe(world, &course.access, &course.strategy, last).await {
@@ -271,7 +289,8 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
             .filter(|intent| intent.state == IntentState::Quarantined)
             .map(|intent| format!("{} ({})", intent.client_order_id, intent.note))
             .collect();
-        let why = format!("the fate of {} is not known; the account is halted until a person has looked", stuck.join(", "));
+        let why =
+            format!("the fate of {} is not known; the account is halted until a person has looked", stuck.join(", "));
         return quarantine(world, course, EndReason::OrderUnknown, why).await;
     }
     if intents.is_empty() {
@@ -289,7 +308,8 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
     let rejected = missing(&[IntentState::Rejected]);
     let unfilled = missing(&[IntentState::Ended, IntentState::Withdrawn]);
     Ok(if rejected > 0 {
-        let notes: Vec<&str> = intents.iter().filter(|i| i.state == IntentState::Rejected).map(|i| i.note.as_str()).collect();
+        let notes: Vec<&str> =
+            intents.iter().filter(|i| i.state == IntentState::Rejected).map(|i| i.note.as_str()).collect();
         let detail = format!("{rejected} of {} orders were refused by the broker: {}", intents.len(), notes.join("; "));
         Outcome::ended(OutcomeKind::Partial, EndReason::OrdersRejected, detail)
     } else if unfilled > 0 {

@@ -9,6 +9,7 @@ use crate::model::plan::{Phase, Plan};
 use crate::model::session::Sessions;
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
+use crate::model::time::Moment;
 use crate::model::verdict::Refusal;
 
 /// What a run would decide, and what the guard would refuse of it.
@@ -47,4 +48,9 @@ pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, p
 /// In a dry run the buys are paid with sales that have not happened yet; a real run looks again before it buys.
 fn is_overspend(plan: &Plan, refusal: &Refusal) -> bool {
     refusal.code == crate::model::verdict::RefusalCode::Overspend && plan.legs_of(Phase::Sell).next().is_some()
+}
+
+/// The moments in `(after, until]` at which a strategy looks at its accounts.
+pub fn moments(strategy: &Strategy, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Moment> {
+    decide::due::moments(strategy, sessions, after, until)
 }

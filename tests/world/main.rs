@@ -1,0 +1,9 @@
+//! The real line in memory, judged by the broker's ledger.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+
+mod support;
+
+mod year;
+mod trouble;
+mod live_gate;

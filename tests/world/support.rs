@@ -1,0 +1,268 @@
+//! A whole service in memory: the real line, the real store, the real client, with the clock, the dice and the wire
+//! replaced. The wire leads into Alpaca in a box in this same process.
+
+use std::sync::Arc;
+
+use alpaca_sim::{ApiKey, ConsentMode, ConsentRule, Environment, NewAccount, OAuthApp, Sim, SimConfig};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rebalanced::edge::World;
+use rebalanced::edge::alpaca::transport::{Lost, Transport};
+use rebalanced::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
+use rebalanced::edge::clock::{Clock, VirtualClock};
+use rebalanced::edge::entropy::Entropy;
+use rebalanced::edge::metrics::Metrics;
+use rebalanced::edge::sessions;
+use rebalanced::edge::store::Store;
+use rebalanced::edge::strategies;
+use rebalanced::edge::vault::Vault;
+use rebalanced::flow;
+use rebalanced::model::environment::Kind;
+use rebalanced::model::ids::StrategyName;
+use rebalanced::model::mandate::ServicePolicy;
+use rebalanced::model::secret::Secret;
+use rebalanced::model::time::{Moment, Span};
+use rebalanced::model::verdict::Outcome;
+use rust_decimal::Decimal;
+use tempfile::TempDir;
+
+/// Where the hosts of the simulator would be; nothing listens there.
+const BASE: &str = "http://127.0.0.1:9";
+
+/// The wire, without a wire: the simulator's clock follows the service's own.
+struct InMemory {
+    sim: Sim,
+    clock: VirtualClock,
+}
+
+impl Transport for InMemory {
+    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, Lost>> {
+        async move {
+            self.sim.set_clock(self.clock.now().timestamp());
+            self.sim.call(request).await.map_err(|dropped| Lost::new(dropped.to_string()))
+        }
+        .boxed()
+    }
+}
+
+/// A whole service and its broker.
+pub struct TestWorld {
+    pub world: World,
+    pub sim: Sim,
+    pub clock: VirtualClock,
+    folder: TempDir,
+}
+
+/// What a test world begins with.
+pub struct Setup<'a> {
+    pub seed: u64,
+    pub start: &'a str,
+    pub strategies: &'a [(&'a str, &'a str)],
+    pub policy: ServicePolicy,
+    pub app_approved_at_broker: bool,
+    pub price_step_seconds: u32,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            start: "2019-06-03T13:00:00Z",
+            strategies: &[],
+            policy: policy(),
+            app_approved_at_broker: false,
+            price_step_seconds: 900,
+        }
+    }
+}
+
+/// The default policy: paper only.
+pub fn policy() -> ServicePolicy {
+    ServicePolicy { max_quote_age_seconds: 15, max_trading_runs_per_day: Some(3), ..ServicePolicy::default() }
+}
+
+impl TestWorld {
+    pub async fn new(setup: Setup<'_>) -> Self {
+        let folder = scratch();
+        let start = Moment::parse(setup.start).unwrap();
+        let clock = VirtualClock::new(start);
+        let redirect = "http://127.0.0.1:8080/oauth/callback";
+        let sim = Sim::new(SimConfig {
+            seed: setup.seed,
+            start: start.timestamp(),
+            speed: 0.0,
+            price_step_seconds: setup.price_step_seconds,
+            apps: vec![OAuthApp {
+                client_id: "app".to_owned(),
+                client_secret: "app-secret".to_owned(),
+                redirect_uris: vec![redirect.to_owned()],
+                live_trading_approved: setup.app_approved_at_broker,
+                developer_account_ids: Vec::new(),
+                name: "test".to_owned(),
+            }],
+            data_keys: vec![ApiKey {
+                key_id: "DATA".to_owned(),
+                secret: "data-secret".to_owned(),
+                requests_per_minute: 0,
+            }],
+            ..SimConfig::default()
+        })
+        .unwrap();
+        for (name, text) in setup.strategies {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (catalog, faults) = strategies::load_dir(folder.path()).unwrap();
+        assert!(faults.is_empty(), "{faults:?}");
+        let entropy = Entropy::seeded(setup.seed);
+        let key = folder.path().join("vault.key");
+        Vault::create_key_file(&key, &entropy).unwrap();
+        let metrics = Metrics::new();
+        let wire = Arc::new(InMemory { sim: sim.clone(), clock: clock.clone() });
+        let app = AppCredentials {
+            client_id: "app".to_owned(),
+            client_secret: Secret::new("app-secret".to_owned()),
+            redirect_uri: redirect.to_owned(),
+        };
+        let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
+        let shared = Clock::Virtual(clock.clone());
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("db.sqlite").display())).await.unwrap();
+        let world = World {
+            store,
+            alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone()),
+            vault: Vault::open(&key).unwrap(),
+            clock: shared,
+            entropy,
+            metrics,
+            strategies: catalog,
+            sessions: sessions::builtin().unwrap(),
+            policy: setup.policy,
+            order_wait: Span::from_secs(300),
+        };
+        Self { world, sim, clock, folder }
+    }
+
+    /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
+    pub async fn connect(&self, name: &str, strategy: &str, new: NewAccount) -> String {
+        self.try_connect(name, strategy, new).await.unwrap()
+    }
+
+    pub async fn try_connect(
+        &self,
+        name: &str,
+        strategy: &str,
+        mut new: NewAccount,
+    ) -> Result<String, flow::connect::Error> {
+        self.sim.create_person(Some(name), name).unwrap();
+        new.person = name.to_owned();
+        let environment = new.environment;
+        let account = self.sim.create_account(new).unwrap().to_string();
+        self.sim.set_consent(ConsentRule {
+            mode: ConsentMode::Auto,
+            person: Some(name.to_owned()),
+            ..ConsentRule::default()
+        });
+        let started = flow::connect::begin(
+            &self.world,
+            flow::connect::Begin {
+                strategy: Some(StrategyName::parse(strategy).unwrap()),
+                environment: Some(if environment == Environment::Live { Kind::Live } else { Kind::Paper }),
+                reference: Some(name.to_owned()),
+            },
+        )
+        .await?;
+        let request = http::Request::get(started.location.as_str()).body(Bytes::new()).unwrap();
+        let answer = self.sim.call(request).await.unwrap();
+        let back: url::Url = answer.headers()["location"].to_str().unwrap().parse().unwrap();
+        let part = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        flow::connect::finish(
+            &self.world,
+            flow::connect::Callback {
+                code: part("code").map(Secret::new),
+                state: part("state").map(Secret::new),
+                error: part("error"),
+                cookie: Some(started.cookie),
+            },
+        )
+        .await?;
+        Ok(account)
+    }
+
+    /// Moves time forward, rings the bell once, and carries every due run to its close, one after the other.
+    pub async fn ring(&self, at: Moment) -> Vec<Outcome> {
+        if at > self.clock.now() {
+            self.clock.set(at);
+        }
+        flow::tick::tick(&self.world, self.clock.now()).await.unwrap();
+        self.drain().await
+    }
+
+    /// Carries every claimable run to its close.
+    pub async fn drain(&self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        loop {
+            let now = self.clock.now();
+            let claims = self.world.store.claim(64, now, now + Span::from_mins(10)).await.unwrap();
+            if claims.is_empty() {
+                return outcomes;
+            }
+            for claim in claims {
+                outcomes.push(flow::rebalance::rebalance(&self.world, claim).await.unwrap());
+            }
+        }
+    }
+
+    /// The folder with the strategies, the key and the database.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// What the broker's ledger and ours must agree on, whatever happened.
+    pub async fn settle_accounts(&self) {
+        let intents = self.world.store.intents(&rebalanced::edge::store::IntentFilter::all()).await.unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for record in self.sim.ledger().orders {
+            let id = record.order.client_order_id.to_string();
+            assert!(seen.insert(id.clone()), "S1: {id} was used twice");
+            let intent = intents.iter().find(|intent| intent.client_order_id.as_str() == id);
+            let intent = intent.unwrap_or_else(|| panic!("S2: order {id} has no recorded intent"));
+            assert_eq!(intent.symbol.as_str(), record.order.symbol.as_ref(), "S3");
+            assert_eq!(intent.account.as_str(), record.account.as_ref(), "S5");
+            if intent.state.is_terminal() {
+                assert_eq!(intent.filled_qty.decimal(), record.order.filled_qty, "S15: {id}");
+            }
+        }
+        flow::verify::audit(&self.world.store).await.expect("S13: the chain holds");
+    }
+}
+
+/// A new account with this much cash on paper.
+pub fn cash(amount: i64) -> NewAccount {
+    let mut new = NewAccount::new("", Environment::Paper);
+    new.cash = Decimal::from(amount);
+    new
+}
+
+fn hosts() -> Hosts {
+    let url = |path: &str| format!("{BASE}{path}").parse().unwrap();
+    Hosts {
+        live: url("/live"),
+        paper: url("/paper"),
+        data: url("/data"),
+        authorize: url("/app/oauth/authorize"),
+        token: url("/live/oauth/token"),
+    }
+}
+
+/// A scratch folder in memory where the system has one: a test of decisions need not wait for a disk.
+fn scratch() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
+}
+
+/// The moment of a local time in New York.
+pub fn new_york(text: &str) -> Moment {
+    let local: jiff::civil::DateTime = text.parse().unwrap();
+    let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();
+    Moment::from(local.to_zoned(zone).unwrap().timestamp())
+}
