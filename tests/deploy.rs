@@ -2,6 +2,7 @@
 //! programs that will read them, where those programs are installed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+#![allow(unreachable_pub, missing_docs, reason = "a test is nobody's library")]
 
 #[path = "app/support.rs"]
 mod support;
@@ -62,7 +63,7 @@ fn unit_program(scratch: &Scratch, subcommand: Option<&str>) -> Command {
     let [line] = line.as_slice() else { panic!("one ExecStart") };
     let mut line: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     if let Some(subcommand) = subcommand {
-        line[1] = subcommand.to_owned();
+        subcommand.clone_into(&mut line[1]);
     }
     // What systemd does with LoadCredential=.
     let credentials = scratch.path().join("credentials");
@@ -114,7 +115,10 @@ fn the_containers_command_line_checks_starts_and_stops() {
     let variables: Vec<(String, String)> = variables
         .chain(secrets)
         .map(|(name, value)| {
-            let value = value.replace("/etc/rebalanced", &folder).replace("/run/secrets", &folder).replace("0.0.0.0:", "127.0.0.1:");
+            let value = value
+                .replace("/etc/rebalanced", &folder)
+                .replace("/run/secrets", &folder)
+                .replace("0.0.0.0:", "127.0.0.1:");
             let value = if name.ends_with("LISTEN") { "127.0.0.1:0".to_owned() } else { value };
             (format!("REBALANCED_{name}"), value)
         })
@@ -123,7 +127,7 @@ fn the_containers_command_line_checks_starts_and_stops() {
     let start = |subcommand: Option<&str>| {
         let mut line = line.clone();
         if let Some(subcommand) = subcommand {
-            line[1] = subcommand.to_owned();
+            subcommand.clone_into(&mut line[1]);
         }
         let mut command = program(&scratch, &line);
         command.envs(variables.clone());
@@ -152,7 +156,9 @@ fn systemd_accepts_the_unit_and_finds_it_well_sandboxed() {
     // An unknown key is only a warning, so nothing may be said at all about this unit.
     let about_us: Vec<&str> = verified.err.lines().filter(|line| line.contains("rebalanced.service")).collect();
     assert!(about_us.is_empty(), "{about_us:?}");
-    let security = Ran::of(Command::new("systemd-analyze").args(["security", "--offline=yes", "--threshold=15", "--no-pager"]).arg(&unit));
+    let security = Ran::of(
+        Command::new("systemd-analyze").args(["security", "--offline=yes", "--threshold=15", "--no-pager"]).arg(&unit),
+    );
     assert_eq!(security.code, 0, "exposure is above 1.5:\n{}", security.out);
 }
 
@@ -175,15 +181,21 @@ fn the_metrics_are_well_formed_and_the_alerts_name_only_metrics_that_exist() {
     let metrics = get(&daemon.operator, "/metrics").body;
     let alerts = include_str!("../deploy/alerts.yml");
     let mut named = 0;
-    for word in alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("rebalanced_")) {
+    for word in
+        alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("rebalanced_"))
+    {
         let family = word.trim_end_matches("_bucket").trim_end_matches("_count").trim_end_matches("_sum");
         assert!(metrics.contains(&format!("# TYPE {family} ")), "{word} is no metric of\n{metrics}");
         named += 1;
     }
     assert!(named >= 5, "the alerts watch something");
     if is_installed("promtool") {
-        let mut child =
-            Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), metrics.as_bytes()).unwrap();
         let checked = child.wait_with_output().unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
@@ -196,7 +208,10 @@ fn no_secret_stands_in_a_deployment_file() {
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
             let lower = line.to_ascii_lowercase();
             let is_secret = ["secret", "password", "token"].iter().any(|word| lower.contains(word));
-            let is_reference = line.contains('/') || lower.contains("secrets:") || lower.contains("credential") || line.trim_end().ends_with(':');
+            let is_reference = line.contains('/')
+                || lower.contains("secrets:")
+                || lower.contains("credential")
+                || line.trim_end().ends_with(':');
             assert!(!is_secret || is_reference, "{line}");
         }
     }

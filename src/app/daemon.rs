@@ -48,7 +48,7 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     let _lock = wire::lock(settings)?;
     let operators = http::listen(settings.operator_listen, "web.operator_listen").await?;
     let browsers = http::listen(settings.public_listen, "web.public_listen").await?;
-    let secure = settings.app.as_ref().is_some_and(|app| app.redirect_uri.scheme() == "https");
+    let secure = settings.app.as_ref().is_some_and(|app| app.redirect_uri.starts_with("https:"));
     let world = Arc::new(wire::world(settings, strategies).await?);
     if let Clock::Remote(remote) = &world.clock {
         let remote = remote.clone();

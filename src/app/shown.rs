@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::edge::decisions::{dollars, fraction};
 use crate::model::account::{Account, GrantHealth, Subscription};
 use crate::model::event::ChainedEvent;
+use crate::model::ids::{OrderId, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
 use crate::model::mandate::{Approval, ApprovalKind, Halt, HaltScope};
 use crate::model::money::Fraction;
@@ -67,7 +68,7 @@ pub fn run(run: &Run) -> Value {
         "account": run.account.as_str(),
         "environment": run.environment.code(),
         "strategy": run.strategy.as_str(),
-        "version": run.version.as_ref().map(|version| version.as_str()),
+        "version": run.version.as_ref().map(StrategyVersion::as_str),
         "slot": text(Some(run.slot)),
         "trigger": run.trigger.code(),
         "state": run.state.code(),
@@ -98,7 +99,7 @@ pub fn order(intent: &Intent) -> Value {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("client_order_id", intent.client_order_id.as_str().into());
-    put("order", intent.order.as_ref().map(|order| order.as_str()).into());
+    put("order", intent.order.as_ref().map(OrderId::as_str).into());
     put("phase", intent.phase.code().into());
     put("attempt", intent.attempt.into());
     put("symbol", intent.symbol.as_str().into());
@@ -153,7 +154,7 @@ pub fn approval(approval: &Approval, now: Moment) -> Value {
             parts.extend(bound.max_order_notional.map(|most| format!("order <= {}", dollars(most))));
             parts.extend(bound.max_run_notional.map(|most| format!("run <= {}", dollars(most))));
             parts.extend(bound.symbols.as_ref().map(|symbols| {
-                symbols.iter().map(|symbol| symbol.as_str()).collect::<Vec<_>>().join(" ")
+                symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ")
             }));
             (Some(account.as_str()), Some(name.as_str()), parts.join(", "))
         }
@@ -196,7 +197,7 @@ pub fn table(rows: &[Value], columns: &[&str]) -> String {
         return "none".to_owned();
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(columns.iter().map(|column| column.replace('_', " ")));
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(row.get(*column))));

@@ -20,7 +20,19 @@ fn help_is_no_failure_and_nonsense_is_bad_input() {
     let scratch = Scratch::new();
     let help = Ran::of(scratch.program().arg("--help")).ok();
     for command in [
-        "run", "check", "schema", "plan", "users", "subscriptions", "runs", "approvals", "halt", "resume", "audit", "keys", "doctor",
+        "run",
+        "check",
+        "schema",
+        "plan",
+        "users",
+        "subscriptions",
+        "runs",
+        "approvals",
+        "halt",
+        "resume",
+        "audit",
+        "keys",
+        "doctor",
     ] {
         assert!(help.out.contains(&format!("  {command} ")), "{command} is not in:\n{}", help.out);
     }
@@ -56,7 +68,9 @@ fn check_shows_what_is_in_force_and_no_secret() {
 #[test]
 fn an_unknown_key_ends_with_64_and_names_the_nearest() {
     let scratch = Scratch::new();
-    let ran = Ran::of(scratch.program().args(["check", "--config"]).arg(scratch.config()).env("REBALANCED_RUNS__MAX_INFLIGHT", "3"));
+    let ran = Ran::of(
+        scratch.program().args(["check", "--config"]).arg(scratch.config()).env("REBALANCED_RUNS__MAX_INFLIGHT", "3"),
+    );
     assert_eq!(ran.code, 64);
     assert!(ran.err.contains("the nearest known key is `runs.max_in_flight`"), "{}", ran.err);
 }
@@ -70,7 +84,10 @@ fn check_needs_no_configuration_for_strategies_alone() {
 #[test]
 fn a_broken_strategy_is_bad_input_with_its_file_line_and_mend() {
     let scratch = Scratch::new();
-    scratch.write("strategies/broken.toml", &SIXTY_FORTY.replace("sixty-forty", "broken").replace("percent = 60", "percent = 61"));
+    scratch.write(
+        "strategies/broken.toml",
+        &SIXTY_FORTY.replace("sixty-forty", "broken").replace("percent = 60", "percent = 61"),
+    );
     let ran = scratch.run(&["check"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("broken.toml:") && ran.err.contains("101"), "{}", ran.err);
@@ -110,7 +127,9 @@ fn a_drifted_portfolio_is_traded_sells_first_and_the_answer_has_the_documented_f
     let answer = ran.json();
     assert_eq!(answer["decision"], "trade");
     let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
-    for key in ["decision", "reason", "detail", "drift", "orders", "skipped", "weights", "cash_after", "turnover", "refusals"] {
+    for key in
+        ["decision", "reason", "detail", "drift", "orders", "skipped", "weights", "cash_after", "turnover", "refusals"]
+    {
         assert!(keys.iter().any(|found| *found == key), "{key} is not in {keys:?}");
     }
     let orders = answer["orders"].as_array().unwrap();
@@ -157,7 +176,13 @@ fn a_command_never_makes_an_empty_database() {
 #[test]
 fn lists_of_a_new_database_are_empty() {
     let scratch = with_database();
-    for (command, field) in [("users", "users"), ("subscriptions", "subscriptions"), ("runs", "runs"), ("approvals", "approvals"), ("halts", "halts")] {
+    for (command, field) in [
+        ("users", "users"),
+        ("subscriptions", "subscriptions"),
+        ("runs", "runs"),
+        ("approvals", "approvals"),
+        ("halts", "halts"),
+    ] {
         assert_eq!(scratch.run(&[command, "--json"]).ok().json()[field], serde_json::json!([]), "{command}");
         assert_eq!(scratch.run(&[command]).ok().out, "none\n");
     }
@@ -166,7 +191,8 @@ fn lists_of_a_new_database_are_empty() {
 #[test]
 fn the_kill_switch_is_pulled_seen_and_released() {
     let scratch = with_database();
-    let halted = scratch.run(&["halt", "--symbol", "SPY", "--by", "ana", "--reason", "a split today", "--json"]).ok().json();
+    let halted =
+        scratch.run(&["halt", "--symbol", "SPY", "--by", "ana", "--reason", "a split today", "--json"]).ok().json();
     assert_eq!((halted["scope"].as_str(), halted["of"].as_str()), (Some("symbol"), Some("SPY")));
     scratch.run(&["halt", "--by", "ana", "--reason", "everything"]).ok();
     assert_eq!(scratch.run(&["halts", "--json"]).ok().json()["halts"].as_array().unwrap().len(), 2);
@@ -182,17 +208,56 @@ fn the_kill_switch_is_pulled_seen_and_released() {
 fn approvals_are_granted_with_a_name_and_a_reason_and_withdrawn() {
     let scratch = with_database();
     let granted = scratch
-        .run(&["approvals", "grant", "strategy", "--strategy", "sixty-forty", "--by", "ana", "--reason", "reviewed", "--json"])
+        .run(&[
+            "approvals",
+            "grant",
+            "strategy",
+            "--strategy",
+            "sixty-forty",
+            "--by",
+            "ana",
+            "--reason",
+            "reviewed",
+            "--json",
+        ])
         .ok()
         .json();
     assert_eq!(granted["kind"], "strategy");
     assert_eq!(granted["holds"], true);
     let text = scratch.write("consent.txt", "I agree.");
-    let consent = ["approvals", "grant", "consent", "--account", "acc-1", "--text", text.to_str().unwrap(), "--by", "ana", "--reason", "signed", "--json"];
+    let consent = [
+        "approvals",
+        "grant",
+        "consent",
+        "--account",
+        "acc-1",
+        "--text",
+        text.to_str().unwrap(),
+        "--by",
+        "ana",
+        "--reason",
+        "signed",
+        "--json",
+    ];
     let consent = scratch.run(&consent).ok().json();
     // printf 'I agree.' | sha256sum
     assert!(consent["what"].as_str().unwrap().starts_with("text "), "{consent}");
-    let bound = ["approvals", "grant", "subscription", "--account", "acc-1", "--strategy", "sixty-forty", "--max-order", "5000", "--by", "ana", "--reason", "asked", "--json"];
+    let bound = [
+        "approvals",
+        "grant",
+        "subscription",
+        "--account",
+        "acc-1",
+        "--strategy",
+        "sixty-forty",
+        "--max-order",
+        "5000",
+        "--by",
+        "ana",
+        "--reason",
+        "asked",
+        "--json",
+    ];
     assert!(scratch.run(&bound).ok().json()["what"].as_str().unwrap().contains("5000.00"));
     let id = granted["id"].as_str().unwrap();
     scratch.run(&["approvals", "revoke", id, "--by", "ben"]).ok();
@@ -201,10 +266,23 @@ fn approvals_are_granted_with_a_name_and_a_reason_and_withdrawn() {
     let all = all["approvals"].as_array().unwrap();
     assert_eq!(all.len(), 3);
     assert!(all.iter().any(|row| row["id"] == id && row["holds"] == false && row["revoked_at"].is_string()));
-    let stranger = scratch.run(&["approvals", "grant", "strategy", "--strategy", "seventy", "--by", "a", "--reason", "b"]);
+    let stranger =
+        scratch.run(&["approvals", "grant", "strategy", "--strategy", "seventy", "--by", "a", "--reason", "b"]);
     assert_eq!(stranger.code, 2);
     assert!(stranger.err.contains("there are: sixty-forty"), "{}", stranger.err);
-    let late = ["approvals", "grant", "strategy", "--strategy", "sixty-forty", "--by", "a", "--reason", "b", "--expires", "2020-01-01T00:00:00Z"];
+    let late = [
+        "approvals",
+        "grant",
+        "strategy",
+        "--strategy",
+        "sixty-forty",
+        "--by",
+        "a",
+        "--reason",
+        "b",
+        "--expires",
+        "2020-01-01T00:00:00Z",
+    ];
     assert_eq!(scratch.run(&late).code, 2);
 }
 
@@ -246,7 +324,13 @@ fn a_new_key_opens_and_never_overwrites_an_old_one() {
     assert!(made.out.contains("other.key"));
     let again = Ran::of(scratch.program().args(["keys", "new", "--file", "other.key"]));
     assert_eq!(again.code, 2, "{again:?}");
-    let doctor = Ran::of(scratch.program().args(["doctor", "--json", "--config"]).arg(scratch.config()).env("REBALANCED_VAULT__KEY_FILE", "other.key"));
+    let doctor = Ran::of(
+        scratch
+            .program()
+            .args(["doctor", "--json", "--config"])
+            .arg(scratch.config())
+            .env("REBALANCED_VAULT__KEY_FILE", "other.key"),
+    );
     let findings = doctor.json()["findings"].as_array().unwrap().clone();
     let key = findings.iter().find(|finding| finding["what"] == "vault key").unwrap();
     assert_eq!(key["state"], "well", "{findings:?}");

@@ -50,7 +50,10 @@ fn an_address_that_is_taken_is_named_with_its_key() {
     let scratch = Scratch::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let config = fs::read_to_string(scratch.config()).unwrap();
-    let config = config.replace("operator_listen = \"127.0.0.1:0\"", &format!("operator_listen = \"{}\"", taken.local_addr().unwrap()));
+    let config = config.replace(
+        "operator_listen = \"127.0.0.1:0\"",
+        &format!("operator_listen = \"{}\"", taken.local_addr().unwrap()),
+    );
     fs::write(scratch.config(), config).unwrap();
     let ran = scratch.run(&["run"]);
     assert_eq!(ran.code, 1, "{ran:?}");

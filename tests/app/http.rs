@@ -26,14 +26,26 @@ fn health_readiness_and_metrics_are_open_and_hold_no_user() {
 fn the_api_needs_the_operators_token() {
     let scratch = Scratch::new();
     let daemon = scratch.daemon();
-    for path in ["/api/v1/users", "/api/v1/subscriptions", "/api/v1/runs", "/api/v1/runs/run_0", "/api/v1/halts", "/api/v1/nothing"] {
+    for path in [
+        "/api/v1/users",
+        "/api/v1/subscriptions",
+        "/api/v1/runs",
+        "/api/v1/runs/run_0",
+        "/api/v1/halts",
+        "/api/v1/nothing",
+    ] {
         assert_eq!(get(&daemon.operator, path).status, 401, "{path}");
         let wrong = bearer(&TOKEN.replace('t', "u"));
         assert_eq!(http("GET", &daemon.operator, path, &[("Authorization", &wrong)], "").status, 401, "{path}");
     }
     let token = bearer(TOKEN);
     let ask = |path: &str| http("GET", &daemon.operator, path, &[("Authorization", &token)], "");
-    for (path, field) in [("/api/v1/users", "users"), ("/api/v1/subscriptions", "subscriptions"), ("/api/v1/runs?limit=5&state=closed", "runs"), ("/api/v1/halts", "halts")] {
+    for (path, field) in [
+        ("/api/v1/users", "users"),
+        ("/api/v1/subscriptions", "subscriptions"),
+        ("/api/v1/runs?limit=5&state=closed", "runs"),
+        ("/api/v1/halts", "halts"),
+    ] {
         let answer = ask(path);
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()[field], serde_json::json!([]));

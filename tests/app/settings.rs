@@ -6,6 +6,7 @@ use std::path::Path;
 use rebalanced::app::settings::Settings;
 use rebalanced::app::settings::keys::{KEYS, nearest};
 use rebalanced::app::settings::layers::{DEFAULTS, Sources};
+use rebalanced::model::ids::AccountId;
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -53,7 +54,9 @@ fn defaults_are_the_strictest() {
     assert!(settings.operator_token.is_none());
     assert!(settings.database.is_none(), "nobody looks into an empty database by standing in the wrong folder");
     let missing: Vec<String> = settings.missing.iter().map(ToString::to_string).collect();
-    for key in ["database.url", "alpaca.client_id", "alpaca.client_secret_file", "alpaca.redirect_uri", "vault.key_file"] {
+    for key in
+        ["database.url", "alpaca.client_id", "alpaca.client_secret_file", "alpaca.redirect_uri", "vault.key_file"]
+    {
         assert!(missing.iter().any(|text| text.contains(key)), "{key} is not named in {missing:?}");
     }
 }
@@ -63,8 +66,16 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_key() {
     let folder = folder();
     let text = "[web]\npublic_listen = \"127.0.0.1:1\"\n[alpaca]\nclient_idd = \"x\"\n[datebase]\nurl = \"sqlite:a\"\n";
     let faults = faults(&file(folder.path(), text));
-    assert!(faults.contains("rebalanced.toml:4: there is no key `alpaca.client_idd`; the nearest known key is `alpaca.client_id`"), "{faults}");
-    assert!(faults.contains("rebalanced.toml:6: there is no key `datebase.url`; the nearest known key is `database.url`"), "{faults}");
+    assert!(
+        faults.contains(
+            "rebalanced.toml:4: there is no key `alpaca.client_idd`; the nearest known key is `alpaca.client_id`"
+        ),
+        "{faults}"
+    );
+    assert!(
+        faults.contains("rebalanced.toml:6: there is no key `datebase.url`; the nearest known key is `database.url`"),
+        "{faults}"
+    );
 }
 
 #[test]
@@ -91,8 +102,14 @@ fn all_faults_are_told_at_once() {
                 paper_url = \"http://paper-api.alpaca.markets\"\n";
     let faults = faults(&file(folder.path(), text));
     for (line, key) in [
-        (2, "database.url"), (4, "web.public_listen"), (6, "runs.max_in_flight"), (7, "runs.lease_seconds"),
-        (9, "log.format"), (10, "log.level"), (12, "alpaca.live_trading"), (13, "alpaca.paper_url"),
+        (2, "database.url"),
+        (4, "web.public_listen"),
+        (6, "runs.max_in_flight"),
+        (7, "runs.lease_seconds"),
+        (9, "log.format"),
+        (10, "log.level"),
+        (12, "alpaca.live_trading"),
+        (13, "alpaca.paper_url"),
     ] {
         let found = faults.lines().any(|fault| fault.contains(&format!(":{line}: ")) && fault.contains(key));
         assert!(found, "line {line}, {key}:\n{faults}");
@@ -132,7 +149,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 fn a_list_from_the_environment_is_written_with_commas() {
     let sources = with(Sources::default(), &[("REBALANCED_ALPACA__DEVELOPER_ACCOUNT_IDS", "a-1, b-2")]);
     let settings = Settings::load(&sources).unwrap();
-    let ids: Vec<&str> = settings.policy.developer_accounts.iter().map(|id| id.as_str()).collect();
+    let ids: Vec<&str> = settings.policy.developer_accounts.iter().map(AccountId::as_str).collect();
     assert_eq!(ids, ["a-1", "b-2"]);
 }
 
@@ -142,7 +159,10 @@ fn paths_are_relative_to_the_file_that_names_them() {
     let sources = file(folder.path(), "[database]\nurl = \"sqlite:data/r.sqlite\"\n[strategies]\ndir = \"mine\"\n");
     let settings = Settings::load(&sources).unwrap();
     assert_eq!(settings.strategies, folder.path().join("mine"));
-    assert_eq!(settings.database.unwrap().expose(), format!("sqlite:{}", folder.path().join("data/r.sqlite").display()));
+    assert_eq!(
+        settings.database.unwrap().expose(),
+        format!("sqlite:{}", folder.path().join("data/r.sqlite").display())
+    );
     let sources = with(Sources::default(), &[("REBALANCED_STRATEGIES__DIR", "mine")]);
     assert_eq!(Settings::load(&sources).unwrap().strategies, Path::new("mine"));
 }
@@ -164,11 +184,21 @@ fn secrets_come_from_files_and_are_never_shown() {
 #[test]
 fn the_credentials_directory_fills_in_what_no_key_names() {
     let folder = folder();
-    for (name, value) in [("alpaca.client_secret", "from-the-manager"), ("web.operator_token", "an-operator-token-of-length"), ("vault.key", "k")] {
+    for (name, value) in [
+        ("alpaca.client_secret", "from-the-manager"),
+        ("web.operator_token", "an-operator-token-of-length"),
+        ("vault.key", "k"),
+    ] {
         fs::write(folder.path().join(name), value).unwrap();
     }
     let sources = Sources { credentials: Some(folder.path().to_owned()), ..Sources::default() };
-    let sources = with(sources, &[("REBALANCED_ALPACA__CLIENT_ID", "id"), ("REBALANCED_ALPACA__REDIRECT_URI", "http://127.0.0.1:8080/oauth/callback")]);
+    let sources = with(
+        sources,
+        &[
+            ("REBALANCED_ALPACA__CLIENT_ID", "id"),
+            ("REBALANCED_ALPACA__REDIRECT_URI", "http://127.0.0.1:8080/oauth/callback"),
+        ],
+    );
     let settings = Settings::load(&sources).unwrap();
     assert_eq!(settings.app.as_ref().unwrap().client_secret.expose(), "from-the-manager");
     assert_eq!(settings.vault_key.as_deref(), Some(folder.path().join("vault.key").as_path()));
@@ -189,7 +219,8 @@ fn an_empty_secret_file_and_a_short_operator_token_are_faults() {
 
 #[test]
 fn tokens_travel_encrypted_or_not_at_all() {
-    let sources = with(Sources::default(), &[("REBALANCED_ALPACA__PAPER_STREAM_URL", "ws://paper-api.alpaca.markets/stream")]);
+    let sources =
+        with(Sources::default(), &[("REBALANCED_ALPACA__PAPER_STREAM_URL", "ws://paper-api.alpaca.markets/stream")]);
     assert!(faults(&sources).contains("unprotected"));
     let sources = with(Sources::default(), &[("REBALANCED_ALPACA__PAPER_URL", "http://127.0.0.1:9000/paper")]);
     assert!(Settings::load(&sources).is_ok());

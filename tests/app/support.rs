@@ -19,7 +19,7 @@ pub const TOKEN: &str = "an-operator-token-for-tests";
 pub const SECRET: &str = "canary-client-secret";
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 pub const SIXTY_FORTY: &str = r#"name = "sixty-forty"
 description = "60% US stocks, 35% US bonds, 5% cash, kept inside bands."
@@ -178,12 +178,14 @@ impl Daemon {
                 drop(sender.send(line));
             }
         });
-        let mut daemon = Self { child, manager, lines, log: Vec::new(), public: String::new(), operator: String::new() };
+        let mut daemon =
+            Self { child, manager, lines, log: Vec::new(), public: String::new(), operator: String::new() };
         daemon.wait_for("READY=1");
-        let listening = daemon.log.iter().find(|line| line.contains("\"listening\"")).expect("it says where it listens");
+        let listening =
+            daemon.log.iter().find(|line| line.contains("\"listening\"")).expect("it says where it listens");
         let listening: Value = serde_json::from_str(listening).unwrap();
-        daemon.public = listening["public"].as_str().unwrap().to_owned();
-        daemon.operator = listening["operator"].as_str().unwrap().to_owned();
+        listening["public"].as_str().unwrap().clone_into(&mut daemon.public);
+        listening["operator"].as_str().unwrap().clone_into(&mut daemon.operator);
         daemon
     }
 
@@ -264,10 +266,10 @@ impl Answer {
 pub fn http(method: &str, host: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let extra: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{extra}Content-Length: {length}\r\n\r\n{body}");
+    let mut lines = vec![format!("{method} {path} HTTP/1.1"), format!("Host: {host}"), "Connection: close".to_owned()];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.push(format!("Content-Length: {}", body.len()));
+    let request = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

@@ -54,7 +54,7 @@ fn for_people(answer: &Value) -> String {
     let mut text = shown::fields(answer, &["decision", "reason", "detail", "value", "cash_after", "turnover"]);
     let mut section = |headline: &str, rows: &[Value], columns: &[&str]| {
         if !rows.is_empty() {
-            text.push_str(&format!("\n\n{headline}\n{}", shown::table(rows, columns)));
+            text.extend(["\n\n", headline, "\n", &shown::table(rows, columns)]);
         }
     };
     let orders = ["phase", "symbol", "side", "qty", "notional", "type", "limit_price", "value"];

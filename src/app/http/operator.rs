@@ -68,7 +68,7 @@ impl From<approve::Error> for Refused {
     }
 }
 
-fn bad(error: impl ToString) -> Refused {
+fn bad(error: impl std::fmt::Display) -> Refused {
     Refused(StatusCode::BAD_REQUEST, error.to_string())
 }
 

@@ -33,13 +33,13 @@ fn escaped(text: &str) -> String {
 
 /// A page with a headline and paragraphs, all of them plain text.
 pub(super) fn page(status: StatusCode, headline: &str, paragraphs: &[String]) -> Response {
-    let body: String = paragraphs.iter().map(|text| format!("<p>{}</p>\n", escaped(text))).collect();
+    let body = paragraphs.iter().map(|text| format!("<p>{}</p>", escaped(text))).collect::<Vec<_>>().join("\n");
     let headline = escaped(headline);
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{headline}</title>\n\
          <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}}</style>\n\
-         <h1>{headline}</h1>\n{body}</html>\n"
+         <h1>{headline}</h1>\n{body}\n</html>\n"
     );
     (status, guarded(), Html(html)).into_response()
 }

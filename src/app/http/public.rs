@@ -138,7 +138,7 @@ fn failed(error: &Error) -> Response {
         Error::Vault(_) | Error::Store(_) | Error::Id(_) => (StatusCode::SERVICE_UNAVAILABLE, true),
     };
     if is_ours {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a connection did not come about");
+        tracing::warn!(error = error as &(dyn std::error::Error + 'static), "a connection did not come about");
     } else {
         tracing::info!(%error, "a connection was not granted");
     }

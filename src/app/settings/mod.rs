@@ -66,8 +66,8 @@ pub struct App {
     pub client_id: String,
     /// Its secret.
     pub client_secret: Secret,
-    /// Where the browser comes back to.
-    pub redirect_uri: Url,
+    /// Where the browser comes back to: the very text that is registered with Alpaca, which compares it letter for letter.
+    pub redirect_uri: String,
 }
 
 /// The service's own key for market data.
@@ -276,7 +276,8 @@ impl Addresses {
 fn registration(reader: &mut Reader<'_>) -> Option<App> {
     let client_id = reader.text("alpaca.client_id");
     let client_secret = reader.secret("alpaca.client_secret_file");
-    let redirect_uri = reader.url("alpaca.redirect_uri", ("https", "http"));
+    reader.url("alpaca.redirect_uri", ("https", "http"))?;
+    let redirect_uri = reader.unshown("alpaca.redirect_uri");
     Some(App { client_id: client_id?, client_secret: client_secret?, redirect_uri: redirect_uri? })
 }
 
