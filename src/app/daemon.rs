@@ -78,7 +78,8 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
 /// Remembers the strategies as they are now, and frees what an earlier process left.
 async fn prepare(world: &World) -> Result<usize, store::Error> {
     let now = world.clock.now();
-    for (strategy, text) in world.strategies.texts() {
+    for strategy in world.strategies.iter() {
+        let text = world.strategies.text(strategy.name()).unwrap_or_default();
         world.store.remember_strategy(strategy.name(), strategy.version(), text, now).await?;
     }
     recover(world).await

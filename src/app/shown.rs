@@ -4,7 +4,7 @@
 //! Moments are RFC 3339, decimals are strings, and what is not there is null. No token ever gets here.
 
 use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use serde_json::{Map, Value, json};
 
 use crate::edge::decisions::{dollars, fraction};
@@ -197,7 +197,7 @@ pub fn table(rows: &[Value], columns: &[&str]) -> String {
         return "none".to_owned();
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(NOTHING);
     table.set_header(columns.iter().map(|column| column.replace('_', " ")));
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(row.get(*column))));

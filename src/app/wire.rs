@@ -13,7 +13,7 @@ use crate::app::settings::Settings;
 use crate::edge::World;
 use crate::edge::alpaca::transport::Wire;
 use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
-use crate::edge::clock::{Clock, RemoteClock, SystemClock};
+use crate::edge::clock::{Clock, RemoteClock};
 use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
 use crate::edge::sessions;
@@ -84,7 +84,7 @@ fn sqlite_path(url: &str) -> Option<PathBuf> {
 
 async fn clock(settings: &Settings) -> anyhow::Result<Clock> {
     Ok(match &settings.clock {
-        None => Clock::System(SystemClock::default()),
+        None => Clock::System,
         Some(url) => {
             let remote = RemoteClock::connect(url.clone()).await;
             Clock::Remote(remote.with_context(|| format!("the clock at {url} cannot be read (`clock.url`)"))?)

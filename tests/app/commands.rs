@@ -150,7 +150,7 @@ fn bad_input_of_plan_names_the_file_the_place_and_the_mend() {
     let scratch = Scratch::new();
     let cases = [
         ("not json at all".to_owned(), "snapshot.json: "),
-        (DRIFTED.replace("\"cash\": \"5000\"", "\"cash\": \"much\""), "account.cash"),
+        (DRIFTED.replace("\"cash\": \"5000\"", "\"cash\": \"much\""), "`much`"),
         (DRIFTED.replace("\"account\"", "\"acount\""), "account"),
     ];
     for (snapshot, named) in cases {
@@ -207,83 +207,34 @@ fn the_kill_switch_is_pulled_seen_and_released() {
 #[test]
 fn approvals_are_granted_with_a_name_and_a_reason_and_withdrawn() {
     let scratch = with_database();
-    let granted = scratch
-        .run(&[
-            "approvals",
-            "grant",
-            "strategy",
-            "--strategy",
-            "sixty-forty",
-            "--by",
-            "ana",
-            "--reason",
-            "reviewed",
-            "--json",
-        ])
-        .ok()
-        .json();
-    assert_eq!(granted["kind"], "strategy");
-    assert_eq!(granted["holds"], true);
-    let text = scratch.write("consent.txt", "I agree.");
-    let consent = [
-        "approvals",
-        "grant",
-        "consent",
-        "--account",
-        "acc-1",
-        "--text",
-        text.to_str().unwrap(),
-        "--by",
-        "ana",
-        "--reason",
-        "signed",
-        "--json",
-    ];
-    let consent = scratch.run(&consent).ok().json();
-    // printf 'I agree.' | sha256sum
-    assert!(consent["what"].as_str().unwrap().starts_with("text "), "{consent}");
-    let bound = [
-        "approvals",
-        "grant",
-        "subscription",
-        "--account",
-        "acc-1",
-        "--strategy",
-        "sixty-forty",
-        "--max-order",
-        "5000",
-        "--by",
-        "ana",
-        "--reason",
-        "asked",
-        "--json",
-    ];
-    assert!(scratch.run(&bound).ok().json()["what"].as_str().unwrap().contains("5000.00"));
+    let said = "--by ana --reason reviewed --json";
+    let granted = scratch.line(&format!("approvals grant strategy --strategy sixty-forty {said}")).ok().json();
+    assert_eq!((granted["kind"].as_str(), granted["holds"].as_bool()), (Some("strategy"), Some(true)));
+    scratch.write("consent.txt", "I agree.");
+    let consent = format!("approvals grant consent --account acc-1 --text consent.txt {said}");
+    // The text's plain SHA-256, so that anybody can compare it.
+    let hash = "826ff0dab649a97ffdd7779a332accafb35cc161012253a19383db19289d6e02";
+    assert_eq!(scratch.line(&consent).ok().json()["what"], format!("text {hash}"));
+    let bound = "approvals grant subscription --account acc-1 --strategy sixty-forty --max-order 5000";
+    assert_eq!(scratch.line(&format!("{bound} {said}")).ok().json()["what"], "order <= 5000.00");
     let id = granted["id"].as_str().unwrap();
-    scratch.run(&["approvals", "revoke", id, "--by", "ben"]).ok();
-    assert_eq!(scratch.run(&["approvals", "revoke", id, "--by", "ben"]).code, 2);
-    let all = scratch.run(&["approvals", "--json"]).ok().json();
+    scratch.line(&format!("approvals revoke {id} --by ben")).ok();
+    assert_eq!(scratch.line(&format!("approvals revoke {id} --by ben")).code, 2);
+    let all = scratch.line("approvals --json").ok().json();
     let all = all["approvals"].as_array().unwrap();
     assert_eq!(all.len(), 3);
     assert!(all.iter().any(|row| row["id"] == id && row["holds"] == false && row["revoked_at"].is_string()));
-    let stranger =
-        scratch.run(&["approvals", "grant", "strategy", "--strategy", "seventy", "--by", "a", "--reason", "b"]);
+}
+
+#[test]
+fn an_approval_of_a_stranger_or_of_the_past_is_bad_input() {
+    let scratch = with_database();
+    let stranger = scratch.line("approvals grant strategy --strategy seventy --by ana --reason b");
     assert_eq!(stranger.code, 2);
     assert!(stranger.err.contains("there are: sixty-forty"), "{}", stranger.err);
-    let late = [
-        "approvals",
-        "grant",
-        "strategy",
-        "--strategy",
-        "sixty-forty",
-        "--by",
-        "a",
-        "--reason",
-        "b",
-        "--expires",
-        "2020-01-01T00:00:00Z",
-    ];
-    assert_eq!(scratch.run(&late).code, 2);
+    let late = "approvals grant strategy --strategy sixty-forty --by ana --reason b --expires 2020-01-01T00:00:00Z";
+    assert_eq!(scratch.line(late).code, 2);
+    assert_eq!(scratch.line("approvals grant strategy --strategy sixty-forty --reason b").code, 2, "nobody said it");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Settings: layers, faults with their places, secrets.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rebalanced::app::settings::Settings;
@@ -17,6 +18,12 @@ fn file(folder: &Path, text: &str) -> Sources {
     let path = folder.join("rebalanced.toml");
     fs::write(&path, text).unwrap();
     Sources { config: Some(path), ..Sources::default() }
+}
+
+/// A file that only its owner can read.
+fn private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn with(mut sources: Sources, variables: &[(&str, &str)]) -> Sources {
@@ -170,7 +177,7 @@ fn paths_are_relative_to_the_file_that_names_them() {
 #[test]
 fn secrets_come_from_files_and_are_never_shown() {
     let folder = folder();
-    fs::write(folder.path().join("secret"), "canary-of-a-secret\n").unwrap();
+    private(&folder.path().join("secret"), "canary-of-a-secret\n");
     let text = "[alpaca]\nclient_id = \"id\"\nclient_secret_file = \"secret\"\nredirect_uri = \"https://a.example/oauth/callback\"\n\
                 [database]\nurl = \"postgres://u:canary-of-a-password@db/r\"\n";
     let settings = Settings::load(&file(folder.path(), text)).unwrap();
@@ -189,7 +196,7 @@ fn the_credentials_directory_fills_in_what_no_key_names() {
         ("web.operator_token", "an-operator-token-of-length"),
         ("vault.key", "k"),
     ] {
-        fs::write(folder.path().join(name), value).unwrap();
+        private(&folder.path().join(name), value);
     }
     let sources = Sources { credentials: Some(folder.path().to_owned()), ..Sources::default() };
     let sources = with(
@@ -208,13 +215,23 @@ fn the_credentials_directory_fills_in_what_no_key_names() {
 #[test]
 fn an_empty_secret_file_and_a_short_operator_token_are_faults() {
     let folder = folder();
-    fs::write(folder.path().join("empty"), " \n").unwrap();
-    fs::write(folder.path().join("short"), "tiny").unwrap();
+    private(&folder.path().join("empty"), " \n");
+    private(&folder.path().join("short"), "tiny");
     let text = "[alpaca]\nclient_secret_file = \"empty\"\ndata_secret_file = \"absent\"\n[web]\noperator_token_file = \"short\"\n";
     let faults = faults(&file(folder.path(), text));
     assert!(faults.contains(":2: `alpaca.client_secret_file` names") && faults.contains("is empty"), "{faults}");
     assert!(faults.contains(":3: `alpaca.data_secret_file` names") && faults.contains("cannot be read"), "{faults}");
     assert!(faults.contains("shorter than 16 characters"), "{faults}");
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_a_fault() {
+    let folder = folder();
+    fs::write(folder.path().join("open"), "no secret any more").unwrap();
+    fs::set_permissions(folder.path().join("open"), fs::Permissions::from_mode(0o644)).unwrap();
+    let faults = faults(&file(folder.path(), "[alpaca]\nclient_secret_file = \"open\"\n"));
+    assert!(faults.contains("can be read by everybody; make it private: chmod 0400"), "{faults}");
+    assert!(!faults.contains("no secret any more"), "{faults}");
 }
 
 #[test]

@@ -120,6 +120,11 @@ level = "debug"
         Ran::of(self.program().args(arguments).arg("--config").arg(self.config()))
     }
 
+    /// The same, with the arguments as one line of words.
+    pub fn line(&self, line: &str) -> Ran {
+        self.run(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
     /// Starts the daemon and waits until it tells its service manager that it is ready.
     pub fn daemon(&self) -> Daemon {
         let mut command = self.program();

@@ -9,7 +9,8 @@ use crate::app::failure::Failure;
 use crate::app::settings::keys::KEYS;
 use crate::app::settings::{Faults, Settings};
 use crate::app::{shown, wire};
-use crate::edge::strategies::json_schema;
+use crate::edge::strategies::{Catalog, json_schema};
+use crate::model::strategy::Strategy;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -29,25 +30,14 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
         None => Some(context.settings()?),
     };
     let folder = args.strategies.clone().or_else(|| settings.as_ref().map(|settings| settings.strategies.clone()));
-    let (strategies, faults) = wire::strategies(&folder.unwrap_or_default())?;
-    let rows: Vec<Value> = strategies
-        .iter()
-        .map(|strategy| {
-            json!({
-                "strategy": strategy.name().as_str(),
-                "version": strategy.version().as_str(),
-                "holdings": strategy.targets().len(),
-                "description": strategy.description(),
-            })
-        })
-        .collect();
+    let (strategies, faults) = match wire::strategies(&folder.unwrap_or_default()) {
+        Ok((catalog, faults)) => (catalog, faults.iter().map(ToString::to_string).collect()),
+        Err(failure) => (Catalog::default(), vec![failure.to_string()]),
+    };
+    let rows: Vec<Value> = strategies.iter().map(|strategy| row(strategy)).collect();
     let missing = settings.as_ref().map(|settings| settings.missing.clone()).unwrap_or_default();
-    let wrong = faults.iter().map(ToString::to_string).chain(missing.iter().map(ToString::to_string));
-    let answer = json!({
-        "settings": settings.as_ref().map(in_force),
-        "strategies": rows,
-        "faults": wrong.collect::<Vec<_>>(),
-    });
+    let wrong: Vec<String> = missing.iter().map(ToString::to_string).chain(faults.clone()).collect();
+    let answer = json!({ "settings": settings.as_ref().map(in_force), "strategies": rows, "faults": wrong });
     context.print(&answer, |answer| {
         let settings = answer.get("settings").and_then(Value::as_object).map(settings_table).unwrap_or_default();
         format!("{settings}{}", shown::table(&rows, &["strategy", "holdings", "version", "description"]))
@@ -55,7 +45,16 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     if !missing.is_empty() {
         return Err(Failure::Configuration(Faults(missing)));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Failure::Input(wire::lines(&faults))) }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Input(faults.join("\n"))) }
+}
+
+fn row(strategy: &Strategy) -> Value {
+    json!({
+        "strategy": strategy.name().as_str(),
+        "version": strategy.version().as_str(),
+        "holdings": strategy.targets().len(),
+        "description": strategy.description(),
+    })
 }
 
 /// Every key in force, with its origin.
@@ -72,7 +71,7 @@ fn settings_table(settings: &Map<String, Value>) -> String {
         .iter()
         .map(|(key, shown)| json!({ "key": key, "value": shown.get("value"), "from": shown.get("origin") }))
         .collect();
-    format!("{}\n", shown::table(&rows, &["key", "value", "from"]))
+    format!("{}\n\n", shown::table(&rows, &["key", "value", "from"]))
 }
 
 /// Prints the JSON Schema of a strategy file.

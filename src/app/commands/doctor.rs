@@ -2,8 +2,6 @@
 //!
 //! It sends no token: an answer of any kind shows that a host can be reached.
 
-use std::sync::Arc;
-
 use anyhow::anyhow;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -67,7 +65,7 @@ fn configuration(settings: &Settings) -> Finding {
 
 fn strategies(settings: &Settings) -> Finding {
     let result = match wire::strategies(&settings.strategies) {
-        Ok((catalog, faults)) if faults.is_empty() && catalog.len() > 0 => Ok(format!("{} valid", catalog.len())),
+        Ok((catalog, faults)) if faults.is_empty() && !catalog.is_empty() => Ok(format!("{} valid", catalog.len())),
         Ok((_, faults)) if faults.is_empty() => Err(format!("{} holds no strategy", settings.strategies.display())),
         Ok((_, faults)) => Err(wire::lines(&faults)),
         Err(failure) => Err(failure.to_string()),
@@ -96,15 +94,20 @@ async fn database(settings: &Settings) -> (Finding, Option<Clock>) {
 
 async fn hosts(settings: &Settings, clock: Option<&Clock>) -> Vec<Finding> {
     let transport = match Wire::new(&wire::hosts(settings)) {
-        Ok(transport) => Arc::new(transport),
+        Ok(transport) => transport,
         Err(error) => return vec![Finding::of("hosts", Err(format!("{:#}", anyhow::Error::new(error))))],
     };
     let mut findings = Vec::new();
-    for (key, address) in settings.alpaca.all() {
-        // Streams are not tried: a plain request is no handshake, and nothing depends on them alone.
-        if matches!(address.scheme(), "http" | "https") {
-            findings.push(Finding::of(key, ask(transport.as_ref(), address, clock).await));
-        }
+    // Only hosts that the service speaks to: the consent page is for browsers, and nothing depends on a stream alone.
+    let addresses = &settings.alpaca;
+    let spoken = [
+        ("alpaca.paper_url", &addresses.paper),
+        ("alpaca.live_url", &addresses.live),
+        ("alpaca.data_url", &addresses.data),
+        ("alpaca.token_url", &addresses.token),
+    ];
+    for (key, address) in spoken {
+        findings.push(Finding::of(key, ask(&transport, address, clock).await));
     }
     findings
 }
@@ -116,9 +119,8 @@ async fn ask(transport: &impl Transport, address: &Url, clock: Option<&Clock>) -
     let theirs = said.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()).map(|zoned| Moment::from(zoned.timestamp()));
     let reached = format!("{address} answers {}", answer.status());
     match (theirs, clock) {
-        (Some(theirs), Some(Clock::System(_)) | None) => {
-            let clock = clock.cloned().unwrap_or_default();
-            let skew = clock.now().since(theirs).as_secs();
+        (Some(theirs), Some(Clock::System) | None) => {
+            let skew = Clock::System.now().since(theirs).as_secs();
             if skew.abs() <= SKEW_SECONDS_MAX {
                 return Ok(format!("{reached}; the clocks agree"));
             }

@@ -10,7 +10,7 @@ use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::app::settings::layers::Sources;
 use crate::app::{shown, wire};
-use crate::edge::alpaca::wire::snapshot_from_json;
+use crate::edge::alpaca::snapshot_from_json;
 use crate::edge::{decisions, sessions, strategies};
 use crate::flow::rehearse::rehearse;
 
@@ -36,7 +36,7 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&args.snapshot)
         .map_err(|error| Failure::input(format!("{named}: this snapshot cannot be read: {error}; give a readable file")))?;
     let snapshot = snapshot_from_json(&text)
-        .map_err(|fault| Failure::input(format!("{named}: {}: {}; {}", fault.path, fault.what, fault.mend)))?;
+        .map_err(|fault| Failure::input(format!("{named}: {fault}")))?;
     let sessions = sessions::builtin().map_err(|error| anyhow!(error))?;
     // The environment is left out: the same files give the same answer everywhere.
     let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };

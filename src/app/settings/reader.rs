@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -165,13 +166,15 @@ impl<'a> Reader<'a> {
     /// A secret from its file, without the line's end.
     pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let path = self.secret_file(key)?;
-        let fault = match std::fs::read_to_string(&path) {
-            Ok(text) if text.trim().is_empty() => "is empty".to_owned(),
+        let mode = std::fs::metadata(&path).map_or(0, |found| found.permissions().mode() & 0o777);
+        let (fault, mend) = match std::fs::read_to_string(&path) {
+            Ok(_) if mode & 0o007 != 0 => ("can be read by everybody".to_owned(), "make it private: chmod 0400"),
+            Ok(text) if text.trim().is_empty() => ("is empty".to_owned(), "put the secret into that file"),
             Ok(text) => return Some(Secret::new(text.trim().to_owned())),
-            Err(error) => format!("cannot be read: {error}"),
+            Err(error) => (format!("cannot be read: {error}"), "put the secret into that file"),
         };
         self.show(key, "missing");
-        self.fault(key, format!("`{key}` names {}, which {fault}", path.display()), "put the secret into that file");
+        self.fault(key, format!("`{key}` names {}, which {fault}", path.display()), mend);
         None
     }
 }
