@@ -90,15 +90,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return Failure::Other(anyhow::Error::new(error).context("the runtime does not start")).report(),
     };
     match runtime.block_on(obey(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
 /// Carries a command out.
-async fn obey(cli: Cli) -> Result<(), Failure> {
+async fn obey(cli: Cli) -> Result<ExitCode, Failure> {
     let context = Context { sources: Sources::of_process(cli.config), json: cli.json };
-    match cli.command {
+    let done = match cli.command {
         Command::Run(args) => run::obey(&context, &args).await,
         Command::Check(args) => check::obey(&context, &args),
         Command::Schema => check::schema(),
@@ -113,5 +113,6 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Audit(args) => audit::obey(&context, args).await,
         Command::Keys(args) => keys::obey(&context, &args),
         Command::Doctor => doctor::obey(&context).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -7,4 +7,5 @@ mod settings;
 mod commands;
 mod daemon;
 mod http;
+mod workers;
 mod support;
