@@ -1,15 +1,38 @@
 //! The market: trading sessions, price paths, quotes, trades and bars; nothing here knows accounts.
 //!
-//! Always: a price is a function of (seed, symbol, moment) and the adjustments the control side made, so asking twice
+//! Always: a price is a function of (seed, symbol, moment) and the changes the control side made, so asking twice
 //! gives the same answer. Days before the data have the first close, days after it keep the last close (the day still
-//! moves around it); outside sessions the price is the last close.
+//! moves around it); outside regular sessions the price is the last close. The last trade is in whole cents and is
+//! exactly the middle of the quote.
 
-use jiff::Timestamp;
+mod bars;
+mod closes;
+pub(crate) mod dice;
+mod listing;
+mod path;
+pub mod sessions;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+
+pub use self::bars::{Bar, BarRequest, Timeframe};
+pub(crate) use self::path::Change;
+use self::path::Path;
+use self::sessions::{Calendar, Session};
 
 /// A symbol's number within a market; smaller tickers have smaller numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SymbolId(pub(crate) u32);
+
+impl SymbolId {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Where daily closes come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,9 +40,9 @@ pub enum PriceSource {
     /// What is compiled in: see `data/README.md`.
     #[default]
     Builtin,
-    /// A CSV file (`.csv` or `.csv.gz`) with a `Date` column and one column of daily closes per ticker, on top of what
-    /// is compiled in; its columns win.
-    File(std::path::PathBuf),
+    /// A CSV file (plain or gzip) with a `Date` column and one column of daily closes per ticker, on top of what is
+    /// compiled in; its columns win.
+    File(PathBuf),
 }
 
 /// How prices behave.
@@ -29,14 +52,20 @@ pub struct MarketConfig {
     pub seed: u64,
     /// A price holds for so many seconds, counted from the opening.
     pub price_step_seconds: u32,
-    /// Full spread of a quote in basis points.
+    /// Full spread of a quote in basis points; at least two cents whatever it says.
     pub spread_bps: Decimal,
     /// Daily closes.
     pub prices: PriceSource,
 }
 
+impl Default for MarketConfig {
+    fn default() -> Self {
+        Self { seed: 0, price_step_seconds: 1, spread_bps: Decimal::TWO, prices: PriceSource::Builtin }
+    }
+}
+
 /// Why there is no market.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum MarketError {
     /// A file that cannot be read or understood.
     #[error("{file}: {problem}")]
@@ -74,183 +103,271 @@ pub struct Trade {
     pub at: Timestamp,
 }
 
-/// One bar; floats, because market data travels as JSON numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bar {
-    /// Beginning; midnight in New York for days and longer.
-    pub at: Timestamp,
-    /// First price.
-    pub open: f64,
-    /// Highest price.
-    pub high: f64,
-    /// Lowest price.
-    pub low: f64,
-    /// Last price.
-    pub close: f64,
-    /// Shares.
-    pub volume: u64,
-    /// Trades.
-    pub trades: u64,
-    /// Volume-weighted average price.
-    pub vwap: f64,
-}
-
-/// Length of a bar (facts 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timeframe {
-    /// 1 to 59.
-    Minutes(u32),
-    /// 1 to 23.
-    Hours(u32),
-    /// A trading day.
-    Day,
-    /// Monday to Friday.
-    Week,
-    /// 1, 2, 3, 4, 6 or 12.
-    Months(u32),
-}
-
-impl Timeframe {
-    /// Reads `5Min`, `1Hour`, `1Day`, `1Week`, `3Month` and their short forms (`5T`, `1H`, `1D`, `1W`, `3M`).
-    pub fn parse(text: &str) -> Option<Self> {
-        todo!()
-    }
-}
-
-/// Which bars.
-#[derive(Debug, Clone, Copy)]
-pub struct BarRequest {
-    /// Length.
-    pub timeframe: Timeframe,
-    /// First moment, inclusive: bars beginning at or after it.
-    pub start: Timestamp,
-    /// Last moment, inclusive.
-    pub end: Timestamp,
-    /// Oldest first when true.
-    pub ascending: bool,
-    /// At most so many.
-    pub limit: usize,
-    /// Prices before a split in today's shares (`adjustment` other than `raw`).
-    pub split_adjusted: bool,
+/// What is known of a symbol besides its price.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) ticker: Arc<str>,
+    pub(crate) name: String,
+    pub(crate) exchange: &'static str,
+    path: Path,
 }
 
 /// Prices and sessions.
 #[derive(Debug)]
-pub struct Market;
+pub struct Market {
+    config: MarketConfig,
+    calendar: Arc<Calendar>,
+    listings: Vec<Listing>,
+    by_ticker: HashMap<Arc<str>, SymbolId>,
+    /// Half the spread in millionths of the price.
+    half_spread: i64,
+    /// Bars of finished days.
+    days: Mutex<HashMap<(SymbolId, usize), bars::Growing>>,
+}
 
 impl Market {
     /// Loads sessions and closes.
     pub fn new(config: MarketConfig) -> Result<Self, MarketError> {
-        todo!()
+        let calendar = Calendar::builtin()?;
+        let tables = closes::builtin()?;
+        let mut found: BTreeMap<String, (closes::Series, bool)> = BTreeMap::new();
+        found.insert("SPY".into(), (listing::spy(&tables.index), false));
+        for proxy in listing::PROXIES {
+            found.insert(proxy.ticker.into(), (proxy.path(config.seed, &tables.index), false));
+        }
+        for (ticker, series) in &tables.symbols {
+            found.insert(ticker.clone(), (series.clone(), false));
+        }
+        if let PriceSource::File(path) = &config.prices {
+            for (ticker, series) in closes::read_file(path, &calendar)? {
+                found.insert(ticker, (series, true));
+            }
+        }
+        let mut listings = Vec::with_capacity(found.len());
+        let mut by_ticker = HashMap::with_capacity(found.len());
+        for (number, (ticker, (series, from_file))) in (0_u32..).zip(found) {
+            let (name, exchange) = listing::describe(&ticker, from_file);
+            let path = Path::new(config.seed, &ticker, series);
+            let ticker: Arc<str> = ticker.into();
+            by_ticker.insert(ticker.clone(), SymbolId(number));
+            listings.push(Listing { ticker, name, exchange, path });
+        }
+        let half_spread = (config.spread_bps * Decimal::from(50)).ceil().clamp(Decimal::ZERO, Decimal::from(500_000));
+        let half_spread = i64::try_from(half_spread).unwrap_or(100);
+        Ok(Self { config, calendar, listings, by_ticker, half_spread, days: Mutex::default() })
     }
 
     /// Trading days.
-    pub fn calendar(&self) -> &sessions::Calendar {
-        todo!()
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
     }
 
     /// All tickers, sorted.
     pub fn symbols(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.listings.iter().map(|listing| listing.ticker.as_ref())
     }
 
     /// A ticker's number.
     pub fn symbol(&self, ticker: &str) -> Option<SymbolId> {
-        todo!()
+        self.by_ticker.get(ticker).copied()
     }
 
     /// The quote at a moment; none for an unknown ticker.
     pub fn quote(&self, ticker: &str, at: Timestamp) -> Option<Quote> {
-        todo!()
+        self.symbol(ticker).map(|symbol| self.quote_of(symbol, at))
     }
 
     /// The last trade at a moment.
     pub fn trade(&self, ticker: &str, at: Timestamp) -> Option<Trade> {
-        todo!()
+        let symbol = self.symbol(ticker)?;
+        let (cents, at) = self.cents(symbol, at);
+        let size = 100 + dice::below(self.luck(symbol, at) >> 16, 900);
+        Some(Trade { price: dollars(cents), size: u32::try_from(size).unwrap_or(100), at })
     }
 
-    /// The bar of the current or last minute of a session, up to `at`.
-    pub fn minute_bar(&self, ticker: &str, at: Timestamp) -> Option<Bar> {
-        todo!()
+    pub(crate) fn listings(&self) -> &[Listing] {
+        &self.listings
     }
 
-    /// The bar of the current or last trading day, up to `at`.
-    pub fn daily_bar(&self, ticker: &str, at: Timestamp) -> Option<Bar> {
-        todo!()
+    pub(crate) fn ticker(&self, symbol: SymbolId) -> Arc<str> {
+        self.listings.get(symbol.index()).map_or_else(|| Arc::from(""), |listing| listing.ticker.clone())
     }
 
-    /// The bar of the trading day before that one.
-    pub fn previous_daily_bar(&self, ticker: &str, at: Timestamp) -> Option<Bar> {
-        todo!()
+    /// The quote of a known symbol.
+    pub(crate) fn quote_of(&self, symbol: SymbolId, at: Timestamp) -> Quote {
+        let (cents, at) = self.cents(symbol, at);
+        let half = self.half_spread(cents);
+        let luck = self.luck(symbol, at);
+        let size = |luck: u64| u32::try_from(100 * (1 + dice::below(luck, 20))).unwrap_or(100);
+        Quote {
+            bid: dollars(cents - half),
+            ask: dollars(cents + half),
+            bid_size: size(luck & 0xffff_ffff),
+            ask_size: size(luck >> 32),
+            at,
+        }
     }
 
-    /// Historical bars up to `now` (the bar in progress included, up to `now`). For paging, ask for `limit + 1` and
-    /// begin the next page at the last bar's `at`.
-    pub fn bars(&self, ticker: &str, request: &BarRequest, now: Timestamp) -> Option<Vec<Bar>> {
-        todo!()
+    /// The last trade's price of a known symbol.
+    pub(crate) fn price_of(&self, symbol: SymbolId, at: Timestamp) -> Decimal {
+        dollars(self.cents(symbol, at).0)
+    }
+
+    /// The close of the last trading day before the New York day of a moment, in the shares of that moment.
+    pub(crate) fn last_day_price(&self, symbol: SymbolId, at: Timestamp) -> Decimal {
+        let Some(session) = self.calendar.last_day(at) else { return self.price_of(symbol, at) };
+        let close = self.price_of(symbol, session.close);
+        let factor = self.path(symbol).map_or(1.0, |path| path.splits_between(session.close, at));
+        match Decimal::try_from(factor) {
+            Ok(factor) if factor != Decimal::ONE => (close * factor).round_dp(4),
+            _ => close,
+        }
+    }
+
+    /// Half of the spread around a price, in cents: at least one, and less than the price.
+    pub(crate) fn half_spread(&self, cents: i64) -> i64 {
+        let millionths = cents.saturating_mul(self.half_spread);
+        (millionths / 1_000_000 + i64::from(millionths % 1_000_000 != 0)).clamp(1, (cents - 1).max(1))
+    }
+
+    /// The last trade in cents, and when its step began.
+    pub(crate) fn cents(&self, symbol: SymbolId, at: Timestamp) -> (i64, Timestamp) {
+        match self.last_session(at) {
+            Some((index, session)) if at < session.close => {
+                let since = at.duration_since(session.open).as_secs();
+                let step = i64::from(self.config.price_step_seconds.max(1));
+                let began = session.open + SignedDuration::from_secs(since - since % step);
+                (self.cents_in(symbol, index, session, at), began)
+            }
+            Some((index, session)) => {
+                (self.path(symbol).map_or(2, |path| path.close_cents(index, at)), session.close)
+            }
+            None => (self.path(symbol).map_or(2, |path| path.close_cents(0, at)), at),
+        }
+    }
+
+    /// The price within a session (its end included); changes count from the moment they are made.
+    fn cents_in(&self, symbol: SymbolId, index: usize, session: &Session, at: Timestamp) -> i64 {
+        let Some(path) = self.path(symbol) else { return 2 };
+        if at >= session.close {
+            return path.close_cents(index, at);
+        }
+        let since = u32::try_from(at.duration_since(session.open).as_secs()).unwrap_or(0);
+        let length = u32::try_from(session.close.duration_since(session.open).as_secs()).unwrap_or(1);
+        path.cents(index, since - since % self.config.price_step_seconds.max(1), length, at)
+    }
+
+    /// The last session that has opened by a moment.
+    fn last_session(&self, at: Timestamp) -> Option<(usize, &Session)> {
+        let index = self.calendar.last_opened(at)?;
+        self.calendar.all().get(index).map(|session| (index, session))
+    }
+
+    pub(crate) fn step_seconds(&self) -> i64 {
+        i64::from(self.config.price_step_seconds.max(1))
+    }
+
+    pub(crate) fn change(&mut self, symbol: SymbolId, from: Timestamp, change: Change) {
+        if let Some(listing) = self.listings.get_mut(symbol.index()) {
+            listing.path.change(from, change);
+        }
+    }
+
+    fn path(&self, symbol: SymbolId) -> Option<&Path> {
+        self.listings.get(symbol.index()).map(|listing| &listing.path)
+    }
+
+    fn luck(&self, symbol: SymbolId, at: Timestamp) -> u64 {
+        dice::pair(self.config.seed ^ u64::from(symbol.0), at.as_second().unsigned_abs())
+    }
+
+    fn days(&self) -> MutexGuard<'_, HashMap<(SymbolId, usize), bars::Growing>> {
+        self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub mod sessions {
-    //! Front door only.
-    use jiff::Timestamp;
-    use jiff::civil::Date;
+/// Cents as dollars.
+pub(crate) fn dollars(cents: i64) -> Decimal {
+    Decimal::new(cents, 2)
+}
 
-    /// One trading day.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct Session {
-        /// The day, in New York.
-        pub date: Date,
-        /// Start of the regular session.
-        pub open: Timestamp,
-        /// End of the regular session.
-        pub close: Timestamp,
-        /// Start of the pre-market (04:00).
-        pub extended_open: Timestamp,
-        /// End of the after-hours session (20:00; 17:00 on half days).
-        pub extended_close: Timestamp,
-        /// When a trade of this day settles: the next trading day.
-        pub settlement: Date,
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(super) fn market() -> Market {
+        Market::new(MarketConfig { seed: 42, ..MarketConfig::default() }).unwrap()
     }
 
-    /// All trading days.
-    #[derive(Debug)]
-    pub struct Calendar;
-
-    impl Calendar {
-        /// Whether the regular session runs.
-        pub fn is_open(&self, at: Timestamp) -> bool {
-            todo!()
-        }
-        /// The session of a date.
-        pub fn on(&self, date: Date) -> Option<&Session> {
-            todo!()
-        }
-        /// The session running at a moment (open <= at < close).
-        pub fn running(&self, at: Timestamp) -> Option<&Session> {
-            todo!()
-        }
-        /// The first session that opens after a moment: `next_open` of the clock.
-        pub fn next_to_open(&self, at: Timestamp) -> Option<&Session> {
-            todo!()
-        }
-        /// The first session that closes after a moment: `next_close` of the clock.
-        pub fn next_to_close(&self, at: Timestamp) -> Option<&Session> {
-            todo!()
-        }
-        /// Sessions from one date to another, both inclusive.
-        pub fn between(&self, start: Date, end: Date) -> &[Session] {
-            todo!()
-        }
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
     }
 
-    /// A moment's date in New York.
-    pub fn new_york_date(at: Timestamp) -> Date {
-        todo!()
+    #[test]
+    fn a_step_holds_its_price_and_the_next_moves() {
+        let config = MarketConfig { seed: 1, price_step_seconds: 60, ..MarketConfig::default() };
+        let market = Market::new(config).unwrap();
+        let open = at("2022-03-01T14:30:00Z");
+        let moved = (0..390).filter(|minute| {
+            let begin = open + SignedDuration::from_mins(*minute);
+            let first = market.quote("MSFT", begin).unwrap();
+            assert_eq!(first, market.quote("MSFT", begin + SignedDuration::from_millis(59_999)).unwrap());
+            assert_eq!(first.at, begin);
+            first != market.quote("MSFT", begin + SignedDuration::from_secs(60)).unwrap()
+        });
+        assert!(moved.count() > 300);
     }
 
-    /// A moment in New York, for offsets.
-    pub fn in_new_york(at: Timestamp) -> jiff::Zoned {
-        todo!()
+    #[test]
+    fn outside_sessions_the_price_is_the_last_close() {
+        let market = market();
+        let close = market.trade("AAPL", at("2022-03-11T21:00:00Z")).unwrap();
+        assert_eq!(close.price.to_string(), "153.59");
+        for later in ["2022-03-11T22:00:00Z", "2022-03-13T12:00:00Z", "2022-03-14T13:29:59Z"] {
+            assert_eq!(market.trade("AAPL", at(later)).unwrap(), close);
+        }
+        assert_ne!(market.trade("AAPL", at("2022-03-14T13:30:00Z")).unwrap().at, close.at);
+        assert!(market.quote("NOSUCH", at("2022-03-14T13:30:00Z")).is_none());
+    }
+
+    #[test]
+    fn a_file_adds_symbols_and_wins_over_what_is_compiled_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("closes.csv");
+        std::fs::write(&file, "Date,AAPL,MINE\n2022-03-10,10,20\n2022-03-11,11,21\n").unwrap();
+        let config = MarketConfig { prices: PriceSource::File(file), ..MarketConfig::default() };
+        let market = Market::new(config).unwrap();
+        let evening = at("2022-03-11T22:00:00Z");
+        assert_eq!(market.trade("AAPL", evening).unwrap().price, Decimal::from(11));
+        assert_eq!(market.trade("MINE", evening).unwrap().price, Decimal::from(21));
+        assert!(market.trade("MSFT", evening).is_some());
+        let missing = MarketConfig { prices: PriceSource::File("/nonexistent.csv".into()), ..MarketConfig::default() };
+        assert!(Market::new(missing).unwrap_err().to_string().contains("/nonexistent.csv"));
+    }
+
+    #[test]
+    fn seeds_differ_and_agree_with_themselves() {
+        let noon = at("2022-03-11T17:00:00Z");
+        let other = Market::new(MarketConfig { seed: 43, ..MarketConfig::default() }).unwrap();
+        assert_eq!(market().quote("AGG", noon), market().quote("AGG", noon));
+        assert_ne!(market().trade("AGG", noon).unwrap().price, other.trade("AGG", noon).unwrap().price);
+    }
+
+    proptest! {
+        #[test]
+        fn the_quote_stands_exactly_around_the_last_trade(second in 0_i64..1_030_000_000, which in 0_usize..60) {
+            static MARKET: std::sync::LazyLock<Market> = std::sync::LazyLock::new(market);
+            let moment = Timestamp::from_second(631_000_000 + second).unwrap();
+            let ticker = MARKET.symbols().nth(which).unwrap();
+            let quote = MARKET.quote(ticker, moment).unwrap();
+            let trade = MARKET.trade(ticker, moment).unwrap();
+            prop_assert!(quote.bid > Decimal::ZERO && quote.bid < trade.price && trade.price < quote.ask);
+            prop_assert_eq!((quote.bid + quote.ask) / Decimal::TWO, trade.price);
+            prop_assert_eq!(quote.bid.scale(), 2);
+            prop_assert!(quote.ask - quote.bid <= (trade.price * Decimal::new(2, 4)).max(Decimal::new(2, 2)) + Decimal::new(2, 2));
+            prop_assert!(quote.at <= moment);
+        }
     }
 }
