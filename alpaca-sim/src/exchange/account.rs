@@ -145,7 +145,7 @@ pub struct Restrictions {
 pub struct AccountView {
     /// The account's id.
     pub id: Arc<str>,
-    /// Nine characters, `PA...` on paper.
+    /// Nine characters, on paper twelve that begin with `PA3`.
     pub account_number: Arc<str>,
     /// Which host.
     pub environment: Environment,
@@ -200,7 +200,7 @@ pub struct AccountView {
 }
 
 /// Equity and margin at a close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Balance {
     /// The trading day.
     pub date: Date,
@@ -215,6 +215,8 @@ pub struct Balance {
 pub(crate) struct Account {
     pub(crate) id: Arc<str>,
     pub(crate) number: Arc<str>,
+    /// What all its luck is drawn from.
+    pub(crate) key: u64,
     pub(crate) person: String,
     pub(crate) environment: Environment,
     pub(crate) created_at: Timestamp,
@@ -234,8 +236,26 @@ pub(crate) struct Account {
     pub(crate) by_id: HashMap<Arc<str>, usize>,
     pub(crate) by_client_id: HashMap<Arc<str>, usize>,
     pub(crate) activities: Vec<Activity>,
-    /// Cash after every change of it, oldest first: what equity was at any moment follows from this and the fills.
+    /// Balances at the closes that have passed, oldest first.
+    pub(crate) balances: Vec<Balance>,
+    /// Closes up to here are in the balances.
+    pub(crate) rolled_until: Timestamp,
+    /// Cash, or cash and one position, after every change of them.
+    pub(crate) journal: Vec<JournalEntry>,
+    /// Equity on the day of opening, before any close.
+    pub(crate) opening_equity: Decimal,
+    /// Updates sent so far: the sequence of the last one.
     pub(crate) updates_sent: u64,
+    /// Rows of activities so far, for their ids.
+    pub(crate) rows: u64,
+}
+
+/// What the account held right after a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JournalEntry {
+    pub(crate) at: Timestamp,
+    pub(crate) cash: Decimal,
+    pub(crate) position: Option<(SymbolId, Decimal)>,
 }
 
 /// An order with what only the exchange knows of it.
@@ -243,4 +263,105 @@ pub(crate) struct Account {
 pub(crate) struct OrderCell {
     pub(crate) order: Order,
     pub(crate) symbol: SymbolId,
+    /// Whether it adds to a position: such orders keep buying power, the others hold shares.
+    pub(crate) opening: bool,
+    /// Dollars that an opening order keeps from the buying power, per share.
+    pub(crate) reserve: Decimal,
+    /// Shares that a closing order by value holds; orders by quantity hold what is left of them.
+    pub(crate) held: Decimal,
+    /// Dollars of an order by value that are filled.
+    pub(crate) spent: Decimal,
+    /// Only timers of this generation count.
+    pub(crate) generation: u32,
+    /// Whether a stop has been reached.
+    pub(crate) triggered: bool,
+    /// Until when the path of the price has been followed, for stops.
+    pub(crate) looked_at: Timestamp,
+    /// When its time in force ends.
+    pub(crate) ends_at: Timestamp,
+    /// For a replacement on its way: the order it replaces.
+    pub(crate) takes_over: Option<usize>,
+    /// For a replacement on its way: dollars and shares it keeps beyond what the old order keeps.
+    pub(crate) excess: (Decimal, Decimal),
+    /// For a replacement: what the old order had filled when it was asked for.
+    pub(crate) filled_before: Decimal,
+    /// Whether it found trading halted when it looked.
+    pub(crate) parked: bool,
+    /// Executions so far.
+    pub(crate) executions: u64,
+}
+
+impl OrderCell {
+    /// Shares left of an order by quantity; 0 for one by value.
+    pub(crate) fn shares_left(&self) -> Decimal {
+        self.order.qty.map_or(Decimal::ZERO, |qty| (qty - self.order.filled_qty).max(Decimal::ZERO))
+    }
+
+    /// Dollars left of an order by value; 0 for one by quantity.
+    pub(crate) fn dollars_left(&self) -> Decimal {
+        self.order.notional.map_or(Decimal::ZERO, |notional| (notional - self.spent).max(Decimal::ZERO))
+    }
+
+    /// Buying power it keeps.
+    pub(crate) fn reserved(&self) -> Decimal {
+        if !self.opening {
+            Decimal::ZERO
+        } else if self.takes_over.is_some() {
+            self.excess.0.max(Decimal::ZERO)
+        } else if self.order.notional.is_some() {
+            self.dollars_left()
+        } else {
+            (self.reserve * self.shares_left()).round_dp(2)
+        }
+    }
+
+    /// Shares it holds.
+    pub(crate) fn holds(&self) -> Decimal {
+        if self.opening {
+            Decimal::ZERO
+        } else if self.takes_over.is_some() {
+            self.excess.1.max(Decimal::ZERO)
+        } else if self.order.notional.is_some() {
+            (self.held - self.order.filled_qty).max(Decimal::ZERO)
+        } else {
+            self.shares_left()
+        }
+    }
+}
+
+impl Account {
+    /// Open orders with their ordinals, oldest first.
+    pub(crate) fn open_orders(&self) -> impl Iterator<Item = (usize, &OrderCell)> {
+        self.open.iter().filter_map(|ordinal| self.orders.get(*ordinal).map(|cell| (*ordinal, cell)))
+    }
+
+    /// Signed quantity held of a symbol.
+    pub(crate) fn quantity(&self, symbol: SymbolId) -> Decimal {
+        self.positions.get(&symbol).map_or(Decimal::ZERO, |position| position.qty)
+    }
+
+    /// Shares of a symbol that open orders hold.
+    pub(crate) fn held(&self, symbol: SymbolId) -> Decimal {
+        self.open_orders().filter(|(_, cell)| cell.symbol == symbol).map(|(_, cell)| cell.holds()).sum()
+    }
+
+    /// Buying power that open orders keep.
+    pub(crate) fn reserved(&self) -> Decimal {
+        self.open_orders().map(|(_, cell)| cell.reserved()).sum()
+    }
+
+    /// Writes down what there is after a change.
+    pub(crate) fn note(&mut self, at: Timestamp, symbol: Option<SymbolId>) {
+        let position = symbol.map(|symbol| (symbol, self.quantity(symbol)));
+        self.journal.push(JournalEntry { at, cash: self.cash, position });
+    }
+
+    /// Sets a position; no shares, no position.
+    pub(crate) fn set_position(&mut self, symbol: SymbolId, position: Position) {
+        if position.qty.is_zero() {
+            self.positions.remove(&symbol);
+        } else {
+            self.positions.insert(symbol, position);
+        }
+    }
 }

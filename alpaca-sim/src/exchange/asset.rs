@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use crate::market::Listing;
+use crate::seeded;
+
 /// One row of `GET /v2/assets`.
 #[derive(Debug, Clone)]
 pub struct Asset {
@@ -33,6 +36,31 @@ pub struct Asset {
     pub margin_requirement_short: Decimal,
     /// Trading stands still; not on the wire (facts 3.13).
     pub halted: bool,
+}
+
+impl Asset {
+    /// A newly listed asset: everything allowed.
+    pub(crate) fn listed(listing: &Listing) -> Self {
+        Self {
+            id: seeded::uuid(0, "asset", &listing.ticker).into(),
+            symbol: listing.ticker.clone(),
+            name: listing.name.clone(),
+            exchange: listing.exchange,
+            active: true,
+            tradable: true,
+            marginable: true,
+            shortable: true,
+            fractionable: true,
+            margin_requirement_long: Decimal::from(30),
+            margin_requirement_short: Decimal::from(30),
+            halted: false,
+        }
+    }
+
+    /// Whether orders that wait may fill.
+    pub(crate) fn trades(&self) -> bool {
+        self.active && self.tradable && !self.halted
+    }
 }
 
 /// Filters of `GET /v2/assets`.

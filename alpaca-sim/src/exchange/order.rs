@@ -221,7 +221,7 @@ pub struct ReplaceRequest {
 }
 
 /// One order.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Order {
     /// The exchange's id.
     pub id: Arc<str>,

@@ -15,6 +15,24 @@ pub(crate) struct Position {
     pub(crate) avg_entry_price: Decimal,
 }
 
+impl Position {
+    /// The position after buying (positive) or selling (negative) shares at a price.
+    pub(crate) fn after(position: Option<&Self>, change: Decimal, price: Decimal) -> Self {
+        let Some(old) = position else { return Self { qty: change, avg_entry_price: price } };
+        let qty = old.qty + change;
+        let avg_entry_price = if qty.is_zero() || old.qty.is_zero() {
+            price
+        } else if old.qty.is_sign_positive() == change.is_sign_positive() {
+            ((old.qty * old.avg_entry_price + change * price) / qty).round_dp(9)
+        } else if old.qty.is_sign_positive() == qty.is_sign_positive() {
+            old.avg_entry_price
+        } else {
+            price
+        };
+        Self { qty, avg_entry_price }
+    }
+}
+
 /// `GET /v2/positions/{symbol}` (facts 4.1), as plain values. Fractions, not percents.
 #[derive(Debug, Clone)]
 pub struct PositionView {
@@ -52,4 +70,20 @@ pub struct PositionView {
     pub lastday_price: Decimal,
     /// Change since that close, as a fraction.
     pub change_today: Decimal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_price_moves_with_purchases_only() {
+        let ten = Position::after(None, Decimal::TEN, Decimal::from(100));
+        let twenty = Position::after(Some(&ten), Decimal::TEN, Decimal::from(110));
+        assert_eq!((twenty.qty, twenty.avg_entry_price), (Decimal::from(20), Decimal::from(105)));
+        let five = Position::after(Some(&twenty), Decimal::from(-15), Decimal::from(90));
+        assert_eq!((five.qty, five.avg_entry_price), (Decimal::from(5), Decimal::from(105)));
+        let short = Position::after(Some(&five), Decimal::from(-7), Decimal::from(80));
+        assert_eq!((short.qty, short.avg_entry_price), (Decimal::from(-2), Decimal::from(80)));
+    }
 }

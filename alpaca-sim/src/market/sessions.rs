@@ -153,10 +153,6 @@ impl Calendar {
         self.sessions.partition_point(|session| session.open <= at).checked_sub(1)
     }
 
-    /// Index of the last session that has closed by a moment.
-    pub(crate) fn last_closed(&self, at: Timestamp) -> Option<usize> {
-        self.sessions.partition_point(|session| session.close <= at).checked_sub(1)
-    }
 }
 
 fn parse_row(line: &str) -> Option<Session> {
