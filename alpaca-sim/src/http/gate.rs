@@ -60,13 +60,13 @@ fn caller_of(world: &World, inbound: &Inbound) -> Option<Caller> {
 async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
     let name = fault.action.name();
     let run = |answered| carry_out(&mut sim.lock(), inbound, Some(name), answered);
-    let stay_out = |reply: Reply, answered| {
-        note(&mut sim.lock(), inbound, &reply, name, answered);
+    let stay_out = |reply: Reply| {
+        note(&mut sim.lock(), inbound, Some(reply.status), name);
         reply
     };
     match fault.action {
         FaultAction::DropBefore => {
-            stay_out(Reply::no_content(), false);
+            note(&mut sim.lock(), inbound, None, name);
             Outcome::Dropped
         }
         FaultAction::DropAfter => {
@@ -79,8 +79,13 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
             Outcome::Answer(reply)
         }
         FaultAction::DelayBefore => {
-            tokio::time::sleep(Duration::from_millis(fault.delay_ms.unwrap_or(1000))).await;
-            Outcome::Answer(run(true))
+            // A task of its own: a caller who gave up does not undo what is on its way.
+            let (sim, inbound, wait) = (sim.clone(), inbound.clone(), fault.delay_ms.unwrap_or(1000));
+            let landed = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+                carry_out(&mut sim.lock(), &inbound, Some(name), true)
+            });
+            landed.await.map_or(Outcome::Dropped, Outcome::Answer)
         }
         FaultAction::StatusAfter => {
             run(false);
@@ -89,7 +94,7 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
         FaultAction::LandLater => {
             let delay = SignedDuration::from_secs(fault.delay_seconds.unwrap_or(30));
             sim.lock().land_later(inbound.clone(), delay);
-            Outcome::Answer(stay_out(scripted(fault, StatusCode::GATEWAY_TIMEOUT), true))
+            Outcome::Answer(stay_out(scripted(fault, StatusCode::GATEWAY_TIMEOUT)))
         }
         FaultAction::Truncate => {
             let reply = run(true);
@@ -107,7 +112,7 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
             }
             Outcome::Answer(reply)
         }
-        _ => Outcome::Answer(stay_out(instead(sim, inbound, fault), true)),
+        _ => Outcome::Answer(stay_out(instead(sim, inbound, fault))),
     }
 }
 
@@ -190,7 +195,7 @@ pub(crate) struct Trace {
 }
 
 /// A row for a request that a fault kept from having any effect.
-fn note(world: &mut World, inbound: &Inbound, reply: &Reply, fault: &'static str, answered: bool) {
+fn note(world: &mut World, inbound: &Inbound, status: Option<StatusCode>, fault: &'static str) {
     let caller = caller_of(world, inbound);
     let row = RequestRecord {
         n: 0,
@@ -200,9 +205,9 @@ fn note(world: &mut World, inbound: &Inbound, reply: &Reply, fault: &'static str
         account: caller.as_ref().map(|caller| caller.id.clone()),
         credential: caller.as_ref().map(|caller| caller.credential),
         client_order_id: routes::client_order_id(inbound),
-        status: reply.status.as_u16(),
+        status: status.map_or(0, |status| status.as_u16()),
         fault: Some(fault),
-        answered,
+        answered: status.is_some(),
     };
     world.requests.push(row);
 }

@@ -29,11 +29,12 @@ pub struct RequestRecord {
     pub credential: Option<Credential>,
     /// The client order id in the body of a new order.
     pub client_order_id: Option<Box<str>>,
-    /// Status that was answered, or would have been had the connection not been dropped.
+    /// Status of the answer, or what it would have been had it reached the caller; 0 for a request that a fault
+    /// dropped before it could have one.
     pub status: u16,
     /// The fault that met this request.
     pub fault: Option<&'static str>,
-    /// Whether the answer reached the caller, as far as the script is concerned.
+    /// Whether the caller got this answer, as far as the script is concerned.
     pub answered: bool,
 }
 

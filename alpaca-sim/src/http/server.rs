@@ -19,6 +19,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::serve::{IncomingStream, Listener};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -215,8 +216,13 @@ fn respond(mut reply: Reply, cut_at: Option<usize>) -> Response<Body> {
         return head(reply, body);
     };
     let sent = reply.body.slice(..bytes.min(reply.body.len()));
-    let pieces: [Result<Bytes, io::Error>; 2] = [Ok(sent), Err(io::ErrorKind::ConnectionReset.into())];
-    let response = Body::from_stream(futures_util::stream::iter(pieces));
+    let broken = async {
+        // Time for what was sent so far to leave; a body that fails at once takes its own beginning with it.
+        tokio::time::sleep(BEAT).await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    };
+    let beginning = futures_util::stream::iter([Ok::<Bytes, io::Error>(sent)]);
+    let response = Body::from_stream(beginning.chain(futures_util::stream::once(broken)));
     if reply.body.is_empty() {
         // An announced length of zero would make the cut invisible.
         reply.body = Bytes::from_static(b" ");

@@ -184,9 +184,15 @@ impl Market {
     /// begin the next page at the last bar's `at`.
     pub fn bars(&self, ticker: &str, request: &BarRequest, now: Timestamp) -> Option<Vec<Bar>> {
         let symbol = self.symbol(ticker)?;
-        let until = now.min(request.end);
+        // A bar that begins within the request is whole, so its later sessions are looked at too.
+        let days = match request.timeframe {
+            Timeframe::Minutes(_) | Timeframe::Hours(_) | Timeframe::Day => 0,
+            Timeframe::Week => 7,
+            Timeframe::Months(months) => i64::from(months) * 31,
+        };
+        let until = request.end.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
         let first = self.calendar.all().partition_point(|session| session.day_end <= request.start);
-        let end = self.calendar.all().partition_point(|session| session.open <= until);
+        let end = self.calendar.all().partition_point(|session| session.day_start <= until && session.open <= now);
         let mut found: Vec<Growing> = Vec::new();
         let mut take = |index: usize, now: Timestamp| -> bool {
             let mut day = self.bars_of_session(symbol, index, request, now);
