@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 /// Alpaca in a box: OAuth, trading and data interfaces on loopback, with a scriptable clock and faults.
 #[derive(Debug, Parser)]
 #[command(version)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8420")]

@@ -165,6 +165,9 @@ pub struct Sim(Arc<Mutex<World>>);
 
 impl Sim {
     /// A simulator without people; loads the market.
+    ///
+    /// # Errors
+    /// When the prices cannot be read.
     pub fn new(config: SimConfig) -> Result<Self, SimError> {
         let market = Market::new(MarketConfig {
             seed: config.seed,

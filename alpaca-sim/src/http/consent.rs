@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use serde_json::json;
 
-use crate::http::oauth::{Consent, ConsentMode, ConsentRule, Denied, Scopes, TokenErrorStyle};
+use crate::http::oauth::{Consent, ConsentMode, ConsentRule, Denied, Exchange, Scopes, TokenErrorStyle};
 use crate::http::people::Person;
 use crate::http::reply::{Kind, Reply};
 use crate::http::request::{Inbound, Params};
@@ -171,8 +171,13 @@ pub(crate) fn token(world: &mut World, inbound: &Inbound) -> Reply {
         return token_refusal(style, "unsupported_grant_type", "grant_type must be authorization_code");
     }
     let (seed, now) = (world.seed, world.now);
-    let client = (field("client_id"), field("client_secret"));
-    match world.oauth.exchange(seed, field("code"), client, field("redirect_uri"), now) {
+    let asked = Exchange {
+        code: field("code"),
+        client_id: field("client_id"),
+        client_secret: field("client_secret"),
+        redirect_uri: field("redirect_uri"),
+    };
+    match world.oauth.exchange(seed, &asked, now) {
         Ok(grant) => Reply::json(&json!({
             "access_token": grant.token,
             "token_type": "bearer",

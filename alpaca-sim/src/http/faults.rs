@@ -4,9 +4,13 @@
 //! matches, from the moment it was added; the control paths are never touched. A rule decides, the gate does the
 //! damage, so what a fault means for the exchange is readable in one place (`gate`).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::http::reply::Reply;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +42,8 @@ pub enum FaultAction {
     Mutate,
     /// 307 to `location`, without effect.
     Redirect,
+    /// The first answer that the rule sees for a caller and path is given again and again: reading lags behind.
+    Freeze,
     /// Stream frames are swallowed; the socket stays open and answers pings.
     MuteStream,
     /// Stream frames are sent twice.
@@ -70,6 +76,7 @@ impl FaultAction {
             Self::Html => "html",
             Self::Mutate => "mutate",
             Self::Redirect => "redirect",
+            Self::Freeze => "freeze",
             Self::MuteStream => "mute_stream",
             Self::DuplicateStream => "duplicate_stream",
             Self::MutateStream => "mutate_stream",
@@ -113,7 +120,7 @@ pub struct FaultRule {
     /// Account id of the caller, or the key id for the service's data keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// How often it fires; once by default, without end when 0 and for `mute_stream`.
+    /// How often it fires; once by default, without end when 0 and for `mute_stream` and `freeze`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
     /// Status of `status_before`, `status_after`, `land_later` and `html`.
@@ -213,7 +220,7 @@ impl FaultRule {
 
     fn times_allowed(&self) -> u64 {
         match (self.times, self.action) {
-            (Some(0), _) | (None, FaultAction::MuteStream) => u64::MAX,
+            (Some(0), _) | (None, FaultAction::MuteStream | FaultAction::Freeze) => u64::MAX,
             (Some(times), _) => times,
             (None, _) => 1,
         }
@@ -248,6 +255,7 @@ pub struct FaultStatus {
 pub(crate) struct Faults {
     rules: Vec<FaultStatus>,
     added: u64,
+    frozen: BTreeMap<String, Reply>,
 }
 
 impl Faults {
@@ -262,6 +270,7 @@ impl Faults {
     pub(crate) fn clear(&mut self, id: Option<u64>) -> usize {
         let before = self.rules.len();
         self.rules.retain(|status| id.is_some_and(|id| status.id != id));
+        self.frozen.clear();
         before - self.rules.len()
     }
 
@@ -273,6 +282,16 @@ impl Faults {
     /// Whether nothing can go wrong, so that the caller need not be known to find out.
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The answer that a `freeze` keeps for this caller and path.
+    pub(crate) fn frozen(&self, key: &str) -> Option<&Reply> {
+        self.frozen.get(key)
+    }
+
+    /// Keeps an answer for a `freeze`.
+    pub(crate) fn keep(&mut self, key: String, reply: Reply) {
+        self.frozen.insert(key, reply);
     }
 
     /// The fault of this request, if any.

@@ -105,6 +105,7 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
             let (first, second) = (run(true), run(true));
             Outcome::Answer(if fault.answer == Answer::First { first } else { second })
         }
+        FaultAction::Freeze => Outcome::Answer(frozen(&mut sim.lock(), inbound)),
         FaultAction::Mutate => {
             let mut reply = run(true);
             if let Some(body) = mutate(&reply.body, &fault.set) {
@@ -114,6 +115,51 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
         }
         _ => Outcome::Answer(stay_out(instead(sim, inbound, fault))),
     }
+}
+
+/// The kept answer for this caller and path, or the real one, which is kept.
+fn frozen(world: &mut World, inbound: &Inbound) -> Reply {
+    let caller = caller_of(world, inbound).map(|caller| caller.id);
+    let key = format!("{} {} {}", inbound.method, inbound.uri, caller.as_deref().unwrap_or_default());
+    if let Some(kept) = world.faults.frozen(&key).cloned() {
+        note(world, inbound, Some(kept.status), FaultAction::Freeze.name());
+        return kept;
+    }
+    let reply = carry_out(world, inbound, Some(FaultAction::Freeze.name()), true);
+    world.faults.keep(key, reply.clone());
+    reply
+}
+
+/// The opening of a stream: what the fault script has instead of it, if anything. It is a request like any other to
+/// the script and to the ledger, with status 101; who it is for is not known before the first message.
+pub(crate) async fn handshake(sim: &Sim, inbound: &Inbound) -> Option<Outcome> {
+    let fault = draw(&mut sim.lock(), inbound);
+    match fault.as_ref().map(|fault| fault.action) {
+        Some(FaultAction::DropBefore | FaultAction::DropAfter) => {
+            note(&mut sim.lock(), inbound, None, fault?.action.name());
+            return Some(Outcome::Dropped);
+        }
+        Some(FaultAction::Delay | FaultAction::DelayBefore) => {
+            let wait = fault.as_ref().and_then(|fault| fault.delay_ms).unwrap_or(1000);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
+        Some(
+            FaultAction::StatusBefore
+            | FaultAction::StatusAfter
+            | FaultAction::Html
+            | FaultAction::RateLimit
+            | FaultAction::Redirect,
+        ) => {
+            let fault = fault?;
+            let reply = instead(sim, inbound, &fault);
+            note(&mut sim.lock(), inbound, Some(reply.status), fault.action.name());
+            return Some(Outcome::Answer(reply));
+        }
+        _ => {}
+    }
+    let name = fault.map_or("", |fault| fault.action.name());
+    note(&mut sim.lock(), inbound, Some(StatusCode::SWITCHING_PROTOCOLS), name);
+    None
 }
 
 /// The answers that stand in place of any effect.
@@ -194,7 +240,7 @@ pub(crate) struct Trace {
     pub(crate) client_order_id: Option<Box<str>>,
 }
 
-/// A row for a request that a fault kept from having any effect.
+/// A row for a request that had no effect on the exchange: a fault kept it, or it opened a stream.
 fn note(world: &mut World, inbound: &Inbound, status: Option<StatusCode>, fault: &'static str) {
     let caller = caller_of(world, inbound);
     let row = RequestRecord {
@@ -206,7 +252,7 @@ fn note(world: &mut World, inbound: &Inbound, status: Option<StatusCode>, fault:
         credential: caller.as_ref().map(|caller| caller.credential),
         client_order_id: routes::client_order_id(inbound),
         status: status.map_or(0, |status| status.as_u16()),
-        fault: Some(fault),
+        fault: Some(fault).filter(|fault| !fault.is_empty()),
         answered: status.is_some(),
     };
     world.requests.push(row);

@@ -127,6 +127,15 @@ impl From<&Grant> for GrantRecord {
     }
 }
 
+/// What an app sends to have a code exchanged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) code: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) client_secret: &'a str,
+    pub(crate) redirect_uri: &'a str,
+}
+
 /// Why a code was not exchanged; RFC 6749 words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
@@ -252,15 +261,8 @@ impl OAuth {
     }
 
     /// Exchanges a code for a token.
-    pub(crate) fn exchange(
-        &mut self,
-        seed: u64,
-        code: &str,
-        client: (&str, &str),
-        redirect_uri: &str,
-        now: Timestamp,
-    ) -> Result<&Grant, Denied> {
-        let (client_id, client_secret) = client;
+    pub(crate) fn exchange(&mut self, seed: u64, asked: &Exchange<'_>, now: Timestamp) -> Result<&Grant, Denied> {
+        let Exchange { code, client_id, client_secret, redirect_uri } = *asked;
         let Some(app) = self.apps.get(client_id).filter(|app| app.client_secret == client_secret) else {
             return Err(Denied::InvalidClient);
         };
@@ -362,13 +364,13 @@ mod tests {
         let mut oauth = OAuth::default();
         oauth.add_app(app());
         let code = oauth.issue_code(1, consent(), now);
-        let again = Denied::InvalidGrant("the code has been used");
-        let denied = |oauth: &mut OAuth, code: &str, client, uri, now| oauth.exchange(1, code, client, uri, now).err();
-        assert_eq!(denied(&mut oauth, &code, ("c", "x"), "http://x/cb", now), Some(Denied::InvalidClient));
-        assert!(denied(&mut oauth, &code, ("c", "s"), "http://x/cb/", now).is_some());
-        assert!(denied(&mut oauth, &code, ("c", "s"), "http://x/cb", late).is_some());
-        let token = oauth.exchange(1, &code, ("c", "s"), "http://x/cb", now).unwrap().token.clone();
-        assert_eq!(denied(&mut oauth, &code, ("c", "s"), "http://x/cb", now), Some(again));
+        let asked = |client_secret, redirect_uri| Exchange { code: &code, client_id: "c", client_secret, redirect_uri };
+        let right = asked("s", "http://x/cb");
+        assert_eq!(oauth.exchange(1, &asked("x", "http://x/cb"), now).err(), Some(Denied::InvalidClient));
+        assert!(oauth.exchange(1, &asked("s", "http://x/cb/"), now).is_err());
+        assert!(oauth.exchange(1, &right, late).is_err());
+        let token = oauth.exchange(1, &right, now).unwrap().token.clone();
+        assert_eq!(oauth.exchange(1, &right, now).err(), Some(Denied::InvalidGrant("the code has been used")));
         assert!(oauth.grant(&token).is_some());
         assert_eq!(oauth.revoke(|grant| grant.person == "p", now).len(), 1);
         assert!(oauth.grant(&token).is_none());

@@ -153,11 +153,6 @@ impl Refusal {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, 40_010_001, message)
     }
 
-    /// 404 with the code of missing things.
-    pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, 40_410_000, message)
-    }
-
     /// The token lacks a scope, or its app may not trade live (facts 1.3).
     pub(crate) fn scope() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, 40_110_000, "token is not authorized for this scope")

@@ -161,17 +161,36 @@ async fn answer(sim: Sim, stop: CancellationToken, request: Request) -> Response
     if parts.headers.contains_key(header::UPGRADE)
         && let Some((host @ (Host::Live | Host::Paper), "/stream")) = Host::split(parts.uri.path())
     {
+        let opening = Inbound {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+            body: Bytes::new(),
+        };
+        if let Some(instead) = gate::handshake(&sim, &opening).await {
+            return finish(instead, line(&parts));
+        }
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => upgrade.on_upgrade(move |socket| stream::serve(sim, host, socket, stop)),
             Err(rejection) => rejection.into_response(),
         };
     }
-    let line = parts.extensions.get::<ConnectInfo<Line>>().map(|info| info.0.clone());
+    let line = line(&parts);
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return respond(Reply::refuse(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"), None);
     };
     let inbound = Inbound { method: parts.method, uri: parts.uri, headers: parts.headers, body };
-    match outcome(&sim, &inbound).await {
+    finish(outcome(&sim, &inbound).await, line)
+}
+
+/// The connection a request came on, if it can be cut.
+fn line(parts: &axum::http::request::Parts) -> Option<Line> {
+    parts.extensions.get::<ConnectInfo<Line>>().map(|info| info.0.clone())
+}
+
+/// Turns an outcome into what goes over the wire.
+fn finish(outcome: Outcome, line: Option<Line>) -> Response<Body> {
+    match outcome {
         Outcome::Answer(reply) => respond(reply, None),
         Outcome::Cut(reply, bytes) => respond(reply, Some(bytes)),
         Outcome::Dropped => {

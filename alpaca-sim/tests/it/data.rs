@@ -31,7 +31,7 @@ async fn latest_quotes_trades_and_bars_have_short_names_and_numbers() {
     let trades = get("trades").await;
     let trade = &trades["trades"]["AAPL"];
     assert_eq!(members(trade), ["c", "i", "p", "s", "t", "x", "z"]);
-    assert!(((bid + ask) / 2.0 - trade["p"].as_f64().unwrap()).abs() < 1e-9, "the middle is the last trade");
+    assert!((f64::midpoint(bid, ask) - trade["p"].as_f64().unwrap()).abs() < 1e-9, "the middle is the last trade");
     let bars = get("bars").await;
     assert_eq!(members(&bars["bars"]["AAPL"]), ["c", "h", "l", "n", "o", "t", "v", "vw"]);
     let one = world.get("/data/v2/stocks/AAPL/quotes/latest", &key).await.expect(200).json();

@@ -170,3 +170,17 @@ async fn a_delay_holds_the_answer_and_not_the_effect_unless_told() {
         assert_eq!(orders(&world, id), at_once, "{id}");
     }
 }
+
+#[tokio::test]
+async fn a_frozen_answer_lags_behind_until_the_rule_goes() {
+    let world = World::new();
+    let key = world.paper_key();
+    let rule = world.sim.add_fault(FaultRule::new(FaultAction::Freeze).path("/paper/v2/positions"));
+    assert_eq!(world.get("/paper/v2/positions", &key).await.expect(200).json(), json!([]));
+    world.ask("POST", ORDERS, &key, &body("a")).await.expect(200);
+    world.step(30);
+    assert_eq!(world.get("/paper/v2/positions", &key).await.expect(200).json(), json!([]));
+    world.get("/paper/v2/positions/AAPL", &key).await.expect(200);
+    world.ask("DELETE", &format!("/sim/faults/{rule}"), &crate::support::As::Nobody, "").await.expect(200);
+    assert_eq!(world.get("/paper/v2/positions", &key).await.expect(200).json()[0]["qty"], "1");
+}

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::float_arithmetic,
     clippy::needless_pass_by_value,
     reason = "a test may stop"
 )]

@@ -112,6 +112,7 @@ async fn each_refusal_has_its_documented_words() {
         ),
         (gtc, 422, 42_210_000, "fractional orders must be DAY orders"),
         (odd, 422, 42_210_000, "invalid time_in_force"),
+        (market("AAPL", "buy", ("qty", "many")), 422, 40_010_001, "invalid qty"),
         (
             market("AAPL", "buy", ("notional", "10.123")),
             422,

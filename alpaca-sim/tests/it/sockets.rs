@@ -6,7 +6,7 @@ use alpaca_sim::{FaultAction, FaultRule, KeyPair};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
@@ -191,6 +191,22 @@ async fn frames_are_muted_doubled_changed_and_cut_off() {
     server.world.sim.add_fault(FaultRule::new(FaultAction::CloseStream));
     server.buy("closed").await;
     assert!(matches!(next(&mut socket).await, Some(Message::Close(_)) | None));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_handshake_can_be_refused_or_dropped_and_is_in_the_ledger() {
+    let server = Server::start().await;
+    server.world.sim.add_fault(FaultRule::new(FaultAction::RateLimit).path("/paper/stream"));
+    server.world.sim.add_fault(FaultRule::new(FaultAction::DropBefore).path("/paper/stream"));
+    let url = format!("ws://{}/paper/stream", server.address);
+    let refused = tokio_tungstenite::connect_async(&url).await.unwrap_err();
+    assert!(matches!(refused, Error::Http(ref answer) if answer.status() == 429), "{refused:?}");
+    let dropped = tokio_tungstenite::connect_async(&url).await.unwrap_err();
+    assert!(!matches!(dropped, Error::Http(_)), "{dropped:?}");
+    server.listening().await;
+    let statuses: Vec<u16> = server.world.sim.ledger().requests.iter().map(|row| row.status).collect();
+    assert_eq!(statuses, [429, 0, 101]);
     server.end().await;
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn route(sim: &Sim, path: &str, inbound: &Inbound) -> Reply {
         "oauth" => connect::route(sim, &rest, inbound),
         "faults" => script::faults(sim, &rest, inbound),
         "ledger" => script::ledger(sim, &rest, inbound),
-        "streams" => script::streams(sim),
+        "streams" => Ok(script::streams(sim)),
         _ => Err(Reply::no_such_route()),
     };
     answer.unwrap_or_else(|reply| reply)

@@ -54,6 +54,6 @@ pub(super) fn ledger(sim: &Sim, rest: &[&str], inbound: &Inbound) -> Answer {
     }
 }
 
-pub(super) fn streams(sim: &Sim) -> Answer {
-    Ok(Reply::json(&json!({"listening": sim.lock().streams.count()})))
+pub(super) fn streams(sim: &Sim) -> Reply {
+    Reply::json(&json!({"listening": sim.lock().streams.count()}))
 }

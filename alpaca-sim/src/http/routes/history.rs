@@ -155,8 +155,11 @@ fn arrays(history: &History, per_day: bool) -> Map<String, Value> {
     map
 }
 
+/// Reads one kind of cash flow off a point.
+type Amount = fn(&HistoryPoint) -> Decimal;
+
 fn cashflow(history: &History, wanted: &str) -> Value {
-    let kinds: [(&str, fn(&HistoryPoint) -> Decimal); 4] = [
+    let kinds: [(&str, Amount); 4] = [
         ("CSD", |point| point.deposits.max(Decimal::ZERO)),
         ("CSW", |point| point.deposits.min(Decimal::ZERO)),
         ("DIV", |point| point.dividends),

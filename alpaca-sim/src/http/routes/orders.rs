@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use axum::http::{Method, StatusCode};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exchange::order::{
     Order, OrderClass, OrderFilter, OrderRequest, OrderType, PositionIntent, ReplaceRequest, Side, StatusFilter,
@@ -29,18 +29,18 @@ use crate::http::world::World;
 struct NewOrder<'a> {
     #[serde(borrow)]
     symbol: Option<Cow<'a, str>>,
-    qty: Option<Given>,
-    notional: Option<Given>,
+    qty: Option<Value>,
+    notional: Option<Value>,
     #[serde(borrow)]
     side: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "type")]
     order_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
     time_in_force: Option<Cow<'a, str>>,
-    limit_price: Option<Given>,
-    stop_price: Option<Given>,
-    trail_price: Option<Given>,
-    trail_percent: Option<Given>,
+    limit_price: Option<Value>,
+    stop_price: Option<Value>,
+    trail_price: Option<Value>,
+    trail_percent: Option<Value>,
     extended_hours: Option<bool>,
     #[serde(borrow)]
     client_order_id: Option<Cow<'a, str>>,
@@ -70,12 +70,12 @@ impl NewOrder<'_> {
             order_class: word(self.order_class.as_deref(), "order_class", OrderClass::parse)?,
             position_intent: word(self.position_intent.as_deref(), "position_intent", PositionIntent::parse)?,
             symbol: self.symbol.map(Cow::into_owned),
-            qty: number(self.qty),
-            notional: number(self.notional),
-            limit_price: number(self.limit_price),
-            stop_price: number(self.stop_price),
-            trail_price: number(self.trail_price),
-            trail_percent: number(self.trail_percent),
+            qty: number(self.qty.as_ref(), "qty")?,
+            notional: number(self.notional.as_ref(), "notional")?,
+            limit_price: number(self.limit_price.as_ref(), "limit_price")?,
+            stop_price: number(self.stop_price.as_ref(), "stop_price")?,
+            trail_price: number(self.trail_price.as_ref(), "trail_price")?,
+            trail_percent: number(self.trail_percent.as_ref(), "trail_percent")?,
             extended_hours: self.extended_hours.unwrap_or_default(),
             client_order_id: self.client_order_id.filter(|id| !id.is_empty()).map(Cow::into_owned),
             source: Some(source.to_owned()),
@@ -83,8 +83,15 @@ impl NewOrder<'_> {
     }
 }
 
-fn number(given: Option<Given>) -> Option<Decimal> {
-    given.map(|given| given.0)
+/// A decimal as clients send it: a string or a number (facts 0).
+fn number(given: Option<&Value>, name: &'static str) -> Result<Option<Decimal>, Refusal> {
+    match given {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match serde_json::from_value::<Given>(value.clone()) {
+            Ok(given) => Ok(Some(given.0)),
+            Err(_) => Err(Refusal::unprocessable(format!("invalid {name}"))),
+        },
+    }
 }
 
 /// The client order id in the body of a new order, for the ledger.
@@ -190,13 +197,13 @@ pub(super) fn one(world: &mut World, id: &str, call: &Call<'_>) -> Answer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Change<'a> {
-    qty: Option<Given>,
-    notional: Option<Given>,
+    qty: Option<Value>,
+    notional: Option<Value>,
     #[serde(borrow)]
     time_in_force: Option<Cow<'a, str>>,
-    limit_price: Option<Given>,
-    stop_price: Option<Given>,
-    trail: Option<Given>,
+    limit_price: Option<Value>,
+    stop_price: Option<Value>,
+    trail: Option<Value>,
     #[serde(borrow)]
     client_order_id: Option<Cow<'a, str>>,
 }
@@ -208,11 +215,11 @@ impl Change<'_> {
             return Err(Refusal::unprocessable("notional cannot be replaced"));
         }
         Ok(ReplaceRequest {
-            qty: number(self.qty),
+            qty: number(self.qty.as_ref(), "qty")?,
             time_in_force: word(self.time_in_force.as_deref(), "time_in_force", TimeInForce::parse)?,
-            limit_price: number(self.limit_price),
-            stop_price: number(self.stop_price),
-            trail: number(self.trail),
+            limit_price: number(self.limit_price.as_ref(), "limit_price")?,
+            stop_price: number(self.stop_price.as_ref(), "stop_price")?,
+            trail: number(self.trail.as_ref(), "trail")?,
             client_order_id: self.client_order_id.filter(|id| !id.is_empty()).map(Cow::into_owned),
         })
     }
