@@ -246,6 +246,8 @@ pub(crate) struct Account {
     pub(crate) opening_equity: Decimal,
     /// Updates sent so far: the sequence of the last one.
     pub(crate) updates_sent: u64,
+    /// The last day whose fees are due or booked.
+    pub(crate) fees_due: Option<Date>,
     /// Rows of activities so far, for their ids.
     pub(crate) rows: u64,
 }

@@ -82,6 +82,7 @@ impl Exchange {
             journal: Vec::new(),
             opening_equity: Decimal::ZERO,
             updates_sent: 0,
+            fees_due: None,
             rows: 0,
         };
         account.opening_equity = self.figures(&account, now).equity;

@@ -74,7 +74,8 @@ pub(crate) fn figures(market: &Market, assets: &[Asset], account: &Account, at: 
             long += value;
         }
         let Some(asset) = assets.get(symbol.index()) else { continue };
-        let rate = if value.is_sign_negative() { asset.margin_requirement_short } else { asset.margin_requirement_long };
+        let rate =
+            if value.is_sign_negative() { asset.margin_requirement_short } else { asset.margin_requirement_long };
         initial += if asset.marginable { size / Decimal::TWO } else { size };
         maintenance += if price < cheap || !asset.marginable { size } else { size * rate / full };
     }
@@ -182,11 +183,7 @@ impl Exchange {
         let date = self.market.calendar().last_day(now).map_or(new_york_date(now), |session| session.date);
         let upto = account.balances.partition_point(|balance| balance.date <= date);
         let last = upto.checked_sub(1).and_then(|index| account.balances.get(index));
-        last.copied().unwrap_or(Balance {
-            date,
-            equity: account.opening_equity,
-            maintenance_margin: Decimal::ZERO,
-        })
+        last.copied().unwrap_or(Balance { date, equity: account.opening_equity, maintenance_margin: Decimal::ZERO })
     }
 
     fn view(&self, account: &Account, symbol: SymbolId, position: &Position, now: Timestamp) -> Option<PositionView> {
@@ -207,7 +204,11 @@ impl Exchange {
             exchange: asset.exchange,
             asset_marginable: asset.marginable,
             qty,
-            qty_available: if qty.is_sign_negative() { (qty + held).min(Decimal::ZERO) } else { (qty - held).max(Decimal::ZERO) },
+            qty_available: if qty.is_sign_negative() {
+                (qty + held).min(Decimal::ZERO)
+            } else {
+                (qty - held).max(Decimal::ZERO)
+            },
             avg_entry_price: position.avg_entry_price,
             long: qty.is_sign_positive(),
             market_value,

@@ -166,9 +166,7 @@ impl Exchange {
 /// Outside market hours a second closing order is refused when either is by value (facts 3.2).
 fn night_rule(account: &Account, demand: &Demand) -> Result<(), Refusal> {
     let clash = account.open_orders().any(|(_, cell)| {
-        cell.symbol == demand.symbol
-            && !cell.opening
-            && (demand.notional.is_some() || cell.order.notional.is_some())
+        cell.symbol == demand.symbol && !cell.opening && (demand.notional.is_some() || cell.order.notional.is_some())
     });
     if clash {
         let text = "unable to open new notional orders while having open closing position orders";

@@ -197,9 +197,9 @@ impl Exchange {
         let (id, ends_at) = (cell.order.id.clone(), cell.ends_at);
         let filled_meanwhile = self.cell(account, old).map_or(Decimal::ZERO, |old| old.order.filled_qty);
         let still = self.cell(account, old).is_some_and(|old| old.order.status == OrderStatus::PendingReplace);
-        let left = self.cell(account, order).and_then(|cell| {
-            cell.order.qty.map(|qty| qty - (filled_meanwhile - cell.filled_before))
-        });
+        let left = self
+            .cell(account, order)
+            .and_then(|cell| cell.order.qty.map(|qty| qty - (filled_meanwhile - cell.filled_before)));
         if !still || left.is_none_or(|left| left <= Decimal::ZERO) {
             if still {
                 self.set_status(account, old, at, OrderStatus::New);

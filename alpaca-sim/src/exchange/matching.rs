@@ -19,8 +19,6 @@ use super::position::Position;
 use crate::market::sessions::Session;
 use crate::market::{Market, SymbolId, dice, dollars};
 
-/// How many price steps ahead a waiting order looks at once; then it looks again.
-const HORIZON: i64 = 600;
 /// Purposes of an order's luck from here on belong to its executions: three each.
 const EXECUTIONS: u64 = 16;
 
@@ -110,6 +108,8 @@ struct Execution {
     price: Decimal,
     /// Nothing is left.
     done: bool,
+    /// The position has no more to give: what is left is cancelled.
+    exhausted: bool,
 }
 
 impl Exchange {
@@ -175,30 +175,31 @@ impl Exchange {
         from: Timestamp,
         to: Timestamp,
     ) -> Option<Timestamp> {
-        let step = self.market.step_seconds();
-        let since = from.duration_since(session.open).as_secs().max(0);
-        let mut second = since - since % step + step;
-        loop {
-            let moment = session.open + SignedDuration::from_secs(second);
-            if moment >= to {
-                return None;
-            }
-            let (cents, _) = self.market.cents(symbol, moment);
-            if terms.look(cents, self.market.half_spread(cents)).is_some() {
-                return Some(moment);
-            }
-            second += step;
-        }
+        let shared = std::cell::Cell::new(*terms);
+        let may = |low, high| {
+            let before = shared.get();
+            before.order_type == OrderType::TrailingStop
+                || [low, high].into_iter().any(|cents| {
+                    let mut terms = before;
+                    terms.look(cents, self.market.half_spread(cents)).is_some() || terms.triggered != before.triggered
+                })
+        };
+        let found = self.market.first_step(symbol, session, (from, to), may, |cents| {
+            let mut terms = shared.get();
+            let reached = terms.look(cents, self.market.half_spread(cents)).is_some();
+            shared.set(terms);
+            reached
+        });
+        *terms = shared.get();
+        found
     }
 
-    /// When an order that waits should look again: when it is reached, or at the horizon.
+    /// When an order that waits should look again: when it is reached, or at the close.
     fn scan(&self, mut terms: Terms, symbol: SymbolId, session: &Session, at: Timestamp) -> Timestamp {
         if terms.order_type == OrderType::Market {
             return at; // Fills now; nobody asks.
         }
-        let reach = SignedDuration::from_secs(HORIZON * self.market.step_seconds());
-        let horizon = (at + reach).min(session.close);
-        self.follow(&mut terms, symbol, session, at, horizon).unwrap_or(horizon)
+        self.follow(&mut terms, symbol, session, at, session.close).unwrap_or(session.close)
     }
 
     fn remember(&mut self, account: usize, order: usize, at: Timestamp, terms: &Terms) {
@@ -266,10 +267,11 @@ impl Exchange {
         let event = if execution.done { TradeEvent::Fill } else { TradeEvent::PartialFill };
         self.publish_execution(account, order, at, event, Some((execution.qty, price)));
         self.book_fill(account, order, at, execution);
+        self.owe_fees(account, at);
         if execution.done {
             return;
         }
-        if instant {
+        if instant || execution.exhausted {
             self.finish(account, order, at, OrderStatus::Canceled);
         } else {
             let wait = 1_000 + dice::below(self.luck(account, order, EXECUTIONS + 3 * executions + 2), 4_000);
@@ -287,6 +289,7 @@ impl Exchange {
         } else {
             cell.shares_left()
         };
+        let wanted = left;
         if !cell.opening {
             let quantity = owner.quantity(cell.symbol);
             let there = if cell.order.side == Side::Sell { quantity } else { -quantity };
@@ -295,16 +298,20 @@ impl Exchange {
         if left <= Decimal::ZERO {
             return None;
         }
+        if left < wanted {
+            // An order by value is content with the last share; one by quantity was promised more.
+            return Some(Execution { qty: left, price, done: by_value, exhausted: !by_value });
+        }
         let roll = |purpose| self.luck(account, order, EXECUTIONS + 3 * cell.executions + purpose);
         let unlucky = dice::below(roll(0), 100) < u64::from(self.config.partial_fill_percent);
         let whole_order = matches!(cell.order.time_in_force, TimeInForce::Fok | TimeInForce::Opg | TimeInForce::Cls);
         if !unlucky || whole_order || left <= Decimal::ONE {
-            return Some(Execution { qty: left, price, done: true });
+            return Some(Execution { qty: left, price, done: true, exhausted: false });
         }
         let percent = Decimal::from(10 + dice::below(roll(1), 81));
         let digits = if left.fract().is_zero() { 0 } else { 9 };
         let part = (left * percent / Decimal::from(100)).round_dp_with_strategy(digits, RoundingStrategy::AwayFromZero);
-        Some(Execution { qty: part.min(left), price, done: part >= left })
+        Some(Execution { qty: part.min(left), price, done: part >= left, exhausted: false })
     }
 
     fn book_fill(&mut self, account: usize, order: usize, at: Timestamp, execution: Execution) {

@@ -6,12 +6,12 @@
 //!
 //! Reading order: `order`, `account`, `position`, `asset`, `activity`, `event`, `refusal` are nouns; `admin` opens
 //! accounts; `figures` values them; `rules` and `funds` say no; `submit` and `lifecycle` move orders; `matching` fills
-//! them; `timers` remembers what is due; `corporate` splits and pays; `query` and `history` look back.
+//! them; `timers` remembers what is due; `corporate` splits and pays; `fees` charges; `query` and `history` look back.
 //!
 //! Where the documents leave a choice, this exchange: cancels and replaces a moment after it was asked to (at once for
 //! queued orders); ends an unfilled day order as `expired`; takes client ids as unique for ever within an account;
 //! lets after-hours orders trade around the last close; knows no overnight session (20:00 to 04:00), orders for it
-//! wait until 04:00; takes simple orders only; pays no interest and lends at none.
+//! wait until 04:00; takes simple orders only; lends and borrows without interest; has no intraday margin calls.
 
 pub mod account;
 pub mod activity;
@@ -19,6 +19,7 @@ mod admin;
 pub mod asset;
 mod corporate;
 pub mod event;
+mod fees;
 mod figures;
 mod funds;
 mod history;
@@ -45,9 +46,9 @@ use self::activity::{Activity, ActivityDetail};
 use self::asset::Asset;
 use self::event::{TradeEvent, TradeUpdate};
 pub use self::history::{History, HistoryPoint, HistoryRequest, HistoryStep};
+pub use self::lifecycle::CancelOutcome;
 use self::order::Order;
 use self::refusal::Refusal;
-pub use self::lifecycle::CancelOutcome;
 pub use self::submit::{CloseAmount, CloseOutcome};
 use self::timers::{Action, Timer, Timers};
 use crate::market::sessions::{in_new_york, new_york_date};
@@ -151,6 +152,7 @@ impl Exchange {
             Action::Route => self.route(account, order, at),
             Action::TakeOver => self.take_over(account, order, at),
             Action::Cancel => self.cancel_arrives(account, order, at),
+            Action::Fees => self.book_fees(account, at),
             Action::Work => {
                 if self.cell(account, order).is_some_and(|cell| cell.generation == generation) {
                     self.work(account, order, at);

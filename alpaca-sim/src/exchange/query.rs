@@ -67,9 +67,9 @@ fn list(account: &Account, filter: &OrderFilter) -> Result<Vec<Order>, Refusal> 
         return Err(Refusal::Malformed("limit must be between 1 and 500".into()));
     }
     let cut = |at: Timestamp, inclusive: bool| {
-        account.orders.partition_point(|cell| {
-            cell.order.submitted_at < at || (inclusive && cell.order.submitted_at == at)
-        })
+        account
+            .orders
+            .partition_point(|cell| cell.order.submitted_at < at || (inclusive && cell.order.submitted_at == at))
     };
     let first = after.map(|ordinal| ordinal + 1).or(filter.after.map(|at| cut(at, true))).unwrap_or(0);
     let end = before.or(filter.until.map(|at| cut(at, false))).unwrap_or(account.orders.len());

@@ -151,7 +151,8 @@ impl Refusal {
     pub fn extras(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::InsufficientBuyingPower { buying_power, cost_basis } => {
-                vec![("buying_power", buying_power.to_string()), ("cost_basis", cost_basis.to_string())]
+                let text = |amount: &Decimal| amount.normalize().to_string();
+                vec![("buying_power", text(buying_power)), ("cost_basis", text(cost_basis))]
             }
             Self::InsufficientQty { available, existing, held, symbol, .. } => vec![
                 ("available", available.normalize().to_string()),

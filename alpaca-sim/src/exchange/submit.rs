@@ -14,9 +14,7 @@ use super::Exchange;
 use super::account::OrderCell;
 use super::event::TradeEvent;
 use super::funds::{Commitment, Demand};
-use super::order::{
-    Order, OrderClass, OrderRequest, OrderStatus, OrderType, Side, TimeInForce,
-};
+use super::order::{Order, OrderClass, OrderRequest, OrderStatus, OrderType, Side, TimeInForce};
 use super::refusal::Refusal;
 use super::rules::{self, Core};
 use super::timers::{Action, Timer};

@@ -21,6 +21,8 @@ pub(crate) enum Action {
     Work,
     /// Its cancel reaches the venue.
     Cancel,
+    /// The account's fees of the day are booked; concerns no order.
+    Fees,
 }
 
 /// One thing that is due.

@@ -86,10 +86,8 @@ fn parse(text: &str, calendar: &Calendar) -> Result<BTreeMap<String, Series>, St
     for row in reader.records() {
         let row = row.map_err(|error| error.to_string())?;
         let line = row.position().map_or(0, csv::Position::line);
-        let date: Date = row
-            .get(0)
-            .and_then(|cell| cell.trim().parse().ok())
-            .ok_or_else(|| format!("line {line}: not a date"))?;
+        let date: Date =
+            row.get(0).and_then(|cell| cell.trim().parse().ok()).ok_or_else(|| format!("line {line}: not a date"))?;
         let Ok(session) = calendar.all().binary_search_by_key(&date, |session| session.date) else { continue };
         for (column, cell) in columns.iter_mut().zip(row.iter().skip(1)) {
             if let Some(close) = parse_close(cell, line)? {

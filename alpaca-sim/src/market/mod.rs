@@ -8,6 +8,7 @@
 mod bars;
 mod closes;
 pub(crate) mod dice;
+mod extremes;
 mod listing;
 mod path;
 pub mod sessions;
@@ -123,6 +124,8 @@ pub struct Market {
     half_spread: i64,
     /// Bars of finished days.
     days: Mutex<HashMap<(SymbolId, usize), bars::Growing>>,
+    /// Extremes of the session that orders wait in.
+    extremes: Mutex<extremes::Extremes>,
 }
 
 impl Market {
@@ -154,7 +157,15 @@ impl Market {
         }
         let half_spread = (config.spread_bps * Decimal::from(50)).ceil().clamp(Decimal::ZERO, Decimal::from(500_000));
         let half_spread = i64::try_from(half_spread).unwrap_or(100);
-        Ok(Self { config, calendar, listings, by_ticker, half_spread, days: Mutex::default() })
+        Ok(Self {
+            config,
+            calendar,
+            listings,
+            by_ticker,
+            half_spread,
+            days: Mutex::default(),
+            extremes: Mutex::default(),
+        })
     }
 
     /// Trading days.
@@ -239,9 +250,7 @@ impl Market {
                 let began = session.open + SignedDuration::from_secs(since - since % step);
                 (self.cents_in(symbol, index, session, at), began)
             }
-            Some((index, session)) => {
-                (self.path(symbol).map_or(2, |path| path.close_cents(index, at)), session.close)
-            }
+            Some((index, session)) => (self.path(symbol).map_or(2, |path| path.close_cents(index, at)), session.close),
             None => (self.path(symbol).map_or(2, |path| path.close_cents(0, at)), at),
         }
     }

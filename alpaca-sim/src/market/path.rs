@@ -81,6 +81,11 @@ impl Path {
         self.states.push(state);
     }
 
+    /// How many changes there have been.
+    pub(crate) fn changes(&self) -> usize {
+        self.states.len()
+    }
+
     fn state(&self, at: Timestamp) -> Option<&State> {
         // Almost always empty or short, and the last one in force.
         self.states.iter().rev().find(|state| state.from <= at)

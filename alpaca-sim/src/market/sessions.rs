@@ -15,12 +15,10 @@ use super::MarketError;
 static TABLE: &str = include_str!("../../data/xnys-sessions.csv");
 
 /// Where the exchange is. The zone is compiled in, so the fallback is never taken.
-static NEW_YORK: LazyLock<TimeZone> =
-    LazyLock::new(|| TimeZone::get("America/New_York").unwrap_or(TimeZone::UTC));
+static NEW_YORK: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("America/New_York").unwrap_or(TimeZone::UTC));
 
 /// The compiled-in calendar, read once.
-static BUILTIN: LazyLock<Result<Arc<Calendar>, String>> =
-    LazyLock::new(|| Calendar::parse(TABLE).map(Arc::new));
+static BUILTIN: LazyLock<Result<Arc<Calendar>, String>> = LazyLock::new(|| Calendar::parse(TABLE).map(Arc::new));
 
 /// One trading day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +67,7 @@ pub struct Calendar {
 impl Calendar {
     /// The compiled-in calendar.
     pub fn builtin() -> Result<Arc<Self>, MarketError> {
-        BUILTIN
-            .clone()
-            .map_err(|problem| MarketError::Data { file: "xnys-sessions.csv".into(), problem })
+        BUILTIN.clone().map_err(|problem| MarketError::Data { file: "xnys-sessions.csv".into(), problem })
     }
 
     /// Reads `date,open,close` rows.
@@ -152,7 +148,6 @@ impl Calendar {
     pub(crate) fn last_opened(&self, at: Timestamp) -> Option<usize> {
         self.sessions.partition_point(|session| session.open <= at).checked_sub(1)
     }
-
 }
 
 fn parse_row(line: &str) -> Option<Session> {

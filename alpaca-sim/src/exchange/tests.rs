@@ -1,1 +1,0 @@
-//! Tests of the exchange as its callers see it.
