@@ -197,8 +197,9 @@ fn finish(outcome: Outcome, line: Option<Line>) -> Response<Body> {
             if let Some(line) = line {
                 line.cut();
             }
-            // Never seen on a line that was cut; without one (another server around the router) the body breaks.
-            respond(Reply::refuse(StatusCode::BAD_GATEWAY, "dropped"), Some(0))
+            // Never seen on a line that was cut; around another server's lines, a body that fails at once ends them too.
+            let failed = [Err::<Bytes, io::Error>(io::ErrorKind::ConnectionReset.into())];
+            Response::new(Body::from_stream(futures_util::stream::iter(failed)))
         }
     }
 }

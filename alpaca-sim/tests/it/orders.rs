@@ -260,6 +260,17 @@ async fn assets_and_history_are_there() {
         assert!(history[member].as_array().unwrap().iter().all(Value::is_number));
     }
     assert_eq!(history["timeframe"], "1D");
+    world.order(market("AAPL", "buy", ("qty", "100"))).await.expect(200);
+    world.sim.set_clock("2019-06-11T21:00:00Z".parse().unwrap());
+    let daily = world.get(path, &key).await.expect(200).json();
+    let whole = world.get(&format!("{path}&pnl_reset=no_reset"), &key).await.expect(200).json();
+    let number = |value: &Value| value.as_f64().unwrap();
+    for n in 1..daily["equity"].as_array().unwrap().len() {
+        let day = number(&daily["equity"][n]) - number(&daily["equity"][n - 1]);
+        assert!((number(&daily["profit_loss"][n]) - day).abs() < 1e-6, "{daily}");
+        let all = number(&whole["equity"][n]) - number(&whole["base_value"]);
+        assert!((number(&whole["profit_loss"][n]) - all).abs() < 1e-6, "{whole}");
+    }
     world.get("/paper/v2/account/portfolio/history?timeframe=2D", &key).await.expect(422);
 }
 

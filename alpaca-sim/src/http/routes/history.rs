@@ -46,7 +46,7 @@ pub(super) fn get(world: &mut World, call: &Call<'_>) -> Answer {
     };
     let request = HistoryRequest { start, end, step, extended_hours: extended };
     let history = world.exchange.history(world.now, call.account(), &request)?;
-    let mut answer = arrays(&history, per_day && step != HistoryStep::Day);
+    let mut answer = arrays(&history, per_day);
     answer.insert("timeframe".to_owned(), name.into());
     if let Some(wanted) = query.get("cashflow_types").filter(|wanted| *wanted != "NONE") {
         answer.insert("cashflow".to_owned(), cashflow(&history, wanted));
@@ -121,8 +121,8 @@ fn number(decimal: Decimal) -> f64 {
     decimal.to_f64().unwrap_or_default()
 }
 
-/// Gains are counted from the base value, without what was paid in or out; for intraday steps they start anew each day
-/// when `per_day`.
+/// Gains are counted from the base value; when `per_day`, from the end of the day before, so that steps of a day show
+/// the day's own gain. Money paid in counts as a gain, as in the documents' own examples.
 fn arrays(history: &History, per_day: bool) -> Map<String, Value> {
     let (mut times, mut equity, mut gains, mut parts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut base = history.base_value;
@@ -134,7 +134,6 @@ fn arrays(history: &History, per_day: bool) -> Map<String, Value> {
         {
             base = last.equity;
         }
-        base += point.deposits;
         let gain = point.equity - base;
         times.push(point.at.as_second());
         equity.push(number(point.equity));
