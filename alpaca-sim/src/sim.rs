@@ -351,16 +351,10 @@ impl Sim {
     /// Every request and every order.
     pub fn ledger(&self) -> Ledger {
         let world = self.lock();
-        let environment_of = |account: &str| {
-            let live = world.people.owner_of(account).is_some_and(|person| person.owns(Environment::Live, account));
-            if live { Environment::Live } else { Environment::Paper }
-        };
         let mut orders: Vec<OrderRecord> = Vec::new();
         for (account, order) in world.exchange.ledger() {
-            let environment = match orders.last() {
-                Some(last) if last.account == account => last.environment,
-                _ => environment_of(&account),
-            };
+            let environment =
+                world.people.owner_of(&account).map_or(Environment::Paper, |(_, environment)| environment);
             orders.push(OrderRecord { account, environment, order });
         }
         let requests = world.requests.rows().cloned().collect();

@@ -73,6 +73,7 @@ pub(crate) struct People {
     persons: BTreeMap<String, Person>,
     keys: BTreeMap<String, KeyRow>,
     key_of: BTreeMap<Arc<str>, KeyPair>,
+    owner_of: BTreeMap<Arc<str>, (String, Environment)>,
     created: u64,
 }
 
@@ -128,6 +129,7 @@ impl People {
         let owner = KeyOwner::Account { account: account.clone(), environment };
         self.keys.insert(pair.key_id.clone(), KeyRow { secret: pair.secret.clone(), owner });
         self.key_of.insert(account.clone(), pair);
+        self.owner_of.insert(account.clone(), (person.to_owned(), environment));
     }
 
     /// A person by id.
@@ -140,11 +142,9 @@ impl People {
         self.persons.values()
     }
 
-    /// The owner of an account.
-    pub(crate) fn owner_of(&self, account: &str) -> Option<&Person> {
-        self.persons
-            .values()
-            .find(|person| person.owns(Environment::Live, account) || person.owns(Environment::Paper, account))
+    /// The owner of an account, and the host it is on.
+    pub(crate) fn owner_of(&self, account: &str) -> Option<(&str, Environment)> {
+        self.owner_of.get(account).map(|(person, environment)| (person.as_str(), *environment))
     }
 
     /// An account's key pair.

@@ -222,7 +222,7 @@ fn account_shape(world: &mut World, id: &str) -> Result<Value, Reply> {
     let view = world.exchange.account(world.now, id).map_err(|_| missing(&format!("no such account: {id}")))?;
     let mut value = routes::account_shape(&view);
     if let Some(map) = value.as_object_mut() {
-        let owner = world.people.owner_of(id).map(|person| person.id.clone());
+        let owner = world.people.owner_of(id).map(|(person, _)| person.to_owned());
         map.insert("person".to_owned(), json!(owner));
         map.insert("environment".to_owned(), json!(view.environment));
         map.insert("key".to_owned(), json!(world.people.key_pair(id)));
