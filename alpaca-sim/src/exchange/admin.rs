@@ -38,14 +38,25 @@ fn multiplier(value: u8) -> Result<u8, Refusal> {
     }
 }
 
+/// Dollars or shares that the books can hold.
+fn amount(value: Decimal) -> Result<(), Refusal> {
+    if value.abs() > Decimal::from(1_000_000_000_000_u64) {
+        return Err(Refusal::Malformed("amount is too large".into()));
+    }
+    Ok(())
+}
+
 impl Exchange {
     /// Opens an account and returns its id.
     pub fn open_account(&mut self, now: Timestamp, new: NewAccount) -> Result<Arc<str>, Refusal> {
         let now = self.enter(now);
         multiplier(new.multiplier)?;
+        amount(new.cash)?;
         let mut positions = BTreeMap::new();
         for (ticker, qty, price) in &new.positions {
             let symbol = self.symbol(ticker).ok_or_else(|| Refusal::AssetNotFound(ticker.clone()))?;
+            amount(*qty)?;
+            amount(price.unwrap_or_default())?;
             if !qty.is_zero() {
                 let price = price.unwrap_or_else(|| self.market.price_of(symbol, now));
                 positions.insert(symbol, Position { qty: *qty, avg_entry_price: price });
@@ -155,6 +166,7 @@ impl Exchange {
     /// Control: money in (`CSD`, positive) or out (`CSW`, negative).
     pub fn transfer(&mut self, now: Timestamp, account: &str, amount: Decimal) -> Result<Activity, Refusal> {
         let now = self.enter(now);
+        self::amount(amount)?;
         let amount = cents(amount);
         let found = self.read(account)?;
         if found.transfers_blocked || found.account_blocked {
@@ -180,10 +192,12 @@ impl Exchange {
         description: &str,
     ) -> Result<Activity, Refusal> {
         let now = self.enter(now);
+        self::amount(amount)?;
         self.pay(now, account, money("FEE", -cents(amount), description.to_owned()))
     }
 
     /// Control: sets a position to a quantity, without any order or money, as a journal of shares would (`JNLS`).
+    #[expect(clippy::too_many_arguments, reason = "five plain values, once")]
     pub fn set_position(
         &mut self,
         now: Timestamp,
@@ -194,6 +208,8 @@ impl Exchange {
     ) -> Result<(), Refusal> {
         let now = self.enter(now);
         let index = self.index(account)?;
+        amount(qty)?;
+        amount(avg_entry_price.unwrap_or_default())?;
         let symbol = self.symbol(symbol).ok_or_else(|| Refusal::AssetNotFound(symbol.to_owned()))?;
         self.roll(index, now);
         let price = avg_entry_price.unwrap_or_else(|| self.market.price_of(symbol, now));

@@ -73,7 +73,7 @@ pub struct AssetFilter {
 }
 
 /// What the control side may change about an asset: any subset.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct AssetPatch {
     /// Listed or not.
     pub active: Option<bool>,

@@ -17,6 +17,14 @@ use super::position::Position;
 use super::refusal::Refusal;
 use crate::market::{Change, SymbolId};
 
+/// A split of `to` shares for `from` ones.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    symbol: SymbolId,
+    from: Decimal,
+    to: Decimal,
+}
+
 impl Exchange {
     /// `GET /v2/assets`, by ticker.
     pub fn assets(&self, filter: &AssetFilter) -> Vec<Asset> {
@@ -55,23 +63,24 @@ impl Exchange {
     /// (facts 4.6). Shares are cut at nine decimals; no cash is paid in lieu.
     pub fn split(&mut self, now: Timestamp, symbol: &str, old: u32, new: u32) -> Result<(), Refusal> {
         let now = self.enter(now);
-        if old == 0 || new == 0 || old == new {
-            return Err(Refusal::Malformed("a split needs two different rates above zero".into()));
+        if old == new || !(1..=1_000).contains(&old) || !(1..=1_000).contains(&new) {
+            return Err(Refusal::Malformed("a split needs two different rates from 1 to 1000".into()));
         }
         let symbol = self.known(symbol)?;
-        let (from, to) = (Decimal::from(old), Decimal::from(new));
+        let split = Split { symbol, from: Decimal::from(old), to: Decimal::from(new) };
         for index in 0..self.accounts.len() {
             self.roll(index, now);
-            self.split_position(index, symbol, now, from, to);
-            self.split_orders(index, symbol, now, from, to);
+            self.split_position(index, now, split);
+            self.split_orders(index, now, split);
         }
-        let factor = (from / to).to_f64().unwrap_or(1.0);
+        let factor = (split.from / split.to).to_f64().unwrap_or(1.0);
         self.market.change(symbol, now, Change::Split(factor));
         self.wake_all(symbol, now);
         Ok(())
     }
 
-    fn split_position(&mut self, index: usize, symbol: SymbolId, now: Timestamp, from: Decimal, to: Decimal) {
+    fn split_position(&mut self, index: usize, now: Timestamp, split: Split) {
+        let Split { symbol, from, to } = split;
         let ticker = self.market.ticker(symbol);
         let Some(account) = self.accounts.get_mut(index) else { return };
         let Some(position) = account.positions.get(&symbol).cloned() else { return };
@@ -91,7 +100,8 @@ impl Exchange {
         self.book(index, now, ActivityDetail::NonTrade(row));
     }
 
-    fn split_orders(&mut self, index: usize, symbol: SymbolId, now: Timestamp, from: Decimal, to: Decimal) {
+    fn split_orders(&mut self, index: usize, now: Timestamp, split: Split) {
+        let Split { symbol, from, to } = split;
         for order in self.open_in(index, symbol) {
             let Some(cell) = self.cell_mut(index, order) else { continue };
             if cell.order.time_in_force != TimeInForce::Gtc {
@@ -128,8 +138,8 @@ impl Exchange {
         paper_too: bool,
     ) -> Result<usize, Refusal> {
         let now = self.enter(now);
-        if per_share <= Decimal::ZERO {
-            return Err(Refusal::Malformed("a dividend must be above zero".into()));
+        if per_share <= Decimal::ZERO || per_share > Decimal::from(1_000_000) {
+            return Err(Refusal::Malformed("a dividend must be above zero and at most 1000000".into()));
         }
         let symbol = self.known(symbol)?;
         let ticker = self.market.ticker(symbol);

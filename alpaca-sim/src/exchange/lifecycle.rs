@@ -315,12 +315,15 @@ fn replacement(old: &Order, request: &ReplaceRequest) -> Result<Order, Refusal> 
         new.stop_price = Some(stop);
     }
     if let Some(trail) = request.trail {
-        if trail <= Decimal::ZERO {
-            return no("trail must be > 0".into());
-        }
         match (old.trail_price, old.trail_percent) {
-            (Some(_), _) => new.trail_price = Some(trail),
-            (None, Some(_)) => new.trail_percent = Some(trail),
+            (Some(_), _) => {
+                rules::distance(trail, 1_000_000)?;
+                new.trail_price = Some(trail);
+            }
+            (None, Some(_)) => {
+                rules::distance(trail, 99)?;
+                new.trail_percent = Some(trail);
+            }
             (None, None) => return no("the order has no trail".into()),
         }
     }

@@ -151,7 +151,7 @@ impl Exchange {
             && let Some(session) = &session
         {
             let from = cell.looked_at.max(session.open);
-            let _reached_before = self.follow(&mut terms, symbol, session, from, at);
+            let _reached_before = self.follow(&mut terms, symbol, session, (from, at));
         }
         let (cents, _) = self.market.cents(symbol, at);
         let price = terms.look(cents, self.market.half_spread(cents));
@@ -172,8 +172,7 @@ impl Exchange {
         terms: &mut Terms,
         symbol: SymbolId,
         session: &Session,
-        from: Timestamp,
-        to: Timestamp,
+        span: (Timestamp, Timestamp),
     ) -> Option<Timestamp> {
         let shared = std::cell::Cell::new(*terms);
         let may = |low, high| {
@@ -184,7 +183,7 @@ impl Exchange {
                     terms.look(cents, self.market.half_spread(cents)).is_some() || terms.triggered != before.triggered
                 })
         };
-        let found = self.market.first_step(symbol, session, (from, to), may, |cents| {
+        let found = self.market.first_step((symbol, session), span, may, |cents| {
             let mut terms = shared.get();
             let reached = terms.look(cents, self.market.half_spread(cents)).is_some();
             shared.set(terms);
@@ -199,7 +198,7 @@ impl Exchange {
         if terms.order_type == OrderType::Market {
             return at; // Fills now; nobody asks.
         }
-        self.follow(&mut terms, symbol, session, at, session.close).unwrap_or(session.close)
+        self.follow(&mut terms, symbol, session, (at, session.close)).unwrap_or(session.close)
     }
 
     fn remember(&mut self, account: usize, order: usize, at: Timestamp, terms: &Terms) {
@@ -265,7 +264,7 @@ impl Exchange {
             self.finish(account, order, at, OrderStatus::Filled);
         }
         let event = if execution.done { TradeEvent::Fill } else { TradeEvent::PartialFill };
-        self.publish_execution(account, order, at, event, Some((execution.qty, price)));
+        self.publish_news(account, order, at, (event, Some((execution.qty, price))));
         self.book_fill(account, order, at, execution);
         self.owe_fees(account, at);
         if execution.done {

@@ -13,6 +13,16 @@
 //! lets after-hours orders trade around the last close; knows no overnight session (20:00 to 04:00), orders for it
 //! wait until 04:00; takes simple orders only; lends and borrows without interest; has no intraday margin calls.
 
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "every method refuses with `Refusal`, which says what can be refused and why"
+)]
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "accounts and assets are sets of switches on the wire, with these names"
+)]
+
 pub mod account;
 pub mod activity;
 mod admin;
@@ -72,6 +82,11 @@ impl Default for ExchangeConfig {
     }
 }
 
+/// The beginning of 1990, the first year of prices and sessions.
+const EARLIEST: Timestamp = Timestamp::constant(631_152_000, 0);
+/// The beginning of 2100, long after the last session.
+const LATEST: Timestamp = Timestamp::constant(4_102_444_800, 0);
+
 /// The exchange.
 #[derive(Debug)]
 pub struct Exchange {
@@ -96,7 +111,7 @@ impl Exchange {
         Self {
             config,
             market,
-            now: Timestamp::MIN,
+            now: EARLIEST,
             accounts: Vec::new(),
             by_account: HashMap::new(),
             assets,
@@ -112,7 +127,9 @@ impl Exchange {
     }
 
     /// Lets everything happen that is due until `now`, in the order of time. Every other method does so first.
+    /// Moments outside 1990 to 2100 count as the nearest of these.
     pub fn advance(&mut self, now: Timestamp) {
+        let now = now.clamp(EARLIEST, LATEST);
         while let Some(timer) = self.timers.pop_due(now) {
             self.now = self.now.max(timer.at);
             self.ring(timer);
@@ -195,16 +212,16 @@ impl Exchange {
 
     /// Tells the account's streams what happened to an order.
     fn publish(&mut self, account: usize, order: usize, at: Timestamp, event: TradeEvent) {
-        self.publish_execution(account, order, at, event, None);
+        self.publish_news(account, order, at, (event, None));
     }
 
-    fn publish_execution(
+    /// The same with the quantity and price of an execution.
+    fn publish_news(
         &mut self,
         account: usize,
         order: usize,
         at: Timestamp,
-        event: TradeEvent,
-        execution: Option<(Decimal, Decimal)>,
+        (event, execution): (TradeEvent, Option<(Decimal, Decimal)>),
     ) {
         let seed = self.config.seed;
         let Some(account) = self.accounts.get_mut(account) else { return };

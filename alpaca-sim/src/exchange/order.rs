@@ -47,16 +47,6 @@ words! {
     }
 }
 
-impl Side {
-    /// The other direction.
-    pub const fn opposite(self) -> Self {
-        match self {
-            Self::Buy => Self::Sell,
-            Self::Sell => Self::Buy,
-        }
-    }
-}
-
 words! {
     /// How an order finds its price.
     OrderType {

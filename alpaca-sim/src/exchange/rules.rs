@@ -21,6 +21,17 @@ pub(crate) struct Core {
     pub(crate) fractional: bool,
 }
 
+/// The most shares or dollars of one order; products of two such figures are far inside what a decimal holds.
+pub(crate) const MOST: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
+
+/// The distance of a trailing stop, in dollars or percent.
+pub(crate) fn distance(trail: Decimal, most: u32) -> Result<(), Refusal> {
+    if trail <= Decimal::ZERO || trail > Decimal::from(most) || finer_than(trail, 4) {
+        return Err(Refusal::Unprocessable("the trail of a trailing_stop order is out of range".into()));
+    }
+    Ok(())
+}
+
 /// Whether a decimal has more than so many digits after the point, trailing zeros aside.
 fn finer_than(value: Decimal, digits: u32) -> bool {
     value.normalize().scale() > digits
@@ -45,6 +56,9 @@ pub(crate) fn shape(request: &OrderRequest) -> Result<Core, Refusal> {
             if finer_than(notional, 2) {
                 return Err(Refusal::Unprocessable("notional value must be limited to 2 decimal places".into()));
             }
+            if notional > MOST {
+                return Err(Refusal::Malformed("notional is too large".into()));
+            }
         }
     }
     if request.client_order_id.as_deref().is_some_and(|id| id.chars().count() > 128) {
@@ -62,7 +76,7 @@ pub(crate) fn quantity(qty: Decimal) -> Result<(), Refusal> {
     if finer_than(qty, 9) {
         return Err(Refusal::Unprocessable("qty must be limited to 9 decimal places".into()));
     }
-    if qty > Decimal::from(1_000_000_000) {
+    if qty > MOST {
         return Err(Refusal::Malformed("qty is too large".into()));
     }
     Ok(())
@@ -121,7 +135,8 @@ fn prices(request: &OrderRequest, order_type: OrderType) -> Result<(), Refusal> 
     match (trail, request.trail_price, request.trail_percent) {
         (false, None, None) => Ok(()),
         (false, ..) => Err(Refusal::Unprocessable(format!("{word} orders must not have a trail"))),
-        (true, Some(by), None) | (true, None, Some(by)) if by > Decimal::ZERO => Ok(()),
+        (true, Some(dollars), None) => distance(dollars, 1_000_000),
+        (true, None, Some(percent)) => distance(percent, 99),
         (true, ..) => {
             Err(Refusal::Unprocessable("trailing_stop orders require one of trail_price or trail_percent".into()))
         }

@@ -72,6 +72,14 @@ pub(crate) fn life(calendar: &Calendar, time_in_force: TimeInForce, extended: bo
     })
 }
 
+/// What is known of a request that passed every rule.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    symbol: SymbolId,
+    core: Core,
+    commitment: Commitment,
+}
+
 impl Exchange {
     /// `POST /v2/orders`.
     pub fn submit(&mut self, now: Timestamp, account: &str, request: OrderRequest) -> Result<Order, Refusal> {
@@ -103,19 +111,12 @@ impl Exchange {
             given_back: Decimal::ZERO,
         };
         let commitment = self.commit(found, demand, now)?;
-        Ok(self.accept(index, symbol, request, core, commitment, now))
+        Ok(self.accept(index, request, Passed { symbol, core, commitment }, now))
     }
 
     /// Enters an order that passed every rule.
-    fn accept(
-        &mut self,
-        account: usize,
-        symbol: SymbolId,
-        request: OrderRequest,
-        core: Core,
-        commitment: Commitment,
-        now: Timestamp,
-    ) -> Order {
+    fn accept(&mut self, account: usize, request: OrderRequest, passed: Passed, now: Timestamp) -> Order {
+        let Passed { symbol, core, commitment } = passed;
         let life = life(self.market.calendar(), core.time_in_force, request.extended_hours, now);
         let life = life.unwrap_or(Life { starts_at: Timestamp::MAX, ends_at: Timestamp::MAX });
         let at_once = life.starts_at <= now;
@@ -162,7 +163,7 @@ impl Exchange {
         self.enter_cell(account, cell);
         let event = if at_once { TradeEvent::PendingNew } else { TradeEvent::Accepted };
         self.publish(account, ordinal, now, event);
-        self.schedule(account, ordinal, life, core.time_in_force, now);
+        self.schedule(account, ordinal, life, now);
         order
     }
 
@@ -188,23 +189,23 @@ impl Exchange {
     }
 
     /// Sets the timers of a new order.
-    fn schedule(&mut self, account: usize, order: usize, life: Life, time_in_force: TimeInForce, now: Timestamp) {
+    fn schedule(&mut self, account: usize, order: usize, life: Life, now: Timestamp) {
         if life.starts_at == Timestamp::MAX {
             return;
         }
         let begins = life.starts_at.max(now);
         let latency = self.latency(account, order, 0);
         let timer = |at, action| Timer { at, account, order, action, generation: 0 };
-        match time_in_force {
-            TimeInForce::Opg | TimeInForce::Cls => self.wake(account, order, life.starts_at),
-            _ => {
-                // An order at the venue before the close is filled or waits before the close.
-                let last = (life.ends_at - SignedDuration::from_millis(1)).max(begins);
-                self.timers.add(timer((begins + latency / 2).min(last), Action::Route));
-                self.wake(account, order, (begins + latency).min(last));
-                self.timers.add(timer(life.ends_at.max(now), Action::End));
-            }
+        let time_in_force = self.cell(account, order).map(|cell| cell.order.time_in_force);
+        if matches!(time_in_force, Some(TimeInForce::Opg | TimeInForce::Cls)) {
+            self.wake(account, order, life.starts_at);
+            return;
         }
+        // An order at the venue before the close is filled or waits before the close.
+        let last = (life.ends_at - SignedDuration::from_millis(1)).max(begins);
+        self.timers.add(timer((begins + latency / 2).min(last), Action::Route));
+        self.wake(account, order, (begins + latency).min(last));
+        self.timers.add(timer(life.ends_at.max(now), Action::End));
     }
 
     /// How long a message to the venue takes; every purpose of every order has its own.

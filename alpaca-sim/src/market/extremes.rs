@@ -26,8 +26,7 @@ impl Market {
     /// says that nothing between a lowest and a highest price can matter, the whole block is passed over.
     pub(crate) fn first_step(
         &self,
-        symbol: SymbolId,
-        session: &Session,
+        (symbol, session): (SymbolId, &Session),
         (from, to): (Timestamp, Timestamp),
         may: impl Fn(i64, i64) -> bool,
         mut stops: impl FnMut(i64) -> bool,
@@ -93,11 +92,11 @@ mod tests {
         let (open, _) = market.cents(symbol, span.0);
         for below in [0, 1, 5, 20, 50, 100, 1_000] {
             let bound = open - below;
-            let fast = market.first_step(symbol, &session, span, |low, _| low <= bound, |cents| cents <= bound);
-            let slow = market.first_step(symbol, &session, span, |_, _| true, |cents| cents <= bound);
+            let fast = market.first_step((symbol, &session), span, |low, _| low <= bound, |cents| cents <= bound);
+            let slow = market.first_step((symbol, &session), span, |_, _| true, |cents| cents <= bound);
             assert_eq!(fast, slow, "{below}");
         }
-        let first = market.first_step(symbol, &session, span, |_, _| true, |_| true);
+        let first = market.first_step((symbol, &session), span, |_, _| true, |_| true);
         assert_eq!(first, Some(session.open + SignedDuration::from_secs(78)));
     }
 }

@@ -130,6 +130,9 @@ pub struct Market {
 
 impl Market {
     /// Loads sessions and closes.
+    ///
+    /// # Errors
+    /// A file of closes that cannot be read or understood.
     pub fn new(config: MarketConfig) -> Result<Self, MarketError> {
         let calendar = Calendar::builtin()?;
         let tables = closes::builtin()?;
@@ -362,6 +365,22 @@ mod tests {
         let other = Market::new(MarketConfig { seed: 43, ..MarketConfig::default() }).unwrap();
         assert_eq!(market().quote("AGG", noon), market().quote("AGG", noon));
         assert_ne!(market().trade("AGG", noon).unwrap().price, other.trade("AGG", noon).unwrap().price);
+    }
+
+    /// A bound so wide that only a change of order of magnitude breaks it; 0.2 s were measured at `opt-level = 1`.
+    #[test]
+    fn a_million_quotes_take_seconds_at_most() {
+        let market = market();
+        let tickers: Vec<&str> = market.symbols().collect();
+        let open = at("2022-03-01T14:30:00Z");
+        let begin = std::time::Instant::now();
+        let mut dearest = Decimal::ZERO;
+        for (number, ticker) in (0..1_000_000).zip(tickers.iter().cycle()) {
+            let moment = open + SignedDuration::from_millis(number * 20);
+            dearest = dearest.max(market.quote(ticker, moment).unwrap().ask);
+        }
+        assert!(dearest > Decimal::ONE);
+        assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     }
 
     proptest! {

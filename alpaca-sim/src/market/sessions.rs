@@ -66,6 +66,9 @@ pub struct Calendar {
 
 impl Calendar {
     /// The compiled-in calendar.
+    ///
+    /// # Errors
+    /// A table that cannot be understood; the compiled-in one can.
     pub fn builtin() -> Result<Arc<Self>, MarketError> {
         BUILTIN.clone().map_err(|problem| MarketError::Data { file: "xnys-sessions.csv".into(), problem })
     }

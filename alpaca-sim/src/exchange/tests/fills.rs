@@ -1,6 +1,7 @@
 //! Orders that fill: at which price, when, in which parts, and what that does to the account.
 
 use super::*;
+use crate::exchange::CloseAmount;
 use crate::exchange::activity::{ActivityDetail, ActivityFilter};
 
 #[test]
@@ -217,7 +218,7 @@ fn a_short_sale_and_its_cover() {
     let view = desk.view();
     assert!(view.short_market_value < Decimal::ZERO);
     assert_eq!(view.equity, view.cash + view.long_market_value + view.short_market_value);
-    desk.exchange.close_position(desk.now, &desk.account, "KO", Default::default()).unwrap();
+    desk.exchange.close_position(desk.now, &desk.account, "KO", CloseAmount::All).unwrap();
     desk.wait(1);
     assert_eq!(desk.qty("KO"), Decimal::ZERO);
 }

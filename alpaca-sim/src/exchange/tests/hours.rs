@@ -177,6 +177,18 @@ fn a_halt_holds_orders_until_it_is_lifted() {
 }
 
 #[test]
+fn the_end_of_the_calendar_is_no_accident() {
+    let mut desk = Desk::new();
+    for moment in [Timestamp::MIN, at("2030-12-31T22:00:00Z"), Timestamp::MAX] {
+        desk.now = moment;
+        let order = desk.submit(market(Side::Buy, "AAPL", "1"));
+        desk.exchange.advance(Timestamp::MAX);
+        desk.view();
+        assert!(order.is_ok());
+    }
+}
+
+#[test]
 fn time_never_runs_backwards() {
     let mut desk = Desk::new();
     let order = desk.submit(market(Side::Buy, "AAPL", "1")).unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::exchange::CloseAmount;
 use crate::exchange::activity::{ActivityDetail, ActivityFilter};
 use crate::exchange::order::{OrderFilter, ReplaceRequest, StatusFilter};
 
@@ -86,7 +87,7 @@ fn play(desk: &mut Desk, step: &Step) {
             }
         }
         Step::Close { symbol } => {
-            let _ = desk.exchange.close_position(desk.now, &account, SYMBOLS[symbol], Default::default());
+            let _ = desk.exchange.close_position(desk.now, &account, SYMBOLS[symbol], CloseAmount::All);
         }
         Step::Transfer { dollars } => {
             let _ = desk.exchange.transfer(desk.now, &account, dollars.into());
@@ -109,7 +110,7 @@ fn check(desk: &mut Desk, seen: &mut BTreeMap<Arc<str>, Order>, sequence: &mut u
     // The activities explain the cash and the shares.
     let everything = ActivityFilter { date: None, page_size: None, ascending: true, ..ActivityFilter::default() };
     let mut rows = desk.exchange.activities(desk.now, &desk.account, &everything).unwrap();
-    while rows.len() % 100 == 0 && !rows.is_empty() {
+    while rows.len().is_multiple_of(100) && !rows.is_empty() {
         let token = rows.last().map(|row| row.id.to_string());
         let page = ActivityFilter { page_token: token, ..everything.clone() };
         let next = desk.exchange.activities(desk.now, &desk.account, &page).unwrap();
