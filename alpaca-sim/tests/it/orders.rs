@@ -43,9 +43,9 @@ const ORDER_MEMBERS: [&str; 36] = [
     "source",
 ];
 
-fn market(symbol: &str, side: &str, size: (&str, &str)) -> Value {
+fn market(symbol: &str, side: &str, amount: (&str, &str)) -> Value {
     let mut order = json!({"symbol": symbol, "side": side, "type": "market", "time_in_force": "day"});
-    order[size.0] = size.1.into();
+    order[amount.0] = amount.1.into();
     order
 }
 
@@ -60,14 +60,14 @@ fn id_of(order: &Value) -> String {
 #[tokio::test]
 async fn an_order_has_all_documented_members_and_its_numbers_are_strings() {
     let world = World::new();
-    let placed = world.order(market("AAPL", "buy", ("qty", "3"))).await.expect(200).json();
-    let names: Vec<&str> = placed.as_object().unwrap().keys().map(String::as_str).collect();
+    let sent = world.order(market("AAPL", "buy", ("qty", "3"))).await.expect(200).json();
+    let names: Vec<&str> = sent.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(names, ORDER_MEMBERS);
-    assert_eq!((&placed["qty"], &placed["filled_qty"], &placed["notional"]), (&json!("3"), &json!("0"), &Value::Null));
-    assert!(["accepted", "pending_new"].contains(&placed["status"].as_str().unwrap()), "{placed}");
-    assert_eq!(placed["submitted_at"], "2019-06-03T14:00:00Z");
+    assert_eq!((&sent["qty"], &sent["filled_qty"], &sent["notional"]), (&json!("3"), &json!("0"), &Value::Null));
+    assert!(["accepted", "pending_new"].contains(&sent["status"].as_str().unwrap()), "{sent}");
+    assert_eq!(sent["submitted_at"], "2019-06-03T14:00:00Z");
     world.step(5);
-    let path = format!("/paper/v2/orders/{}", id_of(&placed));
+    let path = format!("/paper/v2/orders/{}", id_of(&sent));
     let filled = world.get(&path, &world.paper_key()).await.expect(200).json();
     assert_eq!((&filled["status"], &filled["filled_qty"]), (&json!("filled"), &json!("3")));
     let price: f64 = filled["filled_avg_price"].as_str().unwrap().parse().unwrap();
@@ -78,7 +78,7 @@ async fn an_order_has_all_documented_members_and_its_numbers_are_strings() {
     assert_eq!((&position["qty"], &position["side"]), (&json!("3"), &json!("long")));
     assert_eq!(position["avg_entry_price"], filled["filled_avg_price"]);
     let rows = world.get("/paper/v2/account/activities/FILL", &world.paper_key()).await.expect(200).json();
-    assert_eq!((&rows[0]["order_id"], &rows[0]["type"]), (&placed["id"], &json!("fill")));
+    assert_eq!((&rows[0]["order_id"], &rows[0]["type"]), (&sent["id"], &json!("fill")));
 }
 
 #[tokio::test]
@@ -142,6 +142,14 @@ async fn each_refusal_has_its_documented_words() {
             "{order}"
         );
     }
+}
+
+#[tokio::test]
+async fn refusals_carry_their_extras_as_strings() {
+    let world = World::new();
+    world.order(market("AAPL", "buy", ("qty", "10"))).await.expect(200);
+    world.step(5);
+    world.order(limit("AAPL", "sell", "4", "9000")).await.expect(200);
     let qty = world.order(market("AAPL", "sell", ("qty", "7"))).await.json();
     assert_eq!(
         qty,
