@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -90,8 +90,9 @@ impl Vault {
     /// When the file cannot be read, may be read by others, or holds no key.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-        let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let found = fs::metadata(path).map_err(unreadable)?;
+        let mode = found.permissions().mode() & 0o777;
+        if mode & open_bits(found.uid()) != 0 {
             return Err(Error::Open { path: path.to_owned(), mode });
         }
         let bytes = Zeroizing::new(fs::read(path).map_err(unreadable)?);
@@ -155,6 +156,14 @@ impl Vault {
     fn bound_to(&self, owner: &GrantId, key_id: &str) -> Vec<u8> {
         format!("rebalanced|oauth token|v1|{owner}|{key_id}").into_bytes()
     }
+}
+
+/// Permissions that a key file must not have. Our own file is for us alone. One that belongs to somebody else is readable
+/// to us only through its group or an access list, which shows as the group's bits: so a service manager hands over
+/// credentials (mode 0440, owned by root).
+fn open_bits(owner: u32) -> u32 {
+    let ours = fs::metadata("/proc/self").map_or(owner, |process| process.uid());
+    if owner == ours { 0o077 } else { 0o037 }
 }
 
 fn key_of(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {

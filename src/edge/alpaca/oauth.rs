@@ -63,7 +63,12 @@ impl Client {
             .set_redirect_uri(RedirectUrl::new(app.redirect_uri.clone()).map_err(nonsense)?)
             // Client id and secret go into the body, not into a Basic header (facts 1.1).
             .set_auth_type(AuthType::RequestBody);
-        let http = |request: HttpRequest| self.forward(request);
+        // The future must own what it needs: one that borrows is not `Send` for every lifetime, and a server needs that.
+        let courier = self.clone();
+        let http = move |request: HttpRequest| {
+            let courier = courier.clone();
+            async move { courier.forward(request).await }
+        };
         let answer = client
             .exchange_code(AuthorizationCode::new(code.expose().to_owned()))
             .request_async(&http)
