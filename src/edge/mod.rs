@@ -12,3 +12,38 @@ pub mod decisions;
 pub mod strategies;
 pub mod alpaca;
 pub mod store;
+
+use crate::edge::alpaca::Client;
+use crate::edge::clock::Clock;
+use crate::edge::entropy::Entropy;
+use crate::edge::metrics::Metrics;
+use crate::edge::store::Store;
+use crate::edge::strategies::Catalog;
+use crate::edge::vault::Vault;
+use crate::model::mandate::ServicePolicy;
+use crate::model::session::Sessions;
+use crate::model::time::Span;
+
+/// The whole outside, in one place. A test replaces the clock, the dice and the wire in here, and nothing else.
+pub struct World {
+    /// What is remembered.
+    pub store: Store,
+    /// The broker.
+    pub alpaca: Client,
+    /// Keeper of the tokens.
+    pub vault: Vault,
+    /// The only source of time.
+    pub clock: Clock,
+    /// The only source of chance.
+    pub entropy: Entropy,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The strategies that may be followed.
+    pub strategies: Catalog,
+    /// The exchange's sessions, as we know them; the broker's calendar must agree before anything is traded.
+    pub sessions: Sessions,
+    /// What the configuration allows.
+    pub policy: ServicePolicy,
+    /// How long one half of a run waits for its orders before it cancels what is left.
+    pub order_wait: Span,
+}
