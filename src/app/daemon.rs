@@ -45,11 +45,12 @@ pub async fn run(mut settings: Settings, strategies: Catalog) -> anyhow::Result<
 }
 
 async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategies: Catalog) -> anyhow::Result<()> {
-    let _lock = wire::lock(settings)?;
     let operators = http::listen(settings.operator_listen, "web.operator_listen").await?;
     let browsers = http::listen(settings.public_listen, "web.public_listen").await?;
     let secure = settings.app.as_ref().is_some_and(|app| app.redirect_uri.starts_with("https:"));
     let world = Arc::new(wire::world(settings, strategies).await?);
+    // A second daemon on one file would take the first one's runs for what an earlier process left.
+    let _writer = world.store.lock_single_writer()?;
     if let Clock::Remote(remote) = &world.clock {
         let remote = remote.clone();
         life.spawn(async move { remote.follow().await });
@@ -80,7 +81,7 @@ async fn prepare(world: &World) -> Result<usize, store::Error> {
     let now = world.clock.now();
     for strategy in world.strategies.iter() {
         let text = world.strategies.text(strategy.name()).unwrap_or_default();
-        world.store.remember_strategy(strategy.name(), strategy.version(), text, now).await?;
+        world.store.remember_strategy((strategy.name(), strategy.version()), text, now).await?;
     }
     recover(world).await
 }
@@ -120,10 +121,9 @@ async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, ru
     }
 }
 
-/// A lease is counted in the clock's time. One that runs faster than the system's would end it before it can be renewed, so
-/// there it lasts a month; such a clock exists only on one machine, where a restart frees what was held.
+/// A lease is counted in the clock's time; one that runs faster than the system's is given more of it.
 fn lease(clock: &Clock, configured: Span) -> Span {
-    if matches!(clock, Clock::Remote(_)) { Span::from_hours(24 * 30) } else { configured }
+    if matches!(clock, Clock::Remote(_)) { configured * 10 } else { configured }
 }
 
 /// What the loop carries from ring to ring.
@@ -143,6 +143,11 @@ impl Beat {
         if rang {
             self.world.metrics.heartbeat(now);
         }
+        // Before claiming: a clock that jumped has ended leases that are ours, and we would take over our own runs.
+        if self.workers.busy() > 0 && now.since(self.renewed) * 3 >= self.lease {
+            self.renewed = now;
+            self.workers.renew(now + self.lease).await;
+        }
         let is_due = rang || (is_fast && now.since(self.ticked) >= FAST_RING);
         let looked = self.look((now, is_due), stopping).await;
         // A database that fails makes the service unready until it answers again.
@@ -150,10 +155,6 @@ impl Beat {
             tracing::error!(error = &error as &dyn std::error::Error, "what is due cannot be found or claimed");
             "the database does not answer; the log says why".to_owned()
         }));
-        if self.workers.busy() > 0 && now.since(self.renewed) * 3 >= self.lease {
-            self.renewed = now;
-            self.workers.renew(now + self.lease).await;
-        }
         self.world.metrics.in_flight(i64::try_from(self.workers.busy()).unwrap_or(i64::MAX));
     }
 

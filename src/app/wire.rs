@@ -2,7 +2,6 @@
 //! never the settings.
 
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,30 +119,6 @@ pub fn strategy(folder: &Path, name: &StrategyName) -> Result<Arc<Strategy>, Fai
 /// One fault per line.
 pub fn lines(faults: &[impl fmt::Display]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-/// Holds the database file for one daemon. A second daemon on the same file would take the first one's runs for its own
-/// unfinished ones; on PostgreSQL leases keep several apart.
-#[derive(Debug)]
-pub struct Lock {
-    _file: Option<File>,
-}
-
-/// Takes the lock; it is released with the process, however it ends.
-///
-/// # Errors
-/// When another daemon holds it.
-pub fn lock(settings: &Settings) -> anyhow::Result<Lock> {
-    let Some(path) = settings.database.as_ref().and_then(|url| sqlite_path(url.expose())) else {
-        return Ok(Lock { _file: None });
-    };
-    let mut name = path.clone().into_os_string();
-    name.push(".lock");
-    let file = File::create(&name).with_context(|| format!("the lock beside {} cannot be made", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: Some(file) }),
-        Err(_) => Err(anyhow!("another daemon uses {}; stop it first, or name another `database.url`", path.display())),
-    }
 }
 
 /// Builds the whole outside for the daemon.

@@ -22,13 +22,13 @@ use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
 use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
-use crate::model::event::{Actor, Event};
-use crate::model::ids::{GrantId, HaltId};
+use crate::model::event::Actor;
+use crate::model::ids::{AccountId, GrantId, HaltId};
 use crate::model::intent::{Intent, IntentState};
 use crate::model::mandate::{Halt, HaltScope};
 use crate::model::money::Fraction;
 use crate::model::plan::{Decision, Phase, Plan};
-use crate::model::run::Closing;
+use crate::model::run::{Closing, Run};
 use crate::model::secret::AccessToken;
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
@@ -327,18 +327,21 @@ async fn quarantine<E: Environment>(
     reason: EndReason,
     why: String,
 ) -> Result<Outcome, store::Error> {
-    if let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) {
-        let halt = Halt {
-            id,
-            scope: HaltScope::Account(course.access.account.clone()),
-            reason: why.clone(),
-            by: Actor::service().as_str().to_owned(),
-            pulled_at: world.clock.now(),
-            released: None,
-        };
-        world.store.halt(&halt).await?;
-    }
+    stop_account(world, &course.access.account, &why).await?;
     Ok(Outcome::ended(OutcomeKind::Quarantined, reason, why))
+}
+
+async fn stop_account(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
+    let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) else { return Ok(()) };
+    let halt = Halt {
+        id,
+        scope: HaltScope::Account(account.clone()),
+        reason: why.to_owned(),
+        by: Actor::service().as_str().to_owned(),
+        pulled_at: world.clock.now(),
+        released: None,
+    };
+    world.store.halt(&halt).await
 }
 
 /// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason.
@@ -379,7 +382,18 @@ async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<
     Some(drift.portfolio)
 }
 
-/// An audit event for a run whose code failed: the worker that caught it closes the run.
-pub fn failed(world: &World, why: &str) -> Event {
-    Event::new(world.clock.now(), Actor::service(), "run.failed").with("why", why)
+/// The code of a run failed: its account is stopped until a person has looked, and the run is closed as quarantined.
+/// `false` when another worker has the run by now.
+///
+/// # Errors
+/// When the database fails: then the run's lease ends, and it is taken up again.
+pub async fn failed(world: &World, run: &Run, epoch: i64) -> Result<bool, store::Error> {
+    let why = "the code of this run failed; the account is halted until a person has looked, and the log says where";
+    stop_account(world, &run.account, why).await?;
+    if !world.store.fail_run(&run.id, epoch, why, world.clock.now()).await? {
+        return Ok(false);
+    }
+    let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why);
+    world.metrics.run_closed(&run.strategy, run.environment, &outcome);
+    Ok(true)
 }

@@ -28,7 +28,7 @@ fn a_second_daemon_on_the_same_file_is_refused() {
     let first = scratch.daemon();
     let second = scratch.run(&["run"]);
     assert_eq!(second.code, 1, "{second:?}");
-    assert!(second.err.contains("another daemon uses"), "{}", second.err);
+    assert!(second.err.contains("another daemon works on"), "{}", second.err);
     let (status, _) = first.stop();
     assert!(status.success());
     let (status, _) = scratch.daemon().stop();

@@ -186,7 +186,7 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                 return Err(Failure::input("--expires has passed already; give a later time"));
             }
             let approval = approve::grant(&means.desk(), kind, (&said.by, &said.reason), expires).await?;
-            context.print(&shown::approval(&approval, now), |_| format!("granted: {}", approval.id))
+            context.print(&shown::approval(&approval, means.clock.now()), |_| format!("granted: {}", approval.id))
         }
         Action::Revoke { approval, by } => {
             let id = ApprovalId::parse(&approval)?;
