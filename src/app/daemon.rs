@@ -80,7 +80,7 @@ async fn prepare(world: &World) -> Result<usize, store::Error> {
     let now = world.clock.now();
     for strategy in world.strategies.iter() {
         let text = world.strategies.text(strategy.name()).unwrap_or_default();
-        world.store.remember_strategy(strategy.name(), strategy.version(), text, now).await?;
+        world.store.remember_strategy((strategy.name(), strategy.version()), text, now).await?;
     }
     recover(world).await
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
-use crate::app::commands::{approvals, audit, check, doctor, halts, keys, plan, run, runs, subscriptions, users};
+use crate::app::commands::{approvals, audit, check, demo, doctor, halts, keys, plan, run, runs, subscriptions, users};
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
 
@@ -46,6 +46,8 @@ pub struct Cli {
 /// Everything that can be asked of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the whole service at work on this machine, against Alpaca in a box.
+    Demo(demo::Args),
     /// Run the daemon.
     Run(run::Args),
     /// Check the configuration and the strategies, and show what is in force.
@@ -99,6 +101,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn obey(cli: Cli) -> Result<(), Failure> {
     let context = Context { sources: Sources::of_process(cli.config), json: cli.json };
     match cli.command {
+        Command::Demo(args) => demo::obey(&context, &args).await,
         Command::Run(args) => run::obey(&context, &args).await,
         Command::Check(args) => check::obey(&context, &args),
         Command::Schema => check::schema(),

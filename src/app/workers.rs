@@ -112,7 +112,9 @@ impl Workers {
         for held in self.held.values() {
             match self.world.store.renew(held, lease_until).await {
                 Ok(true) => {}
-                Ok(false) => tracing::warn!(run.id = %held.run, "another worker has taken this run over; it can send nothing more"),
+                Ok(false) => {
+                    tracing::warn!(run.id = %held.run, "another worker has taken this run over; it can send nothing more")
+                }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "leases could not be renewed");
                     return;
