@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
-use crate::app::commands::{approvals, audit, check, doctor, halts, keys, plan, run, runs, subscriptions, users};
+use crate::app::commands::{approvals, audit, check, demo, doctor, halts, keys, plan, run, runs, subscriptions, users};
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
 
@@ -46,6 +46,8 @@ pub struct Cli {
 /// Everything that can be asked of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the whole service at work on this machine, against Alpaca in a box.
+    Demo(demo::Args),
     /// Run the daemon.
     Run(run::Args),
     /// Check the configuration and the strategies, and show what is in force.
@@ -90,15 +92,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return Failure::Other(anyhow::Error::new(error).context("the runtime does not start")).report(),
     };
     match runtime.block_on(obey(cli)) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
 /// Carries a command out.
-async fn obey(cli: Cli) -> Result<ExitCode, Failure> {
+async fn obey(cli: Cli) -> Result<(), Failure> {
     let context = Context { sources: Sources::of_process(cli.config), json: cli.json };
-    let done = match cli.command {
+    match cli.command {
+        Command::Demo(args) => demo::obey(&context, &args).await,
         Command::Run(args) => run::obey(&context, &args).await,
         Command::Check(args) => check::obey(&context, &args),
         Command::Schema => check::schema(),
@@ -113,6 +116,5 @@ async fn obey(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => audit::obey(&context, args).await,
         Command::Keys(args) => keys::obey(&context, &args),
         Command::Doctor => doctor::obey(&context).await,
-    };
-    done.map(|()| ExitCode::SUCCESS)
+    }
 }

@@ -33,7 +33,9 @@ pub fn account(account: &Account, subscriptions: &[Subscription]) -> Value {
         GrantHealth::Reauth(at) | GrantHealth::Gone(at) => Some(at),
     };
     let follows = subscriptions.iter().find(|subscription| {
-        subscription.account == account.id && subscription.environment == account.environment && subscription.ended_at.is_none()
+        subscription.account == account.id
+            && subscription.environment == account.environment
+            && subscription.ended_at.is_none()
     });
     json!({
         "user": account.user.as_str(),
@@ -153,9 +155,9 @@ pub fn approval(approval: &Approval, now: Moment) -> Value {
             let mut parts = Vec::new();
             parts.extend(bound.max_order_notional.map(|most| format!("order <= {}", dollars(most))));
             parts.extend(bound.max_run_notional.map(|most| format!("run <= {}", dollars(most))));
-            parts.extend(bound.symbols.as_ref().map(|symbols| {
-                symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ")
-            }));
+            parts.extend(
+                bound.symbols.as_ref().map(|symbols| symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ")),
+            );
             (Some(account.as_str()), Some(name.as_str()), parts.join(", "))
         }
     };

@@ -137,7 +137,8 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
         AppCredentials { client_id: app.client_id, client_secret: app.client_secret, redirect_uri: app.redirect_uri };
     let data_key = settings.data_key.take().map(|key| DataKey { id: key.id, secret: key.secret });
     Ok(World {
-        vault: Vault::open(key_file).with_context(|| format!("the key in {} cannot be used (`vault.key_file`)", key_file.display()))?,
+        vault: Vault::open(key_file)
+            .with_context(|| format!("the key in {} cannot be used (`vault.key_file`)", key_file.display()))?,
         sessions: sessions::builtin().context("the built-in table of sessions cannot be read")?,
         store: open_store(url).await?,
         alpaca: Client::new(hosts, credentials, data_key, transport, clock.clone(), metrics.clone()),

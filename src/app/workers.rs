@@ -9,20 +9,13 @@ use std::sync::Arc;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::edge::World;
-use crate::edge::store::{self, AnyClaim};
+use crate::edge::store::{self, AnyClaim, Held};
 use crate::flow::rebalance::{self, rebalance};
-use crate::model::run::Run;
 use crate::model::time::Moment;
-use crate::model::verdict::Outcome;
+use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
 
 /// What a task leaves.
 type Left = Result<Outcome, store::Error>;
-
-/// What is kept of a claim while its worker has it.
-struct Held {
-    run: Run,
-    epoch: i64,
-}
 
 /// A run that has ended, not yet looked at.
 pub struct Ended(Result<(Id, Left), JoinError>);
@@ -53,7 +46,7 @@ impl Workers {
 
     /// Begins a run.
     pub fn begin(&mut self, claim: AnyClaim) {
-        let held = Held { run: claim.run().clone(), epoch: claim.epoch() };
+        let held = claim.held();
         let world = Arc::clone(&self.world);
         let task = self.tasks.spawn(async move { rebalance(&world, claim).await });
         self.held.insert(task.id(), held);
@@ -76,32 +69,39 @@ impl Workers {
     }
 
     async fn learn_one(&mut self, ended: Result<(Id, Left), JoinError>) {
-        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(Held { run, epoch }) = self.held.remove(&id) else { return };
         match ended {
-            Ok((_, Ok(outcome))) => tracing::info!(
-                run.id = %run.id, strategy = %run.strategy, environment = %run.environment, slot = %run.slot,
-                outcome = outcome.kind.code(), reason = outcome.reason, detail = %outcome.detail, "run closed"
-            ),
-            Ok((_, Err(error))) => tracing::error!(
-                run.id = %run.id, error = &error as &dyn std::error::Error,
-                "the database failed a run; it is taken up again when its lease ends"
-            ),
-            Err(error) if error.is_panic() => self.quarantine(&run, epoch).await,
-            Err(_) => {}
+            Ok((id, left)) => {
+                let Some(held) = self.held.remove(&id) else { return };
+                match left {
+                    Ok(outcome) => tracing::info!(
+                        run.id = %held.run, strategy = %held.strategy, environment = %held.environment,
+                        outcome = outcome.kind.code(), reason = outcome.reason, detail = %outcome.detail, "run closed"
+                    ),
+                    Err(error) => tracing::error!(
+                        run.id = %held.run, error = &error as &dyn std::error::Error,
+                        "the database failed a run; it is taken up again when its lease ends"
+                    ),
+                }
+            }
+            Err(error) => {
+                let Some(held) = self.held.remove(&error.id()) else { return };
+                if error.is_panic() {
+                    self.quarantine(&held).await;
+                }
+            }
         }
     }
 
     /// The code of one run failed: it ends, its account waits for a person, and nobody else notices.
-    async fn quarantine(&self, run: &Run, epoch: i64) {
-        match rebalance::failed(&self.world, run, epoch).await {
-            Ok(true) => tracing::error!(
-                run.id = %run.id, account.id = %run.account,
-                "run quarantined: its code failed; the account is halted until a person has looked"
-            ),
-            Ok(false) => tracing::error!(run.id = %run.id, "a run failed that another worker has by now"),
+    async fn quarantine(&self, held: &Held) {
+        let why = "the code of this run failed; the account is halted until a person has looked (the log says where)";
+        let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why);
+        self.world.metrics.run_closed(&held.strategy, held.environment, &outcome);
+        let failed = rebalance::failed(&self.world, held, &outcome).await;
+        match failed {
+            Ok(()) => tracing::error!(run.id = %held.run, account.id = %held.account, "run quarantined: {why}"),
             Err(error) => tracing::error!(
-                run.id = %run.id, error = &error as &dyn std::error::Error,
+                run.id = %held.run, error = &error as &dyn std::error::Error,
                 "a run failed and could not be closed; it is taken up again when its lease ends"
             ),
         }
@@ -109,10 +109,12 @@ impl Workers {
 
     /// Tells the database that the runs under way are still held.
     pub async fn renew(&self, lease_until: Moment) {
-        for Held { run, epoch } in self.held.values() {
-            match self.world.store.renew(&run.id, *epoch, lease_until).await {
+        for held in self.held.values() {
+            match self.world.store.renew(held, lease_until).await {
                 Ok(true) => {}
-                Ok(false) => tracing::warn!(run.id = %run.id, "another worker has taken this run over; it can send nothing more"),
+                Ok(false) => {
+                    tracing::warn!(run.id = %held.run, "another worker has taken this run over; it can send nothing more")
+                }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "leases could not be renewed");
                     return;

@@ -130,9 +130,6 @@ async fn read_assets<E: Environment>(
 
 /// Asks until there is an answer, a few times. Only reads go through here: asking twice changes nothing. A refused token
 /// is confirmed by one more call before it counts as dead (L8).
-///
-/// A plain closure that gives a future: what an async closure gives is not known to be `Send` for every lifetime, and runs
-/// move between threads.
 async fn retried<T, F>(world: &World, ask: impl Fn() -> F) -> Result<T, Blind>
 where
     F: Future<Output = Result<T, alpaca::Error>>,

@@ -16,7 +16,7 @@ use crate::decide::plan::Stage;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::decisions;
-use crate::edge::store::{self, AnyClaim, Claim};
+use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::dispatch::{self, Wall};
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
@@ -28,7 +28,7 @@ use crate::model::intent::{Intent, IntentState};
 use crate::model::mandate::{Halt, HaltScope};
 use crate::model::money::Fraction;
 use crate::model::plan::{Decision, Phase, Plan};
-use crate::model::run::{Closing, Run};
+use crate::model::run::Closing;
 use crate::model::secret::AccessToken;
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
@@ -331,19 +331,6 @@ async fn quarantine<E: Environment>(
     Ok(Outcome::ended(OutcomeKind::Quarantined, reason, why))
 }
 
-async fn stop_account(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
-    let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) else { return Ok(()) };
-    let halt = Halt {
-        id,
-        scope: HaltScope::Account(account.clone()),
-        reason: why.to_owned(),
-        by: Actor::service().as_str().to_owned(),
-        pulled_at: world.clock.now(),
-        released: None,
-    };
-    world.store.halt(&halt).await
-}
-
 /// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason.
 async fn close<E: Environment>(
     world: &World,
@@ -382,18 +369,29 @@ async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<
     Some(drift.portfolio)
 }
 
-/// The code of a run failed: its account is stopped until a person has looked, and the run is closed as quarantined.
-/// `false` when another worker has the run by now.
+/// The code of a run failed: it closes as quarantined, and its account waits for a person. Called by the keeper of its task,
+/// for the run itself can no longer.
 ///
 /// # Errors
-/// When the database fails: then the run's lease ends, and it is taken up again.
-pub async fn failed(world: &World, run: &Run, epoch: i64) -> Result<bool, store::Error> {
-    let why = "the code of this run failed; the account is halted until a person has looked, and the log says where";
-    stop_account(world, &run.account, why).await?;
-    if !world.store.fail_run(&run.id, epoch, why, world.clock.now()).await? {
-        return Ok(false);
+/// When the database fails: then the lease ends, and the run is taken up again.
+pub async fn failed(world: &World, held: &Held, outcome: &Outcome) -> Result<(), store::Error> {
+    let now = world.clock.now();
+    if world.store.fail_run(held, &outcome.detail, now).await? {
+        stop_account(world, &held.account, &outcome.detail).await?;
     }
-    let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why);
-    world.metrics.run_closed(&run.strategy, run.environment, &outcome);
-    Ok(true)
+    Ok(())
+}
+
+/// Pulls the kill switch of one account, in the service's own name.
+async fn stop_account(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
+    let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) else { return Ok(()) };
+    let halt = Halt {
+        id,
+        scope: HaltScope::Account(account.clone()),
+        reason: why.to_owned(),
+        by: Actor::service().as_str().to_owned(),
+        pulled_at: world.clock.now(),
+        released: None,
+    };
+    world.store.halt(&halt).await
 }

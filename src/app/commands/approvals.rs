@@ -136,9 +136,15 @@ impl What {
         Ok(match self {
             Self::Consent { account, text, .. } => {
                 let bytes = std::fs::read(text).map_err(|error| {
-                    Failure::input(format!("{}: this text cannot be read: {error}; give the text that the user agreed to", text.display()))
+                    Failure::input(format!(
+                        "{}: this text cannot be read: {error}; give the text that the user agreed to",
+                        text.display()
+                    ))
                 })?;
-                ApprovalKind::Consent { account: AccountId::parse(account)?, text_hash: hex::encode(Sha256::digest(bytes)) }
+                ApprovalKind::Consent {
+                    account: AccountId::parse(account)?,
+                    text_hash: hex::encode(Sha256::digest(bytes)),
+                }
             }
             Self::Strategy { strategy, .. } => {
                 let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
@@ -173,7 +179,8 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             let now = means.clock.now();
             let approvals = means.store.approvals().await?;
             let rows: Vec<Value> = approvals.iter().map(|approval| shown::approval(approval, now)).collect();
-            let columns = ["id", "kind", "holds", "account", "strategy", "what", "by", "reason", "granted_at", "expires_at"];
+            let columns =
+                ["id", "kind", "holds", "account", "strategy", "what", "by", "reason", "granted_at", "expires_at"];
             context.print(&json!({ "approvals": rows }), |_| shown::table(&rows, &columns))
         }
         Action::Grant { what } => {

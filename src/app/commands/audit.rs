@@ -48,26 +48,34 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
         Action::Verify => match verify::audit(&means.store).await {
             Ok(verified) => {
                 let answer = json!({ "holds": true, "events": verified.events, "head": verified.head });
-                context.print(&answer, |_| format!("the chain holds: {} events, head {}", verified.events, verified.head))
+                context
+                    .print(&answer, |_| format!("the chain holds: {} events, head {}", verified.events, verified.head))
             }
             Err(broken @ Broken::Event { .. }) => {
                 if context.json {
                     context.print(&json!({ "holds": false, "why": broken.to_string() }), |_| String::new())?;
                 }
-                Err(Failure::Other(anyhow!("the chain is broken: {broken}; restore the database from a backup and compare")))
+                Err(Failure::Other(anyhow!(
+                    "the chain is broken: {broken}; restore the database from a backup and compare"
+                )))
             }
             Err(error) => Err(Failure::Other(anyhow::Error::new(error))),
         },
         Action::Export { output } => {
             let written = match output {
                 Some(path) => {
-                    let file = File::create_new(&path).with_context(|| format!("{} cannot be created", path.display()))?;
+                    let file =
+                        File::create_new(&path).with_context(|| format!("{} cannot be created", path.display()))?;
                     export(&means, &mut BufWriter::new(file)).await
                 }
                 None => export(&means, &mut io::stdout()).await,
             };
             match written {
-                Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => Ok(()),
+                Err(error)
+                    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+                {
+                    Ok(())
+                }
                 other => Ok(other.context("the events could not be exported")?),
             }
         }

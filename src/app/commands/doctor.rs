@@ -53,7 +53,9 @@ pub async fn obey(context: &Context) -> Result<(), Failure> {
             json!({ "what": finding.what, "state": if finding.is_well { "well" } else { "not well" }, "detail": finding.detail })
         })
         .collect();
-    context.print(&json!({ "well": sick == 0, "findings": rows }), |_| shown::table(&rows, &["what", "state", "detail"]))?;
+    context.print(&json!({ "well": sick == 0, "findings": rows }), |_| {
+        shown::table(&rows, &["what", "state", "detail"])
+    })?;
     if sick == 0 { Ok(()) } else { Err(Failure::Other(anyhow!("{sick} things are not well"))) }
 }
 
@@ -76,7 +78,9 @@ fn strategies(settings: &Settings) -> Finding {
 fn key(settings: &Settings) -> Finding {
     let result = match &settings.vault_key {
         None => Err("`vault.key_file` is missing; make one with `rebalanced keys new --file PATH`".to_owned()),
-        Some(path) => Vault::open(path).map(|_| "opens".to_owned()).map_err(|error| format!("{:#}", anyhow::Error::new(error))),
+        Some(path) => {
+            Vault::open(path).map(|_| "opens".to_owned()).map_err(|error| format!("{:#}", anyhow::Error::new(error)))
+        }
     };
     Finding::of("vault key", result)
 }
@@ -87,7 +91,10 @@ async fn database(settings: &Settings) -> (Finding, Option<Clock>) {
         Ok(means) => {
             let queue = means.store.queue(means.clock.now()).await;
             let result = queue.map(|queue| format!("{} runs due, {} running", queue.due, queue.running));
-            (Finding::of("database", result.map_err(|error| format!("{:#}", anyhow::Error::new(error)))), Some(means.clock))
+            (
+                Finding::of("database", result.map_err(|error| format!("{:#}", anyhow::Error::new(error)))),
+                Some(means.clock),
+            )
         }
     }
 }
@@ -116,7 +123,8 @@ async fn ask(transport: &impl Transport, address: &Url, clock: Option<&Clock>) -
     let request = http::Request::get(address.as_str()).body(Bytes::new()).map_err(|error| error.to_string())?;
     let answer = transport.send(request).await.map_err(|lost| format!("{address} does not answer: {lost}"))?;
     let said = answer.headers().get(http::header::DATE).and_then(|value| value.to_str().ok());
-    let theirs = said.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()).map(|zoned| Moment::from(zoned.timestamp()));
+    let theirs =
+        said.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()).map(|zoned| Moment::from(zoned.timestamp()));
     let reached = format!("{address} answers {}", answer.status());
     match (theirs, clock) {
         (Some(theirs), Some(Clock::System) | None) => {

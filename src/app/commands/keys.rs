@@ -37,11 +37,14 @@ pub enum Action {
 pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let Action::New { file } = &args.action;
     if file.exists() {
-        let what = format!("{} exists; a new key would make every token sealed with the old one unreadable", file.display());
+        let what =
+            format!("{} exists; a new key would make every token sealed with the old one unreadable", file.display());
         return Err(Failure::input(format!("{what}; name another file")));
     }
     Vault::create_key_file(file, &Entropy::system())
         .with_context(|| format!("the key file {} could not be made", file.display()))?;
     let answer = json!({ "file": file });
-    context.print(&answer, |_| format!("{} holds a new key; keep a copy where the database's backups are not", file.display()))
+    context.print(&answer, |_| {
+        format!("{} holds a new key; keep a copy where the database's backups are not", file.display())
+    })
 }

@@ -14,6 +14,7 @@ pub mod halts;
 pub mod audit;
 pub mod keys;
 pub mod doctor;
+pub mod demo;
 
 use std::io::{self, Write};
 
@@ -71,6 +72,8 @@ fn say(text: &str) -> Result<(), Failure> {
     match written {
         // Whoever reads has seen enough (`rebalanced runs | head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| Failure::Other(anyhow::Error::new(error).context("the answer could not be printed"))),
+        other => {
+            other.map_err(|error| Failure::Other(anyhow::Error::new(error).context("the answer could not be printed")))
+        }
     }
 }

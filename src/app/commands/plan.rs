@@ -33,10 +33,10 @@ pub struct Args {
 pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let (strategy, _) = strategies::read_file(&args.strategy).map_err(|faults| Failure::Input(wire::lines(&faults)))?;
     let named = args.snapshot.display();
-    let text = std::fs::read_to_string(&args.snapshot)
-        .map_err(|error| Failure::input(format!("{named}: this snapshot cannot be read: {error}; give a readable file")))?;
-    let snapshot = snapshot_from_json(&text)
-        .map_err(|fault| Failure::input(format!("{named}: {fault}")))?;
+    let text = std::fs::read_to_string(&args.snapshot).map_err(|error| {
+        Failure::input(format!("{named}: this snapshot cannot be read: {error}; give a readable file"))
+    })?;
+    let snapshot = snapshot_from_json(&text).map_err(|fault| Failure::input(format!("{named}: {fault}")))?;
     let sessions = sessions::builtin().map_err(|error| anyhow!(error))?;
     // The environment is left out: the same files give the same answer everywhere.
     let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };

@@ -1,8 +1,8 @@
 //! `run`: the daemon.
 
 use crate::app::commands::Context;
-use crate::app::failure::Failure;
 use crate::app::daemon;
+use crate::app::failure::Failure;
 use crate::app::settings::Faults;
 use crate::app::wire;
 
@@ -25,7 +25,10 @@ pub async fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     }
     let (strategies, faults) = wire::strategies(&settings.strategies)?;
     if !faults.is_empty() && !args.skip_invalid {
-        return Err(Failure::Input(format!("{}\nrun with --skip-invalid to start with the others", wire::lines(&faults))));
+        return Err(Failure::Input(format!(
+            "{}\nrun with --skip-invalid to start with the others",
+            wire::lines(&faults)
+        )));
     }
     for fault in &faults {
         tracing::warn!("{fault}; this file is left out");

@@ -67,7 +67,8 @@ pub struct Which {
 impl Which {
     fn filter(&self) -> Result<RunFilter, Failure> {
         let state = self.state.as_deref().map(|text| {
-            RunState::parse(text).ok_or_else(|| Failure::input(format!("--state is `{text}`; it must be due, running or closed")))
+            RunState::parse(text)
+                .ok_or_else(|| Failure::input(format!("--state is `{text}`; it must be due, running or closed")))
         });
         Ok(RunFilter {
             account: self.account.as_deref().map(AccountId::parse).transpose()?,
@@ -103,10 +104,14 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
         Action::Trigger { subscription, by } => {
             let id = SubscriptionId::parse(&subscription)?;
             if !means.store.subscriptions(true).await?.iter().any(|subscription| subscription.id == id) {
-                return Err(Failure::input(format!("no subscription {id} is active; `rebalanced subscriptions` lists them")));
+                return Err(Failure::input(format!(
+                    "no subscription {id} is active; `rebalanced subscriptions` lists them"
+                )));
             }
             let run = means.store.trigger(&id, means.clock.now(), &Actor::operator(&by)).await?;
-            context.print(&json!({ "run": run.as_str() }), |_| format!("{run} is due; `rebalanced runs show {run}` follows it"))
+            context.print(&json!({ "run": run.as_str() }), |_| {
+                format!("{run} is due; `rebalanced runs show {run}` follows it")
+            })
         }
         Action::Cancel { run, by } => {
             let id = RunId::parse(&run)?;
@@ -121,10 +126,25 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
 
 fn in_full(answer: &Value) -> String {
     let names = [
-        "id", "account", "environment", "strategy", "version", "slot", "trigger", "state", "outcome", "reason", "detail",
-        "claimed_at", "closed_at", "drift_before", "drift_after", "turnover",
+        "id",
+        "account",
+        "environment",
+        "strategy",
+        "version",
+        "slot",
+        "trigger",
+        "state",
+        "outcome",
+        "reason",
+        "detail",
+        "claimed_at",
+        "closed_at",
+        "drift_before",
+        "drift_after",
+        "turnover",
     ];
     let orders = answer.get("orders").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let columns = ["phase", "symbol", "side", "qty", "notional", "state", "filled_qty", "filled_avg_price", "client_order_id"];
+    let columns =
+        ["phase", "symbol", "side", "qty", "notional", "state", "filled_qty", "filled_avg_price", "client_order_id"];
     format!("{}\n\norders\n{}", shown::fields(answer, &names), shown::table(orders, &columns))
 }

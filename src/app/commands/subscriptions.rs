@@ -65,7 +65,9 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             let account = AccountId::parse(&account)?;
             let strategy = StrategyName::parse(&strategy)?;
             if means.store.account(&account).await?.is_none() {
-                return Err(Failure::input(format!("no account {account} is connected; `rebalanced users` lists them")));
+                return Err(Failure::input(format!(
+                    "no account {account} is connected; `rebalanced users` lists them"
+                )));
             }
             wire::strategy(&settings.strategies, &strategy)?;
             let id = SubscriptionId::parse(&means.entropy.id("sub_"))?;
@@ -76,7 +78,9 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
         Action::End { subscription, by } => {
             let id = SubscriptionId::parse(&subscription)?;
             if !means.store.subscriptions(true).await?.iter().any(|subscription| subscription.id == id) {
-                return Err(Failure::input(format!("no subscription {id} is active; `rebalanced subscriptions` lists them")));
+                return Err(Failure::input(format!(
+                    "no subscription {id} is active; `rebalanced subscriptions` lists them"
+                )));
             }
             means.store.unsubscribe(&id, &Actor::operator(&by), means.clock.now()).await?;
             context.print(&json!({ "ended": id.as_str() }), |_| format!("{id} has ended"))

@@ -43,13 +43,16 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             let subscriptions = means.store.subscriptions(true).await?;
             let accounts = means.store.accounts().await?;
             let rows: Vec<Value> = accounts.iter().map(|account| shown::account(account, &subscriptions)).collect();
-            let columns = ["user", "reference", "account", "number", "environment", "health", "strategy", "connected_at"];
+            let columns =
+                ["user", "reference", "account", "number", "environment", "health", "strategy", "connected_at"];
             context.print(&json!({ "users": rows }), |_| shown::table(&rows, &columns))
         }
         Action::Disconnect { account, by } => {
             let account = AccountId::parse(&account)?;
             if means.store.account(&account).await?.is_none() {
-                return Err(Failure::input(format!("no account {account} is connected; `rebalanced users` lists them")));
+                return Err(Failure::input(format!(
+                    "no account {account} is connected; `rebalanced users` lists them"
+                )));
             }
             means.store.disconnect(&account, &Actor::operator(&by), means.clock.now()).await?;
             let answer = json!({ "disconnected": account.as_str() });

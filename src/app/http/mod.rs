@@ -46,9 +46,9 @@ pub fn operator(shared: Shared) -> Router {
 /// When the address is taken or not ours.
 pub async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     use anyhow::Context;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("`{key}` is {address}, which cannot be listened on; give a free address of this machine"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("`{key}` is {address}, which cannot be listened on; give a free address of this machine")
+    })
 }
 
 /// Serves until `stop`; requests under way are finished.

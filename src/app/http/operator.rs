@@ -132,7 +132,8 @@ struct Which {
 
 impl Which {
     fn read(self) -> Result<RunFilter, Refused> {
-        let state = self.state.map(|text| RunState::parse(&text).ok_or_else(|| bad("`state` must be due, running or closed")));
+        let state =
+            self.state.map(|text| RunState::parse(&text).ok_or_else(|| bad("`state` must be due, running or closed")));
         Ok(RunFilter {
             account: self.account.map(|text| AccountId::parse(&text)).transpose().map_err(bad)?,
             strategy: self.strategy.map(|text| StrategyName::parse(&text)).transpose().map_err(bad)?,

@@ -21,7 +21,11 @@ use crate::model::secret::Secret;
 const COOKIE_SECONDS: u32 = 600;
 
 pub(super) fn routes(shared: Shared) -> Router {
-    Router::new().route("/connect", get(begin)).route("/oauth/callback", get(finish)).fallback(nowhere).with_state(shared)
+    Router::new()
+        .route("/connect", get(begin))
+        .route("/oauth/callback", get(finish))
+        .fallback(nowhere)
+        .with_state(shared)
 }
 
 async fn nowhere() -> Response {
@@ -38,7 +42,8 @@ struct Wish {
 
 impl Wish {
     fn read(self) -> Result<Begin, String> {
-        let strategy = self.strategy.map(|name| StrategyName::parse(&name).map_err(|error| error.to_string())).transpose()?;
+        let strategy =
+            self.strategy.map(|name| StrategyName::parse(&name).map_err(|error| error.to_string())).transpose()?;
         let environment = match self.env {
             None => None,
             Some(text) => Some(Kind::parse(&text).ok_or("`env` must be paper or live")?),
@@ -133,7 +138,9 @@ fn welcome(connected: &Connected) -> Response {
 fn failed(error: &Error) -> Response {
     let (status, is_ours) = match error {
         Error::UnknownStrategy(_) => (StatusCode::NOT_FOUND, false),
-        Error::BadReference | Error::StateRefused | Error::Denied(_) | Error::NoAccount(_) => (StatusCode::BAD_REQUEST, false),
+        Error::BadReference | Error::StateRefused | Error::Denied(_) | Error::NoAccount(_) => {
+            (StatusCode::BAD_REQUEST, false)
+        }
         Error::Broker(_) => (StatusCode::BAD_GATEWAY, true),
         Error::Vault(_) | Error::Store(_) | Error::Id(_) => (StatusCode::SERVICE_UNAVAILABLE, true),
     };

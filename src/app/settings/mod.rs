@@ -188,7 +188,10 @@ fn missing(shown: &BTreeMap<&'static str, Shown>) -> Vec<Fault> {
     const REGISTER: &str = "register an app at https://app.alpaca.markets/connect";
     let is_there = |key: &str| shown.get(key).is_some_and(|shown| shown.value != "missing");
     let needed: [(&[&str], &str); 5] = [
-        (&["database.url", "database.url_file"], "name a database such as sqlite:/var/lib/rebalanced/rebalanced.sqlite"),
+        (
+            &["database.url", "database.url_file"],
+            "name a database such as sqlite:/var/lib/rebalanced/rebalanced.sqlite",
+        ),
         (&["alpaca.client_id"], REGISTER),
         (&["alpaca.client_secret_file"], REGISTER),
         (&["alpaca.redirect_uri"], REGISTER),
@@ -285,8 +288,12 @@ fn data_key(reader: &mut Reader<'_>) -> Option<DataKey> {
     let id = reader.text("alpaca.data_key_id");
     let secret = reader.secret("alpaca.data_secret_file");
     match (&id, &secret) {
-        (Some(_), None) => reader.fault("alpaca.data_key_id", "the data key has no secret", "set `alpaca.data_secret_file`"),
-        (None, Some(_)) => reader.fault("alpaca.data_secret_file", "the data key has no id", "set `alpaca.data_key_id`"),
+        (Some(_), None) => {
+            reader.fault("alpaca.data_key_id", "the data key has no secret", "set `alpaca.data_secret_file`")
+        }
+        (None, Some(_)) => {
+            reader.fault("alpaca.data_secret_file", "the data key has no id", "set `alpaca.data_key_id`")
+        }
         _ => {}
     }
     Some(DataKey { id: id?, secret: secret? })
@@ -297,7 +304,9 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
     for text in reader.list("alpaca.developer_account_ids") {
         match AccountId::parse(&text) {
             Ok(id) => developer_accounts.push(id),
-            Err(error) => reader.fault("alpaca.developer_account_ids", error.to_string(), "give the broker's account ids"),
+            Err(error) => {
+                reader.fault("alpaca.developer_account_ids", error.to_string(), "give the broker's account ids")
+            }
         }
     }
     ServicePolicy {
@@ -312,7 +321,11 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
 fn operator_token(reader: &mut Reader<'_>) -> Option<Secret> {
     let token = reader.secret("web.operator_token_file")?;
     if token.expose().len() < 16 {
-        reader.fault("web.operator_token_file", "the operator token is shorter than 16 characters", "make a longer one");
+        reader.fault(
+            "web.operator_token_file",
+            "the operator token is shorter than 16 characters",
+            "make a longer one",
+        );
         return None;
     }
     Some(token)
@@ -322,7 +335,11 @@ fn operator_token(reader: &mut Reader<'_>) -> Option<Secret> {
 fn clock(reader: &mut Reader<'_>, addresses: Option<&Addresses>) -> Option<Url> {
     let text = reader.text("clock.url")?;
     let Ok(url) = Url::parse(&text) else {
-        reader.fault("clock.url", format!("`clock.url` is `{text}`"), "it must be an address such as http://127.0.0.1:9000/sim/clock");
+        reader.fault(
+            "clock.url",
+            format!("`clock.url` is `{text}`"),
+            "it must be an address such as http://127.0.0.1:9000/sim/clock",
+        );
         return None;
     };
     for (key, address) in addresses.iter().flat_map(|addresses| addresses.all()) {
@@ -355,7 +372,11 @@ fn log(reader: &mut Reader<'_>) -> Log {
     };
     let level = reader.text("log.level").unwrap_or_else(|| "info".to_owned());
     if let Err(error) = level.parse::<tracing_subscriber::EnvFilter>() {
-        reader.fault("log.level", format!("`log.level` is `{level}`: {error}"), "it must be a level such as info, or a filter");
+        reader.fault(
+            "log.level",
+            format!("`log.level` is `{level}`: {error}"),
+            "it must be a level such as info, or a filter",
+        );
     }
     Log { format, level }
 }

@@ -23,7 +23,7 @@ use crate::model::time::Moment;
 pub use self::accounts::{Connection, OAuthState};
 pub use self::intents::IntentFilter;
 pub use self::runs::{RecordAnswer, Recording, RunFilter};
-pub use self::slots::{AnyClaim, Claim, Queue};
+pub use self::slots::{AnyClaim, Claim, Held, Queue};
 
 /// Why memory failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use sqlx::{Any, Transaction};
 use super::events::link;
 use super::intents::insert;
 use super::mandates::{approval_of, halt_of};
-use super::slots::Claim;
+use super::slots::{Claim, Held};
 use super::{Cells, Error, Store, known};
 use crate::model::environment::{Environment, Kind};
 use crate::model::event::{Actor, Event};
@@ -276,7 +276,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn fail_run(&self, run: &RunId, epoch: i64, why: &str, now: Moment) -> Result<bool, Error> {
+    pub async fn fail_run(&self, held: &Held, why: &str, now: Moment) -> Result<bool, Error> {
         let mut tx = self.db.begin().await?;
         let done = sqlx::query(
             "UPDATE runs SET state = 'closed', closed_at = $1, lease_until = NULL, outcome = $2, outcome_reason = $3, \
@@ -286,14 +286,18 @@ impl Store {
         .bind(OutcomeKind::Quarantined.code())
         .bind(EndReason::InternalFault.code())
         .bind(why)
-        .bind(run.as_str())
-        .bind(epoch)
+        .bind(held.run.as_str())
+        .bind(held.epoch)
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() != 1 {
             return Ok(false);
         }
-        link(&mut tx, &[Event::new(now, Actor::service(), "run.failed").run(run).with("why", why)]).await?;
+        link(
+            &mut tx,
+            &[Event::new(now, Actor::service(), "run.failed").account(&held.account).run(&held.run).with("why", why)],
+        )
+        .await?;
         tx.commit().await?;
         Ok(true)
     }

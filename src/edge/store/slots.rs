@@ -55,13 +55,35 @@ impl AnyClaim {
         }
     }
 
-    /// The claim's epoch.
-    pub fn epoch(&self) -> i64 {
-        match self {
+    /// What the keeper of the run's task remembers of it.
+    pub fn held(&self) -> Held {
+        let epoch = match self {
             Self::Paper(claim) => claim.epoch(),
             Self::Live(claim) => claim.epoch(),
+        };
+        let run = self.run();
+        Held {
+            run: run.id.clone(),
+            account: run.account.clone(),
+            environment: run.environment,
+            strategy: run.strategy.clone(),
+            epoch,
         }
     }
+}
+
+/// A claim as the keeper of its task remembers it: enough to renew or fail the run, not to carry it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The run.
+    pub run: RunId,
+    /// Its account.
+    pub account: AccountId,
+    /// Paper or live.
+    pub environment: Kind,
+    /// The strategy.
+    pub strategy: StrategyName,
+    pub(super) epoch: i64,
 }
 
 /// What waits and what is under way.
@@ -255,12 +277,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn renew(&self, run: &RunId, epoch: i64, lease_until: Moment) -> Result<bool, Error> {
+    pub async fn renew(&self, held: &Held, lease_until: Moment) -> Result<bool, Error> {
         let mut tx = self.db.begin().await?;
         let kept = sqlx::query("UPDATE runs SET lease_until = $1 WHERE id = $2 AND epoch = $3 AND state = 'running'")
             .bind(lease_until.micros())
-            .bind(run.as_str())
-            .bind(epoch)
+            .bind(held.run.as_str())
+            .bind(held.epoch)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
