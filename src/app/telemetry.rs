@@ -2,7 +2,7 @@
 //!
 //! A panic is one line too; its text is what the code says, never a value that could hold a secret.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic;
 
 use tracing_subscriber::EnvFilter;
@@ -12,8 +12,11 @@ use crate::app::settings::{Log, LogFormat};
 
 /// Starts logging. A second call changes nothing: tests run many commands in one process.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // The scheduler's own notes say nothing that the bell does not.
+    let level = format!("tokio_cron_scheduler=warn,{}", log.level);
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = io::stderr().is_terminal();
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).with_ansi(colours);
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -113,7 +113,7 @@ impl Workers {
             match self.world.store.renew(held, lease_until).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    tracing::warn!(run.id = %held.run, "another worker has taken this run over; it can send nothing more")
+                    tracing::warn!(run.id = %held.run, "another worker has taken this run over; it can send nothing more");
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "leases could not be renewed");

@@ -289,10 +289,10 @@ fn data_key(reader: &mut Reader<'_>) -> Option<DataKey> {
     let secret = reader.secret("alpaca.data_secret_file");
     match (&id, &secret) {
         (Some(_), None) => {
-            reader.fault("alpaca.data_key_id", "the data key has no secret", "set `alpaca.data_secret_file`")
+            reader.fault("alpaca.data_key_id", "the data key has no secret", "set `alpaca.data_secret_file`");
         }
         (None, Some(_)) => {
-            reader.fault("alpaca.data_secret_file", "the data key has no id", "set `alpaca.data_key_id`")
+            reader.fault("alpaca.data_secret_file", "the data key has no id", "set `alpaca.data_key_id`");
         }
         _ => {}
     }
@@ -305,7 +305,7 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
         match AccountId::parse(&text) {
             Ok(id) => developer_accounts.push(id),
             Err(error) => {
-                reader.fault("alpaca.developer_account_ids", error.to_string(), "give the broker's account ids")
+                reader.fault("alpaca.developer_account_ids", error.to_string(), "give the broker's account ids");
             }
         }
     }

@@ -155,8 +155,12 @@ pub(super) struct RawOrder {
     client_order_id: String,
     symbol: String,
     side: String,
-    #[serde(default, alias = "order_type")]
+    /// The current name of `order_type`; Alpaca sends both (facts 3.4), so one must not be an alias of the other.
+    #[serde(default)]
     r#type: Option<String>,
+    /// The older name, for answers that carry only this one.
+    #[serde(default)]
+    order_type: Option<String>,
     #[serde(default)]
     time_in_force: Option<String>,
     #[serde(default)]
@@ -182,7 +186,7 @@ impl RawOrder {
             client_order_id: field("client_order_id", ClientOrderId::parse(&self.client_order_id))?,
             symbol: field("symbol", Symbol::parse(&self.symbol))?,
             side,
-            kind: self.r#type.unwrap_or_default(),
+            kind: self.r#type.or(self.order_type).unwrap_or_default(),
             time_in_force: self.time_in_force.unwrap_or_default(),
             qty: self.qty.map(|qty| Qty::new(qty.0)),
             notional: self.notional.map(|notional| Usd::new(notional.0)),
@@ -305,5 +309,24 @@ impl<'a> NewOrder<'a> {
             limit_price,
             client_order_id: intent.client_order_id.as_str(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+    use super::*;
+
+    #[test]
+    fn an_order_that_carries_both_names_of_its_type_is_read() {
+        let names = |extra: &str| {
+            let text = format!(
+                r#"{{"id":"o-1","client_order_id":"c-1","symbol":"SPY","side":"buy","status":"new","filled_qty":"0"{extra}}}"#
+            );
+            serde_json::from_str::<RawOrder>(&text).unwrap().report().unwrap().kind
+        };
+        assert_eq!(names(r#","order_type":"market","type":"market""#), "market");
+        assert_eq!(names(r#","type":"limit""#), "limit");
+        assert_eq!(names(r#","order_type":"limit""#), "limit");
     }
 }
