@@ -1,4 +1,5 @@
--- The tables. See migrations/README.md for the rules of columns.
+-- The whole memory of the daemon. Twin of migrations/postgres/0001_start.sql: the same tables, columns and rules.
+-- Moments are microseconds since 1970 in UTC; amounts are exact decimal texts; codes are the stable codes of the program.
 
 CREATE TABLE users (
     id TEXT NOT NULL PRIMARY KEY,
@@ -6,67 +7,82 @@ CREATE TABLE users (
     created_at BIGINT NOT NULL
 );
 
--- One delegated token. `sealed` is destroyed when the user leaves or connects again.
+-- One delegated token. `sealed` is empty once the token is destroyed.
 CREATE TABLE grants (
     id TEXT NOT NULL PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES users (id),
     scopes TEXT NOT NULL,
     key_id TEXT,
     sealed BLOB,
-    created_at BIGINT NOT NULL,
+    granted_at BIGINT NOT NULL,
     reauth_at BIGINT,
-    gone_at BIGINT
+    reauth_why TEXT,
+    gone_at BIGINT,
+    CHECK ((sealed IS NULL) = (key_id IS NULL)),
+    CHECK (gone_at IS NULL OR sealed IS NULL)
 );
 
 CREATE TABLE accounts (
     id TEXT NOT NULL PRIMARY KEY,
     environment TEXT NOT NULL CHECK (environment IN ('paper', 'live')),
-    grant_id TEXT NOT NULL REFERENCES grants (id),
-    user_id TEXT NOT NULL REFERENCES users (id),
     number TEXT NOT NULL,
-    connected_at BIGINT NOT NULL
+    user_id TEXT NOT NULL REFERENCES users (id),
+    grant_id TEXT NOT NULL REFERENCES grants (id),
+    connected_at BIGINT NOT NULL,
+    disconnected_at BIGINT
 );
+CREATE INDEX accounts_by_grant ON accounts (grant_id);
 
 CREATE TABLE subscriptions (
     id TEXT NOT NULL PRIMARY KEY,
-    account_id TEXT NOT NULL REFERENCES accounts (id),
+    account TEXT NOT NULL REFERENCES accounts (id),
     strategy TEXT NOT NULL,
     started_at BIGINT NOT NULL,
     ended_at BIGINT,
     last_rebalanced_at BIGINT
 );
-CREATE UNIQUE INDEX one_active_subscription_per_account ON subscriptions (account_id) WHERE ended_at IS NULL;
-CREATE INDEX subscriptions_by_strategy ON subscriptions (strategy) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX one_active_subscription ON subscriptions (account) WHERE ended_at IS NULL;
+CREATE INDEX subscriptions_by_strategy ON subscriptions (strategy, ended_at);
 
--- Every version of a strategy that was ever loaded, so that each run can be explained.
+-- A started connection: hashes only, used once.
+CREATE TABLE oauth_states (
+    hash TEXT NOT NULL PRIMARY KEY,
+    browser_hash TEXT NOT NULL,
+    strategy TEXT,
+    environment TEXT CHECK (environment IN ('paper', 'live')),
+    reference TEXT,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
 CREATE TABLE strategies (
     version TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
-    body TEXT NOT NULL,
-    seen_at BIGINT NOT NULL
+    content TEXT NOT NULL,
+    first_seen_at BIGINT NOT NULL
 );
 
--- How far each strategy's schedule has been looked at.
-CREATE TABLE slot_ledger (
+-- How far each strategy's schedule has been evaluated.
+CREATE TABLE ledger (
     strategy TEXT NOT NULL PRIMARY KEY,
     evaluated_until BIGINT NOT NULL
 );
 
 CREATE TABLE runs (
     id TEXT NOT NULL PRIMARY KEY,
-    subscription_id TEXT NOT NULL REFERENCES subscriptions (id),
-    account_id TEXT NOT NULL REFERENCES accounts (id),
+    subscription TEXT NOT NULL REFERENCES subscriptions (id),
+    account TEXT NOT NULL REFERENCES accounts (id),
     environment TEXT NOT NULL CHECK (environment IN ('paper', 'live')),
     strategy TEXT NOT NULL,
     version TEXT,
     slot BIGINT NOT NULL,
-    trigger_kind TEXT NOT NULL,
+    cause TEXT NOT NULL CHECK (cause IN ('schedule', 'manual')),
     state TEXT NOT NULL CHECK (state IN ('due', 'running', 'closed')),
-    reason TEXT,
     epoch BIGINT NOT NULL,
     lease_until BIGINT,
+    reason TEXT,
+    made_at BIGINT NOT NULL,
     claimed_at BIGINT,
-    traded_at BIGINT,
     closed_at BIGINT,
     outcome TEXT,
     outcome_reason TEXT,
@@ -75,42 +91,48 @@ CREATE TABLE runs (
     drift_after TEXT,
     turnover TEXT,
     decision TEXT,
-    CONSTRAINT one_run_per_slot UNIQUE (subscription_id, slot)
+    UNIQUE (subscription, slot),
+    CHECK ((state = 'running') = (lease_until IS NOT NULL)),
+    CHECK ((state = 'closed') = (closed_at IS NOT NULL)),
+    CHECK ((state = 'closed') = (outcome IS NOT NULL))
 );
-CREATE UNIQUE INDEX one_running_run_per_account ON runs (account_id) WHERE state = 'running';
-CREATE INDEX runs_open ON runs (state, slot) WHERE state <> 'closed';
-CREATE INDEX runs_by_slot ON runs (slot);
-CREATE INDEX runs_traded ON runs (account_id, traded_at) WHERE traded_at IS NOT NULL;
+CREATE UNIQUE INDEX one_running_run ON runs (account) WHERE state = 'running';
+CREATE INDEX runs_by_state ON runs (state, slot, id);
+CREATE INDEX runs_by_account ON runs (account, state, slot);
 
 CREATE TABLE intents (
     id TEXT NOT NULL PRIMARY KEY,
-    run_id TEXT NOT NULL REFERENCES runs (id),
-    account_id TEXT NOT NULL,
-    environment TEXT NOT NULL,
-    phase TEXT NOT NULL,
+    run TEXT NOT NULL REFERENCES runs (id),
+    place BIGINT NOT NULL,
+    account TEXT NOT NULL REFERENCES accounts (id),
+    environment TEXT NOT NULL CHECK (environment IN ('paper', 'live')),
+    phase TEXT NOT NULL CHECK (phase IN ('sell', 'buy')),
     attempt BIGINT NOT NULL,
-    client_order_id TEXT NOT NULL,
+    client_order_id TEXT NOT NULL UNIQUE,
     symbol TEXT NOT NULL,
     qty TEXT,
     notional TEXT,
     limit_price TEXT,
-    value TEXT NOT NULL,
-    state TEXT NOT NULL,
+    reckoned_value TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN
+        ('recorded', 'unknown', 'open', 'filled', 'ended', 'rejected', 'withdrawn', 'quarantined')),
     order_id TEXT,
     filled_qty TEXT NOT NULL,
     filled_avg_price TEXT,
     note TEXT NOT NULL,
     recorded_at BIGINT NOT NULL,
     settled_at BIGINT,
-    CONSTRAINT one_intent_per_client_order_id UNIQUE (client_order_id),
-    CONSTRAINT one_attempt_per_leg UNIQUE (run_id, phase, symbol, attempt),
-    CONSTRAINT qty_or_notional CHECK ((qty IS NULL) <> (notional IS NULL))
+    UNIQUE (run, phase, symbol, attempt),
+    CHECK ((qty IS NULL) <> (notional IS NULL)),
+    CHECK ((settled_at IS NULL) = (state IN ('recorded', 'unknown', 'open')))
 );
-CREATE INDEX intents_unsettled ON intents (run_id) WHERE settled_at IS NULL;
+CREATE INDEX intents_by_run ON intents (run, recorded_at, place);
+CREATE INDEX intents_by_account ON intents (account, recorded_at);
+CREATE INDEX intents_by_state ON intents (state);
 
 CREATE TABLE halts (
     id TEXT NOT NULL PRIMARY KEY,
-    scope TEXT NOT NULL,
+    scope TEXT NOT NULL CHECK (scope IN ('service', 'account', 'symbol')),
     subject TEXT NOT NULL,
     reason TEXT NOT NULL,
     pulled_by TEXT NOT NULL,
@@ -118,16 +140,18 @@ CREATE TABLE halts (
     released_at BIGINT,
     released_by TEXT
 );
-CREATE INDEX halts_in_force ON halts (pulled_at) WHERE released_at IS NULL;
+CREATE INDEX halts_by_release ON halts (released_at);
 
 CREATE TABLE approvals (
     id TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL,
-    account_id TEXT,
+    kind TEXT NOT NULL CHECK (kind IN ('consent', 'strategy', 'subscription')),
+    account TEXT,
     strategy TEXT,
     version TEXT,
     text_hash TEXT,
-    bound TEXT,
+    symbols TEXT,
+    max_order_notional TEXT,
+    max_run_notional TEXT,
     granted_by TEXT NOT NULL,
     reason TEXT NOT NULL,
     granted_at BIGINT NOT NULL,
@@ -135,62 +159,94 @@ CREATE TABLE approvals (
     revoked_at BIGINT,
     revoked_by TEXT
 );
+CREATE INDEX approvals_by_account ON approvals (account);
+CREATE INDEX approvals_by_strategy ON approvals (strategy);
 
--- Started connections; only hashes, used once.
-CREATE TABLE oauth_states (
-    hash TEXT NOT NULL PRIMARY KEY,
-    browser_hash TEXT NOT NULL,
-    strategy TEXT,
-    environment TEXT,
-    reference TEXT,
-    created_at BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL
-);
-
--- The audit: append-only, hash-chained.
+-- The audit: append-only, each event holds the hash of the one before it.
 CREATE TABLE events (
     sequence BIGINT NOT NULL PRIMARY KEY,
-    happened_at BIGINT NOT NULL,
+    at BIGINT NOT NULL,
     actor TEXT NOT NULL,
     kind TEXT NOT NULL,
-    account_id TEXT NOT NULL,
-    run_id TEXT NOT NULL,
+    account TEXT NOT NULL,
+    run TEXT NOT NULL,
     facts TEXT NOT NULL,
-    previous TEXT NOT NULL,
-    hash TEXT NOT NULL
+    previous TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL UNIQUE
 );
 
+-- The end of the chain, one row: whoever appends holds it until the commit.
 CREATE TABLE chain_head (
-    id TEXT NOT NULL PRIMARY KEY,
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     sequence BIGINT NOT NULL,
     hash TEXT NOT NULL
 );
 INSERT INTO chain_head (id, sequence, hash)
-VALUES ('head', 0, '0000000000000000000000000000000000000000000000000000000000000000');
+VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
 CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
-BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
-CREATE TRIGGER events_are_never_removed BEFORE DELETE ON events
-BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;
 
--- Ends absorb (S14).
-CREATE TRIGGER settled_intents_stay BEFORE UPDATE ON intents WHEN OLD.settled_at IS NOT NULL
-BEGIN SELECT RAISE(ABORT, 'a settled intent never changes'); END;
-CREATE TRIGGER closed_runs_stay BEFORE UPDATE ON runs WHEN OLD.state = 'closed'
-BEGIN SELECT RAISE(ABORT, 'a closed run never changes'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;
 
+CREATE TRIGGER intents_that_ended_absorb BEFORE UPDATE ON intents
+WHEN OLD.state NOT IN ('recorded', 'unknown', 'open')
+BEGIN
+    SELECT RAISE(ABORT, 'an intent that has ended never changes');
+END;
+
+CREATE TRIGGER runs_that_closed_absorb BEFORE UPDATE ON runs
+WHEN OLD.state = 'closed'
+BEGIN
+    SELECT RAISE(ABORT, 'a run that has closed never changes');
+END;
+
+-- For people and reporting tools; the program never reads them.
 CREATE VIEW report_runs AS
-SELECT id, account_id, environment, strategy, strftime('%Y-%m-%dT%H:%M:%SZ', slot / 1000000, 'unixepoch') AS slot,
-       state, outcome, outcome_reason AS reason, outcome_detail AS detail,
-       CAST(drift_before AS REAL) AS drift_before, CAST(drift_after AS REAL) AS drift_after,
-       CAST(turnover AS REAL) AS turnover,
-       strftime('%Y-%m-%dT%H:%M:%SZ', closed_at / 1000000, 'unixepoch') AS closed_at
+SELECT
+    id AS run,
+    account,
+    environment,
+    strategy,
+    version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', slot / 1000000.0, 'unixepoch') AS slot,
+    cause,
+    state,
+    reason,
+    strftime('%Y-%m-%dT%H:%M:%fZ', claimed_at / 1000000.0, 'unixepoch') AS claimed_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', closed_at / 1000000.0, 'unixepoch') AS closed_at,
+    outcome,
+    outcome_reason,
+    outcome_detail,
+    CAST(drift_before AS REAL) AS drift_before,
+    CAST(drift_after AS REAL) AS drift_after,
+    CAST(turnover AS REAL) AS turnover
 FROM runs;
 
 CREATE VIEW report_orders AS
-SELECT client_order_id, run_id, account_id, environment, symbol, phase AS side, state,
-       CAST(qty AS REAL) AS qty, CAST(notional AS REAL) AS notional, CAST(value AS REAL) AS value,
-       CAST(filled_qty AS REAL) AS filled_qty, CAST(filled_avg_price AS REAL) AS filled_avg_price, note,
-       strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at / 1000000, 'unixepoch') AS recorded_at,
-       strftime('%Y-%m-%dT%H:%M:%SZ', settled_at / 1000000, 'unixepoch') AS settled_at
-FROM intents;
+SELECT
+    intents.id AS intent,
+    intents.run,
+    intents.account,
+    intents.environment,
+    runs.strategy,
+    intents.phase AS side,
+    intents.symbol,
+    CAST(intents.qty AS REAL) AS qty,
+    CAST(intents.notional AS REAL) AS notional,
+    CAST(intents.limit_price AS REAL) AS limit_price,
+    intents.state,
+    intents.client_order_id,
+    intents.order_id,
+    CAST(intents.filled_qty AS REAL) AS filled_qty,
+    CAST(intents.filled_avg_price AS REAL) AS filled_avg_price,
+    intents.note,
+    strftime('%Y-%m-%dT%H:%M:%fZ', intents.recorded_at / 1000000.0, 'unixepoch') AS recorded_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', intents.settled_at / 1000000.0, 'unixepoch') AS settled_at
+FROM intents
+JOIN runs ON runs.id = intents.run;

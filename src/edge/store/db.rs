@@ -1,155 +1,368 @@
-//! The only file that knows that there are two databases: opening, durability, transactions, dialects.
+//! Opening a database, and reading its rows without trusting them.
 //!
-//! SQLite is written through one connection, with `BEGIN IMMEDIATE`, and read through others; PostgreSQL has one pool.
-//! Durability is read back when the database is opened: a database that may forget a committed intent is refused.
+//! A store that is open is durable: the settings that a commit's durability hangs on are read back, and a database that
+//! would lose a commit is refused (S2). A database that a newer program has changed is refused, too (row 24).
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Any, AnyPool, Executor, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 
-use super::Error;
+use crate::model::time::Moment;
 
-static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static DRIVERS: Once = Once::new();
 
-/// Connections that read a SQLite file beside the one that writes.
-const SQLITE_READERS: u32 = 4;
-
-/// Connections to PostgreSQL; each run in flight holds one for a few milliseconds at a time.
-const POSTGRES_CONNECTIONS: u32 = 10;
-
-/// How long a statement waits for a busy database before it fails.
+/// How long a connection waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Readers beside the one writer of a SQLite file.
+const READERS: u32 = 4;
+/// Connections to a PostgreSQL server.
+const CONNECTIONS: u32 = 10;
 
-/// Which database this is.
+/// Why the database could not do what was asked. In every case nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached, is full, or took too long: try again later.
+    #[error("the database cannot be used now")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row holds what no version of this program writes: a person must look.
+    #[error("the database holds a value that does not belong there: table {table}, column {column}, row `{row}`")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's key.
+        row: String,
+    },
+    /// A newer program has changed the database.
+    #[error(
+        "the database has migration {found}, and this program knows only migrations up to {known}; install the newer program, or restore the copy from before the upgrade"
+    )]
+    NewerSchema {
+        /// The migration in the database that is not known here.
+        found: i64,
+        /// The newest migration that is known here.
+        known: i64,
+    },
+    /// A commit could be lost.
+    #[error("the database does not keep what it confirms: {what}")]
+    NotDurable {
+        /// Which setting, and what to do.
+        what: String,
+    },
+    /// What was asked does not fit what is there.
+    #[error("{what}")]
+    Conflict {
+        /// What, in one sentence.
+        what: String,
+    },
+    /// Another worker has the run: what this one learned is not stored by it.
+    #[error("the claim on run {run} was lost to another worker")]
+    ClaimLost {
+        /// The run.
+        run: String,
+    },
+    /// The address is none.
+    #[error("`{url}` is no database: sqlite:PATH or postgres://USER@HOST/DATABASE is")]
+    Address {
+        /// The address, without any password.
+        url: String,
+    },
+    /// The database's file cannot be used.
+    #[error("the file {} cannot be used; its folder must exist and be writable", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("the database could not be brought up to date; it is as it was")]
+    Migration(#[source] MigrateError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// Which database it is, for the few places that must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Backend {
+pub(super) enum Engine {
+    /// One file, one writer.
     Sqlite,
+    /// A server.
     Postgres,
 }
 
-/// An opened database.
+/// The open database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Db {
-    pub(super) backend: Backend,
+pub struct Store {
+    engine: Engine,
     write: AnyPool,
     read: AnyPool,
-    /// The SQLite file; PostgreSQL has none.
-    pub(super) file: Option<PathBuf>,
+    /// The SQLite file.
+    file: Option<PathBuf>,
 }
 
-impl Db {
-    /// Opens, checks durability, and brings the tables up to date.
-    pub(super) async fn open(url: &str) -> Result<Self, Error> {
-        sqlx::any::install_default_drivers();
-        let db = if let Some(path) = url.strip_prefix("sqlite:") {
-            Self::open_sqlite(path.trim_start_matches("//")).await?
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let pool = AnyPoolOptions::new()
-                .max_connections(POSTGRES_CONNECTIONS)
-                .acquire_timeout(PATIENCE)
-                .connect(url)
-                .await
-                .map_err(Error::Unavailable)?;
-            Self { backend: Backend::Postgres, write: pool.clone(), read: pool, file: None }
-        } else {
-            return Err(Error::BadUrl);
-        };
-        db.check_durability().await?;
-        db.migrate().await?;
-        Ok(db)
-    }
+/// Held by the one daemon that works on a SQLite file; released when dropped, or when the process ends in any way.
+#[derive(Debug)]
+pub struct WriterLock {
+    _file: Option<File>,
+}
 
-    async fn open_sqlite(path: &str) -> Result<Self, Error> {
-        let file = PathBuf::from(path);
-        // Made here, so that it is never readable by others, not even for a moment.
-        fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&file)
-            .map_err(|source| Error::File { path: file.clone(), source })?;
-        let url = format!("sqlite:{path}");
-        let pool = |connections| {
-            AnyPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(PATIENCE * 3)
-                .test_before_acquire(false)
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                                       PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
-                        connection.execute(sqlx::raw_sql(pragmas)).await.map(drop)
-                    })
-                })
-        };
-        let write = pool(1).connect(&url).await.map_err(Error::Unavailable)?;
-        let read = pool(SQLITE_READERS).connect(&url).await.map_err(Error::Unavailable)?;
-        Ok(Self { backend: Backend::Sqlite, write, read, file: Some(file) })
-    }
-
-    /// Rule 4 of reliability: durability is not the default, so it is read back.
-    async fn check_durability(&self) -> Result<(), Error> {
-        match self.backend {
-            Backend::Sqlite => {
-                let level: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&self.write).await?.try_get(0)?;
-                let journal: String = sqlx::query("PRAGMA journal_mode").fetch_one(&self.write).await?.try_get(0)?;
-                if level < 2 {
-                    return Err(Error::NotDurable { what: format!("synchronous is {level}, not FULL") });
-                }
-                if journal != "wal" {
-                    return Err(Error::NotDurable { what: format!("the journal is {journal}, not WAL") });
-                }
-            }
-            Backend::Postgres => {
-                for (setting, query) in [("fsync", "SHOW fsync"), ("synchronous_commit", "SHOW synchronous_commit")] {
-                    let value: String = sqlx::query(query).fetch_one(&self.write).await?.try_get(0)?;
-                    if value == "off" {
-                        return Err(Error::NotDurable { what: format!("{setting} is off") });
-                    }
-                }
-            }
+impl Store {
+    /// Opens `sqlite:PATH` or `postgres://...`, brings its tables up to date, and reads back that it is durable.
+    ///
+    /// # Errors
+    /// [`Error::Address`], [`Error::File`], [`Error::NewerSchema`], [`Error::NotDurable`], [`Error::Migration`], or
+    /// [`Error::Unavailable`].
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        if let Some(rest) = url.strip_prefix("sqlite:") {
+            return Self::open_sqlite(Path::new(file_of(rest, url)?)).await;
         }
-        Ok(())
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Self::open_postgres(url).await;
+        }
+        Err(Error::Address { url: url.split(':').next().unwrap_or_default().to_owned() })
     }
 
-    async fn migrate(&self) -> Result<(), Error> {
-        let migrator = match self.backend {
-            Backend::Sqlite => &SQLITE,
-            Backend::Postgres => &POSTGRES,
+    async fn open_sqlite(path: &Path) -> Result<Self, Error> {
+        private_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let url = sqlite_url(path);
+        let write = sqlite_pool(1, "PRAGMA query_only = OFF").connect(&url).await?;
+        // The file's write lock around all of it: who opens it at the same instant waits, and a process that is killed
+        // half-way leaves the file as it was (row 24).
+        let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
+        migrated(&SQLITE, SQLITE.run(&mut *tx).await)?;
+        tx.commit().await?;
+        let store = Self {
+            engine: Engine::Sqlite,
+            read: sqlite_pool(READERS, "PRAGMA query_only = ON").connect(&url).await?,
+            write,
+            file: Some(path.to_owned()),
         };
-        let known = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
-        migrator.run(&self.write).await.map_err(|error| match error {
-            MigrateError::VersionMissing(found) | MigrateError::VersionTooNew(found, _) => {
-                Error::NewerSchema { found, known }
-            }
-            other => Error::Migration(Box::new(other)),
-        })
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.write).await?;
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await?;
+        if mode != "wal" || synchronous < 2 {
+            let what = format!(
+                "SQLite answers journal_mode = {mode} and synchronous = {synchronous} where wal and 2 were set; keep the file on a local disk"
+            );
+            return Err(Error::NotDurable { what });
+        }
+        Ok(store)
     }
 
-    /// Begins a transaction that writes.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
-        Ok(match self.backend {
-            Backend::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
-            Backend::Postgres => self.write.begin().await?,
-        })
+    async fn open_postgres(url: &str) -> Result<Self, Error> {
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")
+                        .execute(connection)
+                        .await
+                        .map(drop)
+                })
+            })
+            .connect(url)
+            .await?;
+        let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&pool).await?;
+        let commit: String = sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&pool).await?;
+        if fsync == "off" || commit == "off" {
+            let what = format!(
+                "PostgreSQL runs with fsync = {fsync} and synchronous_commit = {commit}; both must be on for this database and role"
+            );
+            return Err(Error::NotDurable { what });
+        }
+        migrated(&POSTGRES, POSTGRES.run(&pool).await)?;
+        Ok(Self { engine: Engine::Postgres, write: pool.clone(), read: pool, file: None })
     }
 
-    /// Where to read from.
-    pub(super) fn reader(&self) -> &AnyPool {
+    /// Makes this process the only daemon on a SQLite file, for as long as the value lives (row 25). A PostgreSQL server is
+    /// shared by many daemons, whose claims keep them apart: there it holds nothing.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another daemon has it; [`Error::File`] when the lock's file cannot be made.
+    pub fn lock_single_writer(&self) -> Result<WriterLock, Error> {
+        let Some(file) = &self.file else {
+            return Ok(WriterLock { _file: None });
+        };
+        let what = format!("another daemon works on {}; stop it first", file.display());
+        let mut path = file.clone().into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let fault = |source| Error::File { path: path.clone(), source };
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(fault)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(WriterLock { _file: Some(lock) }),
+            Err(TryLockError::WouldBlock) => Err(Error::Conflict { what }),
+            Err(TryLockError::Error(source)) => Err(fault(source)),
+        }
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Where to read from outside a transaction.
+    pub(super) fn read(&self) -> &AnyPool {
         &self.read
     }
 
-    /// The dialect's one of two texts.
-    pub(super) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
-        match self.backend {
-            Backend::Sqlite => sqlite,
-            Backend::Postgres => postgres,
-        }
+    /// A transaction that may write. On SQLite it is the only one in this process and takes the file's write lock at
+    /// once, so it never fails half-way for want of it.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
+        Ok(match self.engine {
+            Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Engine::Postgres => self.write.begin().await?,
+        })
     }
 }
+
+fn file_of<'a>(rest: &'a str, url: &str) -> Result<&'a str, Error> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = path.split('?').next().unwrap_or_default();
+    // A database in memory forgets: it is none.
+    if path.is_empty() || path.contains(":memory:") { Err(Error::Address { url: url.to_owned() }) } else { Ok(path) }
+}
+
+fn sqlite_url(path: &Path) -> String {
+    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite:{path}?mode=rw")
+}
+
+/// The file exists and nobody but its owner can read it; SQLite gives its side files the same mode.
+fn private_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    drop(file);
+    Ok(())
+}
+
+fn sqlite_pool(connections: u32, role: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                // The timeout comes first: the change to WAL itself may have to wait for another process.
+                sqlx::raw_sql(
+                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                     PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON",
+                )
+                .execute(&mut *connection)
+                .await?;
+                sqlx::raw_sql(role).execute(connection).await.map(drop)
+            })
+        })
+}
+
+fn migrated(migrator: &Migrator, result: Result<(), MigrateError>) -> Result<(), Error> {
+    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
+    result.map_err(|error| match error {
+        MigrateError::VersionMissing(found) if found > known => Error::NewerSchema { found, known },
+        MigrateError::Execute(error) => Error::Unavailable(error),
+        other => Error::Migration(other),
+    })
+}
+
+/// Text from outside, fit for both databases: PostgreSQL cannot hold a zero byte.
+pub(super) fn clean(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// Whether the act failed because such a row is there already.
+pub(super) fn taken(error: sqlx::Error, what: impl FnOnce() -> String) -> Error {
+    if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+        Error::Conflict { what: what() }
+    } else {
+        Error::Unavailable(error)
+    }
+}
+
+/// One row, read with suspicion: whatever does not parse is [`Error::Inconsistent`] with its place.
+pub(super) struct Reader<'r> {
+    row: &'r AnyRow,
+    table: &'static str,
+    key: &'static str,
+}
+
+impl<'r> Reader<'r> {
+    /// A row of this table; `key` is the column that names the row in an error.
+    pub(super) fn new(row: &'r AnyRow, table: &'static str, key: &'static str) -> Self {
+        Self { row, table, key }
+    }
+
+    fn fault(&self, column: &'static str) -> Error {
+        let named = self.row.try_get::<String, _>(self.key).ok();
+        let numbered = || self.row.try_get::<i64, _>(self.key).ok().map(|key| key.to_string());
+        Error::Inconsistent { table: self.table, column, row: named.or_else(numbered).unwrap_or_default() }
+    }
+
+    pub(super) fn text(&self, column: &'static str) -> Result<String, Error> {
+        self.row.try_get(column).map_err(|_| self.fault(column))
+    }
+
+    pub(super) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, Error> {
+        self.row.try_get(column).map_err(|_| self.fault(column))
+    }
+
+    pub(super) fn maybe_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, Error> {
+        self.row.try_get(column).map_err(|_| self.fault(column))
+    }
+
+    pub(super) fn int(&self, column: &'static str) -> Result<i64, Error> {
+        self.row.try_get(column).map_err(|_| self.fault(column))
+    }
+
+    pub(super) fn moment(&self, column: &'static str) -> Result<Moment, Error> {
+        self.int(column).map(Moment::from_micros)
+    }
+
+    pub(super) fn maybe_moment(&self, column: &'static str) -> Result<Option<Moment>, Error> {
+        let micros: Option<i64> = self.row.try_get(column).map_err(|_| self.fault(column))?;
+        Ok(micros.map(Moment::from_micros))
+    }
+
+    /// A text that must mean something.
+    pub(super) fn parsed<T>(&self, column: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Error> {
+        parse(&self.text(column)?).ok_or_else(|| self.fault(column))
+    }
+
+    /// A text that must mean something if it is there.
+    pub(super) fn maybe_parsed<T>(
+        &self,
+        column: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        self.maybe_text(column)?.map(|text| parse(&text).ok_or_else(|| self.fault(column))).transpose()
+    }
+}
+
+/// The connection inside a transaction, for one statement.
+pub(super) type Link = AnyConnection;

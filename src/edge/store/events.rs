@@ -1,87 +1,112 @@
-//! The chain of events. Links are made inside the transaction that does what they tell; the head's row is locked there,
-//! so two transactions never link to the same place.
+//! The audit: events enter at the end of the hash chain, and nowhere else.
+//!
+//! Appending is the last step of a transaction. It takes the one row of `chain_head`, which both databases keep locked
+//! until the commit: so the chain has no gaps and no forks, whoever writes (S13).
 
-use sqlx::{Any, Transaction};
-
-use super::{Cells, Error, Store};
+use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::model::canon;
 use crate::model::event::{ChainedEvent, Event};
 
-/// Links events at the end of a transaction.
-pub(super) async fn link(tx: &mut Transaction<'static, Any>, events: &[Event]) -> Result<(), Error> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-    let moved = "UPDATE chain_head SET sequence = sequence + $1 WHERE id = 'head' RETURNING id, sequence, hash";
-    let head = sqlx::query(moved).bind(count).fetch_one(&mut **tx).await?;
-    let head = Cells::of("chain_head", &head);
-    let mut sequence = head.int("sequence")? - count;
-    let mut previous = head.text("hash")?;
-    for event in events {
-        sequence += 1;
-        let facts = serde_json::to_string(&event.facts).unwrap_or_else(|_| "{}".to_owned());
-        let chained = canon::chain(event, facts, sequence, &previous);
-        sqlx::query(
-            "INSERT INTO events (sequence, happened_at, actor, kind, account_id, run_id, facts, previous, hash) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(chained.sequence)
-        .bind(chained.at.micros())
-        .bind(&chained.actor)
-        .bind(&chained.kind)
-        .bind(&chained.account)
-        .bind(&chained.run)
-        .bind(&chained.facts)
-        .bind(&chained.previous)
-        .bind(&chained.hash)
-        .execute(&mut **tx)
-        .await?;
-        previous = chained.hash;
-    }
-    sqlx::query("UPDATE chain_head SET hash = $1 WHERE id = 'head'").bind(&previous).execute(&mut **tx).await?;
-    Ok(())
-}
-
 impl Store {
-    /// Appends events that stand for themselves.
+    /// Appends facts that change no other row.
     ///
     /// # Errors
-    /// When the database fails: then none is appended.
+    /// When the database fails.
     pub async fn append(&self, events: &[Event]) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
-        link(&mut tx, events).await?;
+        let mut tx = self.begin().await?;
+        append(&mut tx, events).await?;
         Ok(tx.commit().await?)
     }
 
-    /// The events after a place, in order.
+    /// The events after this place in the chain, in order, at most so many.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn events(&self, after: i64, limit: i64) -> Result<Vec<ChainedEvent>, Error> {
         let rows = sqlx::query(
-            "SELECT sequence, happened_at, actor, kind, account_id, run_id, facts, previous, hash \
+            "SELECT sequence, at, actor, kind, account, run, facts, previous, hash
              FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2",
         )
         .bind(after)
         .bind(limit)
-        .fetch_all(self.db.reader())
+        .fetch_all(self.read())
         .await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("events", row);
-                Ok(ChainedEvent {
-                    sequence: cells.int("sequence")?,
-                    at: cells.moment("happened_at")?,
-                    actor: cells.text("actor")?,
-                    kind: cells.text("kind")?,
-                    account: cells.text("account_id")?,
-                    run: cells.text("run_id")?,
-                    facts: cells.text("facts")?,
-                    previous: cells.text("previous")?,
-                    hash: cells.text("hash")?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| chained(&Reader::new(row, "events", "sequence"))).collect()
     }
+}
+
+fn chained(row: &Reader<'_>) -> Result<ChainedEvent, Error> {
+    Ok(ChainedEvent {
+        sequence: row.int("sequence")?,
+        at: row.moment("at")?,
+        actor: row.text("actor")?,
+        kind: row.text("kind")?,
+        account: row.text("account")?,
+        run: row.text("run")?,
+        facts: row.text("facts")?,
+        previous: row.text("previous")?,
+        hash: row.text("hash")?,
+    })
+}
+
+/// Holds the end of the chain for the rest of the transaction: nobody else commits an event meanwhile, and with it no
+/// halt, no approval and no withdrawal. Needed only where what is read decides; `append` holds it by itself.
+pub(super) async fn hold(link: &mut Link) -> Result<(), Error> {
+    sqlx::query("UPDATE chain_head SET id = 1 WHERE id = 1").execute(link).await?;
+    Ok(())
+}
+
+/// Puts the events at the end of the chain: the last step of every transaction that changes something.
+pub(super) async fn append(link: &mut Link, events: &[Event]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    // The update takes the row's lock; a second writer waits here until the first has committed.
+    let head = sqlx::query("UPDATE chain_head SET id = 1 WHERE id = 1 RETURNING id, sequence, hash")
+        .fetch_optional(&mut *link)
+        .await?
+        .ok_or(Error::Inconsistent { table: "chain_head", column: "id", row: "1".to_owned() })?;
+    let head = Reader::new(&head, "chain_head", "id");
+    let (mut sequence, mut hash) = (head.int("sequence")?, head.text("hash")?);
+    for event in events {
+        sequence += 1;
+        let facts = serde_json::to_string(&event.facts).map_err(|_| Error::Inconsistent {
+            table: "events",
+            column: "facts",
+            row: sequence.to_string(),
+        })?;
+        let mut event = canon::chain(event, facts, sequence, &hash);
+        let actor = clean(&event.actor);
+        if actor != event.actor {
+            event.actor = actor;
+            event.hash = canon::chain_hash(&event);
+        }
+        insert(link, &event).await?;
+        hash = event.hash;
+    }
+    sqlx::query("UPDATE chain_head SET sequence = $1, hash = $2 WHERE id = 1")
+        .bind(sequence)
+        .bind(hash)
+        .execute(link)
+        .await?;
+    Ok(())
+}
+
+async fn insert(link: &mut Link, event: &ChainedEvent) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO events (sequence, at, actor, kind, account, run, facts, previous, hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(event.sequence)
+    .bind(event.at.micros())
+    .bind(event.actor.as_str())
+    .bind(event.kind.as_str())
+    .bind(event.account.as_str())
+    .bind(event.run.as_str())
+    .bind(event.facts.as_str())
+    .bind(event.previous.as_str())
+    .bind(event.hash.as_str())
+    .execute(link)
+    .await?;
+    Ok(())
 }

@@ -1,152 +1,119 @@
-//! Intents: stored before they are sent, settled once.
+//! Intents: recorded before the first byte leaves (S2), followed to their end, and absorbed there (S14).
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 
-use super::events::link;
-use super::runs::hold;
-use super::slots::Claim;
-use super::{Cells, Error, Store, known};
+use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
+use crate::edge::store::slots::{self, Claim};
+use crate::edge::store::{events, mandates};
 use crate::model::environment::{Environment, Kind};
 use crate::model::event::{Actor, Event};
-use crate::model::ids::{AccountId, ClientOrderId, IntentId, OrderId, RunId, Symbol};
+use crate::model::ids::{AccountId, ClientOrderId, IntentId, OrderId, RunId, StrategyVersion, Symbol};
 use crate::model::intent::{Intent, IntentState, IntentUpdate};
-use crate::model::money::{Price, Qty, Usd};
+use crate::model::mandate::{Mandate, ServicePolicy};
+use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Phase, Pricing};
+use crate::model::run::Run;
 use crate::model::time::Moment;
+use crate::model::verdict::{Reason, Refusal};
 
-/// Which intents to list; what is `None` matches all.
-#[derive(Debug, Clone, Default)]
+/// What a half of a run is about: stored with its intents.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The decision, as it is shown to people and kept: JSON text.
+    pub decision: String,
+    /// Why it trades.
+    pub reason: Reason,
+    /// The strategy's version that decided.
+    pub version: StrategyVersion,
+    /// Where the portfolio stands.
+    pub drift_before: Fraction,
+    /// The share of the portfolio that is to be sold.
+    pub turnover: Fraction,
+}
+
+/// What came of the record transaction.
+#[derive(Debug)]
+pub enum RecordAnswer {
+    /// The intents are durable.
+    Stored(Vec<Intent>),
+    /// Something is not allowed any more; only the refusal is stored.
+    Refused(Vec<Refusal>),
+    /// Another worker has the run; nothing is stored.
+    ClaimLost,
+}
+
+/// Which intents to list, newest first.
+#[derive(Debug, Clone)]
 pub struct IntentFilter {
-    /// Of one account.
+    /// Only of this account.
     pub account: Option<AccountId>,
-    /// Of one run.
+    /// Only of this run.
     pub run: Option<RunId>,
-    /// At most so many, oldest first; zero is none.
+    /// At most so many.
     pub limit: i64,
 }
 
+impl Default for IntentFilter {
+    fn default() -> Self {
+        Self { account: None, run: None, limit: 100 }
+    }
+}
+
 impl IntentFilter {
-    /// Every intent.
+    /// Every intent there is.
     pub fn all() -> Self {
         Self { limit: i64::MAX, ..Self::default() }
     }
 }
 
-macro_rules! intents {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, run_id, account_id, environment, phase, attempt, client_order_id, symbol, qty, notional, \
-             limit_price, value, state, order_id, filled_qty, filled_avg_price, note, recorded_at, settled_at \
-             FROM intents ",
-            $rest
-        )
-    };
-}
-
-fn intent_of(row: &AnyRow) -> Result<Intent, Error> {
-    let cells = Cells::of("intents", row);
-    let amount = match (cells.maybe("qty", Qty::parse)?, cells.maybe("notional", Usd::parse)?) {
-        (Some(qty), None) => Amount::Qty(qty),
-        (None, Some(notional)) => Amount::Notional(notional),
-        _ => return Err(cells.nonsense("qty")),
-    };
-    let state = cells.noun("state", |text| known(IntentState::parse(text)))?;
-    let settled_at = cells.maybe_moment("settled_at")?;
-    if state.is_terminal() != settled_at.is_some() {
-        return Err(cells.nonsense("settled_at"));
-    }
-    Ok(Intent {
-        id: cells.noun("id", IntentId::parse)?,
-        run: cells.noun("run_id", RunId::parse)?,
-        account: cells.noun("account_id", AccountId::parse)?,
-        environment: cells.noun("environment", |text| known(Kind::parse(text)))?,
-        phase: cells.noun("phase", |text| known(Phase::parse(text)))?,
-        attempt: u32::try_from(cells.int("attempt")?).map_err(|_| cells.nonsense("attempt"))?,
-        client_order_id: cells.noun("client_order_id", ClientOrderId::parse)?,
-        symbol: cells.noun("symbol", Symbol::parse)?,
-        amount,
-        pricing: cells.maybe("limit_price", Price::parse)?.map_or(Pricing::Market, Pricing::Limit),
-        value: cells.noun("value", Usd::parse)?,
-        state,
-        order: cells.maybe("order_id", OrderId::parse)?,
-        filled_qty: cells.noun("filled_qty", Qty::parse)?,
-        filled_avg_price: cells.maybe("filled_avg_price", Price::parse)?,
-        note: cells.text("note")?,
-        recorded_at: cells.moment("recorded_at")?,
-        settled_at,
-    })
-}
-
-/// Stores intents inside the wall's transaction; returns their events.
-pub(super) async fn insert(tx: &mut Transaction<'static, Any>, intents: &[Intent]) -> Result<Vec<Event>, Error> {
-    let mut events = Vec::with_capacity(intents.len());
-    for intent in intents {
-        let (qty, notional) = match intent.amount {
-            Amount::Qty(qty) => (Some(qty.to_string()), None),
-            Amount::Notional(notional) => (None, Some(notional.to_string())),
-        };
-        let limit = match intent.pricing {
-            Pricing::Market => None,
-            Pricing::Limit(price) => Some(price.to_string()),
-        };
-        let event = Event::new(intent.recorded_at, Actor::service(), "intent.recorded")
-            .account(&intent.account)
-            .run(&intent.run)
-            .with("client_order_id", &intent.client_order_id)
-            .with("side", intent.phase.side().code())
-            .with("symbol", &intent.symbol)
-            .with("qty", qty.clone().unwrap_or_default())
-            .with("notional", notional.clone().unwrap_or_default())
-            .with("limit_price", limit.clone().unwrap_or_default())
-            .with("value", intent.value);
-        events.push(event);
-        sqlx::query(
-            "INSERT INTO intents (id, run_id, account_id, environment, phase, attempt, client_order_id, symbol, qty, \
-             notional, limit_price, value, state, filled_qty, note, recorded_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        )
-        .bind(intent.id.as_str())
-        .bind(intent.run.as_str())
-        .bind(intent.account.as_str())
-        .bind(intent.environment.code())
-        .bind(intent.phase.code())
-        .bind(i64::from(intent.attempt))
-        .bind(intent.client_order_id.as_str())
-        .bind(intent.symbol.as_str())
-        .bind(qty)
-        .bind(notional)
-        .bind(limit)
-        .bind(intent.value.to_string())
-        .bind(intent.state.code())
-        .bind(intent.filled_qty.to_string())
-        .bind(&intent.note)
-        .bind(intent.recorded_at.micros())
-        .execute(&mut **tx)
-        .await?;
-    }
-    Ok(events)
-}
-
-/// The event of a state, one for each change (S13).
-fn event_of(state: IntentState) -> &'static str {
-    match state {
-        IntentState::Recorded => "intent.recorded",
-        IntentState::Unknown => "intent.unknown",
-        IntentState::Open => "intent.open",
-        IntentState::Filled => "intent.filled",
-        IntentState::Ended => "intent.ended",
-        IntentState::Rejected => "intent.rejected",
-        IntentState::Withdrawn => "intent.withdrawn",
-        IntentState::Quarantined => "intent.quarantined",
-    }
-}
-
 impl Store {
-    /// Wall 3: what became of intents, in one transaction. An intent that has ended never changes again (S14).
+    /// Wall 2, in one transaction: the claim, the halts, the approvals and the day's count are read again, `decide`
+    /// judges them, and either all intents are stored or the refusal is.
     ///
     /// # Errors
-    /// When the claim is lost, an intent has ended already, or the database fails: then nothing is stored.
+    /// When the database fails: then nothing is stored and nothing may be sent.
+    #[expect(clippy::too_many_arguments, reason = "everything that the one transaction needs, and nothing else")]
+    pub async fn record<E: Environment>(
+        &self,
+        claim: &Claim<E>,
+        recording: &Recording,
+        limits: (&ServicePolicy, (Moment, Moment)),
+        now: Moment,
+        decide: impl FnOnce(&Mandate) -> Result<Vec<Intent>, Vec<Refusal>>,
+    ) -> Result<RecordAnswer, Error> {
+        let mut tx = self.begin().await?;
+        if !slots::hold(&mut tx, claim).await? {
+            return Ok(RecordAnswer::ClaimLost);
+        }
+        // From here to the commit nobody pulls a halt or withdraws an approval: either we see it, or it comes after.
+        events::hold(&mut tx).await?;
+        let run = claim.run();
+        let mandate = mandates::read_mandate(&mut tx, run, limits).await?;
+        let (answer, all) = match decide(&mandate) {
+            Ok(intents) => {
+                note_decision(&mut tx, run, recording).await?;
+                for (place, intent) in (0_i64..).zip(&intents) {
+                    insert(&mut tx, place, intent).await?;
+                }
+                let all = intents.iter().map(|intent| recorded(intent, recording, now)).collect();
+                (RecordAnswer::Stored(intents), all)
+            }
+            Err(refusals) => {
+                note_version(&mut tx, run, recording).await?;
+                let all = vec![refused(run, &refusals, now)];
+                (RecordAnswer::Refused(refusals), all)
+            }
+        };
+        events::append(&mut tx, &all).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// Stores what became of intents; all of it or nothing.
+    ///
+    /// # Errors
+    /// [`Error::ClaimLost`]; [`Error::Inconsistent`] when an intent has ended already or is not of this run; otherwise
+    /// when the database fails.
     pub async fn settle<E: Environment>(
         &self,
         claim: &Claim<E>,
@@ -156,79 +123,240 @@ impl Store {
         if updates.is_empty() {
             return Ok(());
         }
-        let mut tx = self.db.begin().await?;
-        if !hold(&mut tx, claim).await? {
-            return Err(Error::Conflict { what: format!("run {} was taken over by another worker", claim.run.id) });
+        let mut tx = self.begin().await?;
+        let run = claim.run();
+        if !slots::hold(&mut tx, claim).await? {
+            return Err(Error::ClaimLost { run: run.id.to_string() });
         }
-        let mut events = Vec::with_capacity(updates.len());
+        let mut all = Vec::new();
         for update in updates {
-            let done = sqlx::query(
-                "UPDATE intents SET state = $1, order_id = $2, filled_qty = $3, filled_avg_price = $4, note = $5, \
-                 settled_at = $6 WHERE id = $7 AND run_id = $8 AND settled_at IS NULL",
-            )
-            .bind(update.state.code())
-            .bind(update.order.as_ref().map(|id| id.as_str().to_owned()))
-            .bind(update.filled_qty.to_string())
-            .bind(update.filled_avg_price.map(|price| price.to_string()))
-            .bind(&update.note)
-            .bind(update.settled_at.map(Moment::micros))
-            .bind(update.id.as_str())
-            .bind(claim.run.id.as_str())
-            .execute(&mut *tx)
-            .await?;
-            if done.rows_affected() != 1 {
-                return Err(Error::Inconsistent { table: "intents", column: "state", row: update.id.to_string() });
+            change(&mut tx, run, update).await?;
+            if update.state.is_terminal() {
+                all.push(settled(run, update, now));
             }
-            let event = Event::new(now, Actor::service(), event_of(update.state))
-                .account(&claim.run.account)
-                .run(&claim.run.id)
-                .with("intent", &update.id)
-                .with("order", update.order.as_ref().map(ToString::to_string).unwrap_or_default())
-                .with("filled_qty", update.filled_qty)
-                .with("filled_avg_price", update.filled_avg_price.map(|price| price.to_string()).unwrap_or_default())
-                .with("note", &update.note);
-            events.push(event);
         }
-        link(&mut tx, &events).await?;
+        events::append(&mut tx, &all).await?;
         Ok(tx.commit().await?)
     }
 
-    /// The intents of a run, in the order of their legs.
+    /// The intents of a run, in the order in which they were recorded.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn intents_of(&self, run: &RunId) -> Result<Vec<Intent>, Error> {
-        let rows = sqlx::query(intents!("WHERE run_id = $1 ORDER BY phase DESC, symbol, attempt"))
+        let rows = sqlx::query("SELECT * FROM intents WHERE run = $1 ORDER BY recorded_at, place, id")
             .bind(run.as_str())
-            .fetch_all(self.db.reader())
+            .fetch_all(self.read())
             .await?;
         rows.iter().map(intent_of).collect()
     }
 
-    /// Intents whose fate is not known yet.
+    /// Every intent whose fate is not known, the oldest first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn unsettled(&self) -> Result<Vec<Intent>, Error> {
-        let rows = sqlx::query(intents!("WHERE settled_at IS NULL ORDER BY recorded_at, id"))
-            .fetch_all(self.db.reader())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM intents WHERE state IN ('recorded', 'unknown', 'open') ORDER BY recorded_at, run, place",
+        )
+        .fetch_all(self.read())
+        .await?;
         rows.iter().map(intent_of).collect()
     }
 
-    /// Intents, oldest first.
+    /// Intents, newest first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn intents(&self, filter: &IntentFilter) -> Result<Vec<Intent>, Error> {
-        let rows = sqlx::query(intents!(
-            "WHERE ($1 = '' OR account_id = $1) AND ($2 = '' OR run_id = $2) ORDER BY recorded_at, id LIMIT $3"
-        ))
-        .bind(filter.account.as_ref().map_or("", |id| id.as_str()))
-        .bind(filter.run.as_ref().map_or("", |id| id.as_str()))
+        let rows = sqlx::query(
+            "SELECT * FROM intents
+             WHERE (CAST($1 AS TEXT) IS NULL OR account = $1) AND (CAST($2 AS TEXT) IS NULL OR run = $2)
+             ORDER BY recorded_at DESC, run, place LIMIT $3",
+        )
+        .bind(filter.account.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(filter.run.as_ref().map(|id| id.as_str().to_owned()))
         .bind(filter.limit)
-        .fetch_all(self.db.reader())
+        .fetch_all(self.read())
         .await?;
         rows.iter().map(intent_of).collect()
     }
+}
+
+/// The first half's reason and drift stay: a second half completes what the first began.
+async fn note_decision(link: &mut Link, run: &Run, recording: &Recording) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE runs SET reason = COALESCE(reason, $1), version = $2, decision = $3,
+             drift_before = COALESCE(drift_before, $4), turnover = COALESCE(turnover, $5)
+         WHERE id = $6",
+    )
+    .bind(recording.reason.code())
+    .bind(recording.version.as_str())
+    .bind(clean(&recording.decision))
+    .bind(recording.drift_before.to_string())
+    .bind(recording.turnover.to_string())
+    .bind(run.id.as_str())
+    .execute(link)
+    .await?;
+    Ok(())
+}
+
+async fn note_version(link: &mut Link, run: &Run, recording: &Recording) -> Result<(), Error> {
+    sqlx::query("UPDATE runs SET version = $1 WHERE id = $2")
+        .bind(recording.version.as_str())
+        .bind(run.id.as_str())
+        .execute(link)
+        .await?;
+    Ok(())
+}
+
+async fn insert(link: &mut Link, place: i64, intent: &Intent) -> Result<(), Error> {
+    let (qty, notional) = match intent.amount {
+        Amount::Qty(qty) => (Some(qty.to_string()), None),
+        Amount::Notional(usd) => (None, Some(usd.to_string())),
+    };
+    let limit = match intent.pricing {
+        Pricing::Market => None,
+        Pricing::Limit(price) => Some(price.to_string()),
+    };
+    sqlx::query(
+        "INSERT INTO intents (id, run, place, account, environment, phase, attempt, client_order_id, symbol, qty,
+             notional, limit_price, reckoned_value, state, order_id, filled_qty, filled_avg_price, note, recorded_at,
+             settled_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+    )
+    .bind(intent.id.as_str())
+    .bind(intent.run.as_str())
+    .bind(place)
+    .bind(intent.account.as_str())
+    .bind(intent.environment.code())
+    .bind(intent.phase.code())
+    .bind(i64::from(intent.attempt))
+    .bind(intent.client_order_id.as_str())
+    .bind(intent.symbol.as_str())
+    .bind(qty)
+    .bind(notional)
+    .bind(limit)
+    .bind(intent.value.to_string())
+    .bind(intent.state.code())
+    .bind(intent.order.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(intent.filled_qty.to_string())
+    .bind(intent.filled_avg_price.map(|price| price.to_string()))
+    .bind(clean(&intent.note))
+    .bind(intent.recorded_at.micros())
+    .bind(intent.settled_at.map(Moment::micros))
+    .execute(link)
+    .await
+    .map_err(|error| taken(error, || format!("intent {} is recorded already", intent.id)))?;
+    Ok(())
+}
+
+async fn change(link: &mut Link, run: &Run, update: &IntentUpdate) -> Result<(), Error> {
+    let done = sqlx::query(
+        "UPDATE intents SET state = $1, order_id = COALESCE($2, order_id), filled_qty = $3, filled_avg_price = $4,
+             note = $5, settled_at = $6
+         WHERE id = $7 AND run = $8 AND state IN ('recorded', 'unknown', 'open')",
+    )
+    .bind(update.state.code())
+    .bind(update.order.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(update.filled_qty.to_string())
+    .bind(update.filled_avg_price.map(|price| price.to_string()))
+    .bind(clean(&update.note))
+    .bind(update.settled_at.map(Moment::micros))
+    .bind(update.id.as_str())
+    .bind(run.id.as_str())
+    .execute(link)
+    .await?;
+    if done.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Error::Inconsistent { table: "intents", column: "state", row: update.id.to_string() })
+    }
+}
+
+fn recorded(intent: &Intent, recording: &Recording, now: Moment) -> Event {
+    let event = Event::new(now, Actor::service(), "intent.recorded")
+        .account(&intent.account)
+        .run(&intent.run)
+        .with("intent", &intent.id)
+        .with("client_order_id", &intent.client_order_id)
+        .with("environment", intent.environment)
+        .with("side", intent.phase.side().code())
+        .with("symbol", &intent.symbol)
+        .with("value", intent.value)
+        .with("reason", recording.reason)
+        .with("version", &recording.version);
+    let event = match intent.amount {
+        Amount::Qty(qty) => event.with("qty", qty),
+        Amount::Notional(usd) => event.with("notional", usd),
+    };
+    match intent.pricing {
+        Pricing::Market => event.with("type", "market"),
+        Pricing::Limit(price) => event.with("type", "limit").with("limit_price", price),
+    }
+}
+
+fn refused(run: &Run, refusals: &[Refusal], now: Moment) -> Event {
+    let codes: Vec<&str> = refusals.iter().map(|refusal| refusal.code.code()).collect();
+    let details: Vec<&str> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
+    Event::new(now, Actor::service(), "run.refused")
+        .account(&run.account)
+        .run(&run.id)
+        .with("codes", codes.join(" "))
+        .with("detail", details.join("; "))
+}
+
+fn settled(run: &Run, update: &IntentUpdate, now: Moment) -> Event {
+    let mut event = Event::new(now, Actor::service(), "intent.settled")
+        .account(&run.account)
+        .run(&run.id)
+        .with("intent", &update.id)
+        .with("state", update.state.code())
+        .with("filled_qty", update.filled_qty)
+        .with("note", &update.note);
+    if let Some(order) = &update.order {
+        event = event.with("order", order);
+    }
+    if let Some(price) = update.filled_avg_price {
+        event = event.with("filled_avg_price", price);
+    }
+    event
+}
+
+fn intent_of(row: &AnyRow) -> Result<Intent, Error> {
+    let row = Reader::new(row, "intents", "id");
+    let inconsistent =
+        |column| -> Result<Error, Error> { Ok(Error::Inconsistent { table: "intents", column, row: row.text("id")? }) };
+    let qty = row.maybe_parsed("qty", |text| Qty::parse(text).ok())?;
+    let notional = row.maybe_parsed("notional", |text| Usd::parse(text).ok())?;
+    let amount = match (qty, notional) {
+        (Some(qty), None) => Amount::Qty(qty),
+        (None, Some(usd)) => Amount::Notional(usd),
+        _ => return Err(inconsistent("qty")?),
+    };
+    let Ok(attempt) = u32::try_from(row.int("attempt")?) else {
+        return Err(inconsistent("attempt")?);
+    };
+    Ok(Intent {
+        id: row.parsed("id", |text| IntentId::parse(text).ok())?,
+        run: row.parsed("run", |text| RunId::parse(text).ok())?,
+        account: row.parsed("account", |text| AccountId::parse(text).ok())?,
+        environment: row.parsed("environment", Kind::parse)?,
+        phase: row.parsed("phase", Phase::parse)?,
+        attempt,
+        client_order_id: row.parsed("client_order_id", |text| ClientOrderId::parse(text).ok())?,
+        symbol: row.parsed("symbol", |text| Symbol::parse(text).ok())?,
+        amount,
+        pricing: row
+            .maybe_parsed("limit_price", |text| Price::parse(text).ok())?
+            .map_or(Pricing::Market, Pricing::Limit),
+        value: row.parsed("reckoned_value", |text| Usd::parse(text).ok())?,
+        state: row.parsed("state", IntentState::parse)?,
+        order: row.maybe_parsed("order_id", |text| OrderId::parse(text).ok())?,
+        filled_qty: row.parsed("filled_qty", |text| Qty::parse(text).ok())?,
+        filled_avg_price: row.maybe_parsed("filled_avg_price", |text| Price::parse(text).ok())?,
+        note: row.text("note")?,
+        recorded_at: row.moment("recorded_at")?,
+        settled_at: row.maybe_moment("settled_at")?,
+    })
 }

@@ -1,17 +1,287 @@
-//! Halts and approvals: human acts, each with who, when, why and until when.
+//! What is allowed: halts and approvals, written by people and read at both gates.
 
-use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 
-use super::events::link;
-use super::{Cells, Error, Store};
+use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
+use crate::edge::store::events;
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, ApprovalId, HaltId, StrategyName, StrategyVersion, Symbol};
-use crate::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope};
+use crate::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope, Mandate, ServicePolicy};
 use crate::model::money::Usd;
+use crate::model::run::Run;
 use crate::model::time::Moment;
 
-fn scope(scope: &HaltScope) -> (&'static str, &str) {
+impl Store {
+    /// Pulls the kill switch: it holds from the commit on.
+    ///
+    /// # Errors
+    /// When the database fails: then it does not hold.
+    pub async fn halt(&self, halt: &Halt) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        let (scope, subject) = scope_of(&halt.scope);
+        sqlx::query(
+            "INSERT INTO halts (id, scope, subject, reason, pulled_by, pulled_at, released_at, released_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(halt.id.as_str())
+        .bind(scope)
+        .bind(subject)
+        .bind(clean(&halt.reason))
+        .bind(clean(&halt.by))
+        .bind(halt.pulled_at.micros())
+        .bind(halt.released.as_ref().map(|(at, _)| at.micros()))
+        .bind(halt.released.as_ref().map(|(_, by)| clean(by)))
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| taken(error, || format!("there is a halt {} already", halt.id)))?;
+        let event = Event::new(halt.pulled_at, person(&halt.by), "halt.pulled")
+            .with("halt", &halt.id)
+            .with("reason", &halt.reason);
+        events::append(&mut tx, &[about(event, &halt.scope)]).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Releases every halt of exactly this scope; returns how many.
+    ///
+    /// # Errors
+    /// When the database fails: then all of them hold on.
+    pub async fn resume(&self, scope: &HaltScope, by: &Actor, at: Moment) -> Result<usize, Error> {
+        let mut tx = self.begin().await?;
+        let (code, subject) = scope_of(scope);
+        let rows = sqlx::query(
+            "UPDATE halts SET released_at = $1, released_by = $2
+             WHERE scope = $3 AND subject = $4 AND released_at IS NULL RETURNING id",
+        )
+        .bind(at.micros())
+        .bind(clean(by.as_str()))
+        .bind(code)
+        .bind(subject)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut released = Vec::with_capacity(rows.len());
+        for row in &rows {
+            released.push(Reader::new(row, "halts", "id").text("id")?);
+        }
+        released.sort();
+        let released: Vec<Event> = released
+            .into_iter()
+            .map(|id| about(Event::new(at, by.clone(), "halt.released").with("halt", id), scope))
+            .collect();
+        events::append(&mut tx, &released).await?;
+        tx.commit().await?;
+        Ok(released.len())
+    }
+
+    /// Halts in the order in which they were pulled.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn halts(&self, active_only: bool) -> Result<Vec<Halt>, Error> {
+        let mut link = self.read().acquire().await?;
+        halts(&mut link, active_only).await
+    }
+
+    /// Stores an approval.
+    ///
+    /// # Errors
+    /// When the database fails: then it does not hold.
+    pub async fn grant(&self, approval: &Approval) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        insert(&mut tx, approval).await?;
+        let mut event = Event::new(approval.granted_at, person(&approval.by), "approval.granted")
+            .with("approval", &approval.id)
+            .with("kind", approval.kind.code())
+            .with("reason", &approval.reason);
+        if let Some(end) = approval.expires_at {
+            event = event.with("expires_at", end);
+        }
+        event = match &approval.kind {
+            ApprovalKind::Consent { account, text_hash } => event.account(account).with("text_hash", text_hash),
+            ApprovalKind::Strategy { name, version } => event.with("strategy", name).with("version", version),
+            ApprovalKind::Subscription { account, name, bound } => {
+                bounds(event.account(account).with("strategy", name), bound)
+            }
+        };
+        events::append(&mut tx, &[event]).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Withdraws an approval at once; `false` when there is no such approval in force.
+    ///
+    /// # Errors
+    /// When the database fails: then it holds on.
+    pub async fn revoke(&self, id: &ApprovalId, by: &Actor, at: Moment) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE approvals SET revoked_at = $1, revoked_by = $2
+             WHERE id = $3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+             RETURNING id, kind, account",
+        )
+        .bind(at.micros())
+        .bind(clean(by.as_str()))
+        .bind(id.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else {
+            return Ok(false);
+        };
+        let row = Reader::new(&row, "approvals", "id");
+        let mut event =
+            Event::new(at, by.clone(), "approval.revoked").with("approval", id).with("kind", row.text("kind")?);
+        if let Some(account) = row.maybe_parsed("account", |text| AccountId::parse(text).ok())? {
+            event = event.account(&account);
+        }
+        events::append(&mut tx, &[event]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Every approval there ever was, in the order in which they were granted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn approvals(&self) -> Result<Vec<Approval>, Error> {
+        let rows = sqlx::query("SELECT * FROM approvals ORDER BY granted_at, id").fetch_all(self.read()).await?;
+        rows.iter().map(approval_of).collect()
+    }
+
+    /// All that is allowed for the account of this run, as it stands now.
+    ///
+    /// # Errors
+    /// When the database fails: then nothing is allowed.
+    pub async fn mandate(&self, run: &Run, limits: (&ServicePolicy, (Moment, Moment))) -> Result<Mandate, Error> {
+        // One connection, but no transaction: the record transaction reads all of it again.
+        let mut link = self.read().acquire().await?;
+        read_mandate(&mut link, run, limits).await
+    }
+}
+
+/// The mandate as this connection sees it.
+pub(super) async fn read_mandate(
+    link: &mut Link,
+    run: &Run,
+    (policy, (start, end)): (&ServicePolicy, (Moment, Moment)),
+) -> Result<Mandate, Error> {
+    let halts = halts(&mut *link, true).await?;
+    let rows = sqlx::query(
+        "SELECT * FROM approvals WHERE account = $1 OR (kind = 'strategy' AND strategy = $2) ORDER BY granted_at, id",
+    )
+    .bind(run.account.as_str())
+    .bind(run.strategy.as_str())
+    .fetch_all(&mut *link)
+    .await?;
+    let trading_runs: i64 = sqlx::query_scalar(
+        "SELECT COUNT(DISTINCT run) FROM intents
+         WHERE account = $1 AND recorded_at >= $2 AND recorded_at < $3 AND run <> $4",
+    )
+    .bind(run.account.as_str())
+    .bind(start.micros())
+    .bind(end.micros())
+    .bind(run.id.as_str())
+    .fetch_one(link)
+    .await?;
+    Ok(Mandate {
+        account: run.account.clone(),
+        environment: run.environment,
+        policy: policy.clone(),
+        halts,
+        approvals: rows.iter().map(approval_of).collect::<Result<_, _>>()?,
+        trading_runs_today: u32::try_from(trading_runs).unwrap_or(u32::MAX),
+    })
+}
+
+async fn halts(link: &mut Link, active_only: bool) -> Result<Vec<Halt>, Error> {
+    let rows = sqlx::query("SELECT * FROM halts WHERE released_at IS NULL OR $1 = 0 ORDER BY pulled_at, id")
+        .bind(i64::from(active_only))
+        .fetch_all(link)
+        .await?;
+    rows.iter().map(halt_of).collect()
+}
+
+async fn insert(link: &mut Link, approval: &Approval) -> Result<(), Error> {
+    let (account, strategy, version, text_hash, bound) = match &approval.kind {
+        ApprovalKind::Consent { account, text_hash } => (Some(account), None, None, Some(text_hash), None),
+        ApprovalKind::Strategy { name, version } => (None, Some(name), Some(version), None, None),
+        ApprovalKind::Subscription { account, name, bound } => (Some(account), Some(name), None, None, Some(bound)),
+    };
+    let usd = |amount: fn(&Bound) -> Option<Usd>| bound.and_then(amount).map(|usd| usd.to_string());
+    sqlx::query(
+        "INSERT INTO approvals (id, kind, account, strategy, version, text_hash, symbols, max_order_notional,
+             max_run_notional, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(approval.id.as_str())
+    .bind(approval.kind.code())
+    .bind(account.map(|id| id.as_str().to_owned()))
+    .bind(strategy.map(|name| name.as_str().to_owned()))
+    .bind(version.map(|version| version.as_str().to_owned()))
+    .bind(text_hash.map(|hash| clean(hash)))
+    .bind(bound.and_then(|bound| bound.symbols.as_deref()).map(listed))
+    .bind(usd(|bound| bound.max_order_notional))
+    .bind(usd(|bound| bound.max_run_notional))
+    .bind(clean(&approval.by))
+    .bind(clean(&approval.reason))
+    .bind(approval.granted_at.micros())
+    .bind(approval.expires_at.map(Moment::micros))
+    .bind(approval.revoked.as_ref().map(|(at, _)| at.micros()))
+    .bind(approval.revoked.as_ref().map(|(_, by)| clean(by)))
+    .execute(link)
+    .await
+    .map_err(|error| taken(error, || format!("there is an approval {} already", approval.id)))?;
+    Ok(())
+}
+
+fn approval_of(row: &AnyRow) -> Result<Approval, Error> {
+    let row = Reader::new(row, "approvals", "id");
+    let account = || row.parsed("account", |text| AccountId::parse(text).ok());
+    let name = || row.parsed("strategy", |text| StrategyName::parse(text).ok());
+    let usd = |column| row.maybe_parsed(column, |text| Usd::parse(text).ok());
+    let kind = match row.text("kind")?.as_str() {
+        "consent" => ApprovalKind::Consent { account: account()?, text_hash: row.text("text_hash")? },
+        "strategy" => ApprovalKind::Strategy {
+            name: name()?,
+            version: row.parsed("version", |text| StrategyVersion::parse(text).ok())?,
+        },
+        "subscription" => {
+            let bound = Bound {
+                symbols: row.maybe_parsed("symbols", symbols)?,
+                max_order_notional: usd("max_order_notional")?,
+                max_run_notional: usd("max_run_notional")?,
+            };
+            ApprovalKind::Subscription { account: account()?, name: name()?, bound }
+        }
+        _ => return Err(Error::Inconsistent { table: "approvals", column: "kind", row: row.text("id")? }),
+    };
+    Ok(Approval {
+        id: row.parsed("id", |text| ApprovalId::parse(text).ok())?,
+        kind,
+        by: row.text("granted_by")?,
+        reason: row.text("reason")?,
+        granted_at: row.moment("granted_at")?,
+        expires_at: row.maybe_moment("expires_at")?,
+        revoked: row.maybe_moment("revoked_at")?.zip(row.maybe_text("revoked_by")?),
+    })
+}
+
+fn halt_of(row: &AnyRow) -> Result<Halt, Error> {
+    let row = Reader::new(row, "halts", "id");
+    let scope = match row.text("scope")?.as_str() {
+        "service" => HaltScope::Service,
+        "account" => HaltScope::Account(row.parsed("subject", |text| AccountId::parse(text).ok())?),
+        "symbol" => HaltScope::Symbol(row.parsed("subject", |text| Symbol::parse(text).ok())?),
+        _ => return Err(Error::Inconsistent { table: "halts", column: "scope", row: row.text("id")? }),
+    };
+    Ok(Halt {
+        id: row.parsed("id", |text| HaltId::parse(text).ok())?,
+        scope,
+        reason: row.text("reason")?,
+        by: row.text("pulled_by")?,
+        pulled_at: row.moment("pulled_at")?,
+        released: row.maybe_moment("released_at")?.zip(row.maybe_text("released_by")?),
+    })
+}
+
+fn scope_of(scope: &HaltScope) -> (&'static str, &str) {
     match scope {
         HaltScope::Service => ("service", ""),
         HaltScope::Account(account) => ("account", account.as_str()),
@@ -19,241 +289,38 @@ fn scope(scope: &HaltScope) -> (&'static str, &str) {
     }
 }
 
-pub(super) fn halt_of(row: &AnyRow) -> Result<Halt, Error> {
-    let cells = Cells::of("halts", row);
-    let scope = match cells.text("scope")?.as_str() {
-        "service" => HaltScope::Service,
-        "account" => HaltScope::Account(cells.noun("subject", AccountId::parse)?),
-        "symbol" => HaltScope::Symbol(cells.noun("subject", Symbol::parse)?),
-        _ => return Err(cells.nonsense("scope")),
-    };
-    let released = match (cells.maybe_moment("released_at")?, cells.maybe_text("released_by")?) {
-        (Some(at), Some(by)) => Some((at, by)),
-        (None, None) => None,
-        _ => return Err(cells.nonsense("released_by")),
-    };
-    Ok(Halt {
-        id: cells.noun("id", HaltId::parse)?,
-        scope,
-        reason: cells.text("reason")?,
-        by: cells.text("pulled_by")?,
-        pulled_at: cells.moment("pulled_at")?,
-        released,
-    })
+fn about(event: Event, scope: &HaltScope) -> Event {
+    let event = event.with("scope", scope_of(scope).0);
+    match scope {
+        HaltScope::Service => event,
+        HaltScope::Account(account) => event.account(account),
+        HaltScope::Symbol(symbol) => event.with("symbol", symbol),
+    }
 }
 
-pub(super) fn approval_of(row: &AnyRow) -> Result<Approval, Error> {
-    let cells = Cells::of("approvals", row);
-    let account = || cells.noun("account_id", AccountId::parse);
-    let name = || cells.noun("strategy", StrategyName::parse);
-    let kind = match cells.text("kind")?.as_str() {
-        "consent" => ApprovalKind::Consent { account: account()?, text_hash: cells.text("text_hash")? },
-        "strategy" => ApprovalKind::Strategy { name: name()?, version: cells.noun("version", StrategyVersion::parse)? },
-        "subscription" => {
-            let bound = cells.noun("bound", |text| read_bound(text).ok_or(()))?;
-            ApprovalKind::Subscription { account: account()?, name: name()?, bound }
-        }
-        _ => return Err(cells.nonsense("kind")),
-    };
-    let revoked = match (cells.maybe_moment("revoked_at")?, cells.maybe_text("revoked_by")?) {
-        (Some(at), Some(by)) => Some((at, by)),
-        (None, None) => None,
-        _ => return Err(cells.nonsense("revoked_by")),
-    };
-    Ok(Approval {
-        id: cells.noun("id", ApprovalId::parse)?,
-        kind,
-        by: cells.text("granted_by")?,
-        reason: cells.text("reason")?,
-        granted_at: cells.moment("granted_at")?,
-        expires_at: cells.maybe_moment("expires_at")?,
-        revoked,
-    })
+/// The service halts accounts by itself; everybody else who halts or approves is an operator.
+fn person(name: &str) -> Actor {
+    if name == Actor::service().as_str() { Actor::service() } else { Actor::operator(name) }
 }
 
-fn write_bound(bound: &Bound) -> String {
-    json!({
-        "symbols": bound.symbols.as_ref().map(|symbols| symbols.iter().map(Symbol::as_str).collect::<Vec<_>>()),
-        "max_order_notional": bound.max_order_notional.map(|most| most.to_string()),
-        "max_run_notional": bound.max_run_notional.map(|most| most.to_string()),
-    })
-    .to_string()
+fn bounds(mut event: Event, bound: &Bound) -> Event {
+    if let Some(symbols) = &bound.symbols {
+        event = event.with("symbols", listed(symbols));
+    }
+    if let Some(usd) = bound.max_order_notional {
+        event = event.with("max_order_notional", usd);
+    }
+    if let Some(usd) = bound.max_run_notional {
+        event = event.with("max_run_notional", usd);
+    }
+    event
 }
 
-/// A bound that does not read completely is no bound at all, which is an error and never "unbounded".
-fn read_bound(text: &str) -> Option<Bound> {
-    let value: Value = serde_json::from_str(text).ok()?;
-    let dollars = |name: &str| match value.get(name)? {
-        Value::Null => Some(None),
-        Value::String(text) => Usd::parse(text).ok().map(Some),
-        _ => None,
-    };
-    let symbols = match value.get("symbols")? {
-        Value::Null => None,
-        Value::Array(names) => {
-            Some(names.iter().map(|name| Symbol::parse(name.as_str()?).ok()).collect::<Option<Vec<_>>>()?)
-        }
-        _ => return None,
-    };
-    Some(Bound {
-        symbols,
-        max_order_notional: dollars("max_order_notional")?,
-        max_run_notional: dollars("max_run_notional")?,
-    })
+/// Symbols in one text: an id never holds a blank. An empty list is an empty text, and allows no symbol.
+fn listed(symbols: &[Symbol]) -> String {
+    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ")
 }
 
-impl Store {
-    /// Pulls a halt.
-    ///
-    /// # Errors
-    /// When the database fails: then it is not pulled.
-    pub async fn halt(&self, halt: &Halt) -> Result<(), Error> {
-        let (scope, subject) = scope(&halt.scope);
-        let mut tx = self.db.begin().await?;
-        sqlx::query(
-            "INSERT INTO halts (id, scope, subject, reason, pulled_by, pulled_at) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(halt.id.as_str())
-        .bind(scope)
-        .bind(subject)
-        .bind(&halt.reason)
-        .bind(&halt.by)
-        .bind(halt.pulled_at.micros())
-        .execute(&mut *tx)
-        .await?;
-        let mut event = Event::new(halt.pulled_at, Actor::operator(&halt.by), "halt.pulled")
-            .with("halt", &halt.id)
-            .with("scope", scope)
-            .with("subject", subject)
-            .with("reason", &halt.reason);
-        if let HaltScope::Account(account) = &halt.scope {
-            event = event.account(account);
-        }
-        link(&mut tx, &[event]).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Releases every halt of exactly this scope; returns how many.
-    ///
-    /// # Errors
-    /// When the database fails: then none is released.
-    pub async fn resume(&self, released: &HaltScope, by: &Actor, at: Moment) -> Result<usize, Error> {
-        let (scope, subject) = scope(released);
-        let mut tx = self.db.begin().await?;
-        let rows = sqlx::query(
-            "UPDATE halts SET released_at = $1, released_by = $2 WHERE scope = $3 AND subject = $4 AND released_at IS NULL \
-             RETURNING id",
-        )
-        .bind(at.micros())
-        .bind(by.as_str())
-        .bind(scope)
-        .bind(subject)
-        .fetch_all(&mut *tx)
-        .await?;
-        let mut events = Vec::new();
-        for row in &rows {
-            let id = Cells::of("halts", row).text("id")?;
-            let event = Event::new(at, by.clone(), "halt.released").with("halt", id);
-            events.push(event.with("scope", scope).with("subject", subject));
-        }
-        link(&mut tx, &events).await?;
-        tx.commit().await?;
-        Ok(rows.len())
-    }
-
-    /// Halts, newest first.
-    ///
-    /// # Errors
-    /// When the database fails, which counts as halted.
-    pub async fn halts(&self, active_only: bool) -> Result<Vec<Halt>, Error> {
-        let rows = sqlx::query(
-            "SELECT id, scope, subject, reason, pulled_by, pulled_at, released_at, released_by FROM halts \
-             WHERE released_at IS NULL OR $1 = 0 ORDER BY pulled_at DESC, id",
-        )
-        .bind(i64::from(active_only))
-        .fetch_all(self.db.reader())
-        .await?;
-        rows.iter().map(halt_of).collect()
-    }
-
-    /// Grants an approval.
-    ///
-    /// # Errors
-    /// When the database fails: then it is not granted.
-    pub async fn grant(&self, approval: &Approval) -> Result<(), Error> {
-        let (account, strategy, version, text_hash, bound) = match &approval.kind {
-            ApprovalKind::Consent { account, text_hash } => (Some(account), None, None, Some(text_hash.clone()), None),
-            ApprovalKind::Strategy { name, version } => (None, Some(name), Some(version), None, None),
-            ApprovalKind::Subscription { account, name, bound } => {
-                (Some(account), Some(name), None, None, Some(write_bound(bound)))
-            }
-        };
-        let mut tx = self.db.begin().await?;
-        sqlx::query(
-            "INSERT INTO approvals (id, kind, account_id, strategy, version, text_hash, bound, granted_by, reason, \
-             granted_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(approval.id.as_str())
-        .bind(approval.kind.code())
-        .bind(account.map(|id| id.as_str().to_owned()))
-        .bind(strategy.map(|name| name.as_str().to_owned()))
-        .bind(version.map(|version| version.as_str().to_owned()))
-        .bind(text_hash.clone())
-        .bind(bound.clone())
-        .bind(&approval.by)
-        .bind(&approval.reason)
-        .bind(approval.granted_at.micros())
-        .bind(approval.expires_at.map(Moment::micros))
-        .execute(&mut *tx)
-        .await?;
-        let mut event = Event::new(approval.granted_at, Actor::operator(&approval.by), "approval.granted")
-            .with("approval", &approval.id)
-            .with("kind", approval.kind.code())
-            .with("reason", &approval.reason)
-            .with("expires_at", approval.expires_at.map(|at| at.to_string()).unwrap_or_default())
-            .with("strategy", strategy.map(ToString::to_string).unwrap_or_default())
-            .with("version", version.map(ToString::to_string).unwrap_or_default())
-            .with("text_hash", text_hash.unwrap_or_default())
-            .with("bound", bound.unwrap_or_default());
-        if let Some(account) = account {
-            event = event.account(account);
-        }
-        link(&mut tx, &[event]).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Withdraws an approval; `false` when there is no such one in force.
-    ///
-    /// # Errors
-    /// When the database fails: then it is not withdrawn.
-    pub async fn revoke(&self, id: &ApprovalId, by: &Actor, at: Moment) -> Result<bool, Error> {
-        let mut tx = self.db.begin().await?;
-        let done =
-            sqlx::query("UPDATE approvals SET revoked_at = $1, revoked_by = $2 WHERE id = $3 AND revoked_at IS NULL")
-                .bind(at.micros())
-                .bind(by.as_str())
-                .bind(id.as_str())
-                .execute(&mut *tx)
-                .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        link(&mut tx, &[Event::new(at, by.clone(), "approval.revoked").with("approval", id)]).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// All approvals, newest first, also those that ended.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn approvals(&self) -> Result<Vec<Approval>, Error> {
-        let rows = sqlx::query(
-            "SELECT id, kind, account_id, strategy, version, text_hash, bound, granted_by, reason, granted_at, expires_at, \
-             revoked_at, revoked_by FROM approvals ORDER BY granted_at DESC, id",
-        )
-        .fetch_all(self.db.reader())
-        .await?;
-        rows.iter().map(approval_of).collect()
-    }
+fn symbols(text: &str) -> Option<Vec<Symbol>> {
+    text.split_ascii_whitespace().map(|symbol| Symbol::parse(symbol).ok()).collect()
 }

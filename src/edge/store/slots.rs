@@ -1,53 +1,76 @@
-//! The ledger of slots: which moments have been looked at, which runs wait, and who has which.
+//! The due-versus-done ledger: a run for every slot of every subscription, claimed by one worker at a time, and closed.
 //!
-//! The key of a run is its subscription and slot, so a second one cannot exist. A claim holds an epoch; whoever claims a
-//! run again has a higher one, and the older claim can change nothing any more (S12).
+//! A claim is a run, an epoch and a lease. Every claim of a run has its own epoch, and whoever holds an older one can
+//! neither record, settle nor close (S12). An account has at most one running run, which the database itself keeps.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use super::events::link;
-use super::runs::run_of;
-use super::{Cells, Error, Store, known};
+use sqlx::Row;
+
+use crate::edge::store::db::{Engine, Error, Link, Reader, Store, clean};
+use crate::edge::store::events;
+use crate::edge::store::runs::{run_of, with_outcome};
 use crate::model::canon;
-use crate::model::environment::{Kind, Live, Paper};
+use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, RunId, StrategyName, SubscriptionId};
-use crate::model::run::{DueMoment, Run, Trigger};
+use crate::model::money::Fraction;
+use crate::model::run::{Closing, DueMoment, Run, RunState, Trigger};
 use crate::model::time::Moment;
-use crate::model::verdict::{EndReason, OutcomeKind};
+use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
 
-/// A run that this process carries. Private fields, no clone: only a won claim makes one.
+/// The right to work on one run. Made only by [`Store::claim`], and used up by [`Store::close`].
 #[derive(Debug)]
 pub struct Claim<E> {
-    pub(super) run: Run,
-    pub(super) epoch: i64,
+    run: Run,
+    epoch: i64,
     environment: PhantomData<E>,
 }
 
-impl<E> Claim<E> {
-    /// The run.
+impl<E: Environment> Claim<E> {
+    fn new(run: Run, epoch: i64) -> Self {
+        Self { run, epoch, environment: PhantomData }
+    }
+
+    /// The run, as it was when it was claimed.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// The claim's epoch.
+    /// Which claim of this run it is, from 1.
     pub fn epoch(&self) -> i64 {
         self.epoch
     }
+
+    /// What the keeper of the run's task remembers of it.
+    pub fn held(&self) -> Held {
+        Held {
+            run: self.run.id.clone(),
+            account: self.run.account.clone(),
+            environment: self.run.environment,
+            strategy: self.run.strategy.clone(),
+            epoch: self.epoch,
+        }
+    }
+
+    /// Whether another worker had the run before.
+    pub fn resumed(&self) -> bool {
+        self.epoch > 1
+    }
 }
 
-/// A claim of either environment.
+/// A claim, before it is known for which environment.
 #[derive(Debug)]
 pub enum AnyClaim {
-    /// On paper.
+    /// On a paper account.
     Paper(Claim<Paper>),
-    /// With real money.
+    /// On a live account.
     Live(Claim<Live>),
 }
 
 impl AnyClaim {
-    /// The run.
+    /// The run, as it was when it was claimed.
     pub fn run(&self) -> &Run {
         match self {
             Self::Paper(claim) => claim.run(),
@@ -57,17 +80,17 @@ impl AnyClaim {
 
     /// What the keeper of the run's task remembers of it.
     pub fn held(&self) -> Held {
-        let epoch = match self {
+        match self {
+            Self::Paper(claim) => claim.held(),
+            Self::Live(claim) => claim.held(),
+        }
+    }
+
+    /// Which claim of this run it is, from 1.
+    pub fn epoch(&self) -> i64 {
+        match self {
             Self::Paper(claim) => claim.epoch(),
             Self::Live(claim) => claim.epoch(),
-        };
-        let run = self.run();
-        Held {
-            run: run.id.clone(),
-            account: run.account.clone(),
-            environment: run.environment,
-            strategy: run.strategy.clone(),
-            epoch,
         }
     }
 }
@@ -83,71 +106,87 @@ pub struct Held {
     pub environment: Kind,
     /// The strategy.
     pub strategy: StrategyName,
-    pub(super) epoch: i64,
+    epoch: i64,
 }
 
-/// What waits and what is under way.
+/// What waits, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queue {
     /// Runs that wait for a worker.
     pub due: i64,
-    /// Runs that a worker has.
+    /// Runs that a worker has, or had when it died.
     pub running: i64,
-    /// The slot of the oldest that waits.
+    /// The slot of the oldest run that waits.
     pub oldest_due: Option<Moment>,
 }
 
-struct Follower {
-    subscription: SubscriptionId,
-    account: AccountId,
-    environment: Kind,
-    started_at: Moment,
+/// The oldest claimable run of every account that has no other run in work.
+macro_rules! claimable {
+    () => {
+        "SELECT r.id FROM runs r
+         WHERE (r.state = 'due' OR (r.state = 'running' AND r.lease_until <= $1))
+           AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.account = r.account AND o.state = 'running' AND o.id <> r.id)
+           AND NOT EXISTS (SELECT 1 FROM runs p WHERE p.account = r.account AND p.state = 'due' AND r.state = 'due'
+                           AND (p.slot < r.slot OR (p.slot = r.slot AND p.id < r.id)))
+         ORDER BY r.slot, r.id LIMIT $2"
+    };
 }
 
-/// The statement that claims, in the parts that both dialects share.
-macro_rules! claim_head {
+/// The active subscriptions of a strategy.
+macro_rules! followers {
     () => {
-        "UPDATE runs SET state = 'running', epoch = epoch + 1, lease_until = $1, claimed_at = COALESCE(claimed_at, $2) \
-         WHERE id IN ("
+        "SELECT s.id, s.account, s.strategy, s.started_at, a.environment
+         FROM subscriptions s JOIN accounts a ON a.id = s.account
+         WHERE s.strategy = $1 AND s.ended_at IS NULL ORDER BY s.id"
     };
 }
-macro_rules! claim_who {
+
+/// One active subscription.
+macro_rules! follower {
     () => {
-        "SELECT r.id FROM runs r WHERE (r.state = 'due' OR (r.state = 'running' AND r.lease_until <= $2)) \
-         AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.account_id = r.account_id AND o.id <> r.id \
-         AND (o.state = 'running' OR (o.state = 'due' AND (o.slot < r.slot OR (o.slot = r.slot AND o.id < r.id))))) \
-         ORDER BY r.slot, r.id LIMIT $3"
+        "SELECT s.id, s.account, s.strategy, s.started_at, a.environment
+         FROM subscriptions s JOIN accounts a ON a.id = s.account
+         WHERE s.id = $1 AND s.ended_at IS NULL"
     };
 }
-macro_rules! claim_tail {
-    () => {
-        " RETURNING id, subscription_id, account_id, environment, strategy, version, slot, trigger_kind, state, reason, epoch, \
-         claimed_at, closed_at, outcome, outcome_reason, outcome_detail, drift_before, drift_after, turnover"
-    };
+
+// What SQLite's one writer has for granted, PostgreSQL is asked for: claimed rows are nobody else's, and a subscription
+// cannot end between being read and having its run.
+const CLAIMABLE: [&str; 2] = [claimable!(), concat!(claimable!(), " FOR UPDATE OF r SKIP LOCKED")];
+const FOLLOWERS: [&str; 2] = [followers!(), concat!(followers!(), " FOR SHARE OF s")];
+const FOLLOWER: [&str; 2] = [follower!(), concat!(follower!(), " FOR SHARE OF s")];
+
+/// The text for this database.
+fn spoken(texts: [&'static str; 2], engine: Engine) -> &'static str {
+    let [sqlite, postgres] = texts;
+    match engine {
+        Engine::Sqlite => sqlite,
+        Engine::Postgres => postgres,
+    }
 }
+
+/// The name of the claimers' lock among PostgreSQL's advisory locks: the bytes `claims`.
+const CLAIMERS: i64 = 0x636c_6169_6d73;
 
 impl Store {
-    /// How far the schedule of each strategy has been looked at.
+    /// How far each strategy's schedule has been evaluated.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn ledger(&self) -> Result<BTreeMap<StrategyName, Moment>, Error> {
-        let rows = sqlx::query("SELECT strategy AS id, strategy, evaluated_until FROM slot_ledger")
-            .fetch_all(self.db.reader())
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("slot_ledger", row);
-                Ok((cells.noun("strategy", StrategyName::parse)?, cells.moment("evaluated_until")?))
-            })
-            .collect()
+        let rows = sqlx::query("SELECT strategy, evaluated_until FROM ledger").fetch_all(self.read()).await?;
+        let read = |row| {
+            let row = Reader::new(row, "ledger", "strategy");
+            Ok((row.parsed("strategy", |text| StrategyName::parse(text).ok())?, row.moment("evaluated_until")?))
+        };
+        rows.iter().map(read).collect()
     }
 
-    /// Makes a run for every active subscription of a strategy and every due moment, and moves the ledger, in one
-    /// transaction. Missed moments are recorded as closed runs. Returns how many runs are new.
+    /// Makes a run for every active subscription and every moment since it started, and moves the ledger; returns how
+    /// many runs were made. Doing it twice makes nothing twice. Missed moments are made closed, with that reason.
     ///
     /// # Errors
-    /// When the database fails: then nothing has moved.
+    /// When the database fails: then nothing was moved.
     pub async fn enqueue(
         &self,
         strategy: &StrategyName,
@@ -155,211 +194,325 @@ impl Store {
         evaluated_until: Moment,
         now: Moment,
     ) -> Result<usize, Error> {
-        let mut tx = self.db.begin().await?;
-        let mut made = 0;
-        let mut missed = 0;
-        if !due.is_empty() {
-            for follower in followers(&mut tx, strategy).await? {
-                for moment in due.iter().filter(|moment| follower.started_at <= moment.at) {
-                    let new = insert_run(
-                        &mut tx,
-                        (&follower, strategy),
-                        (moment.at, Trigger::Schedule),
-                        moment.missed.then_some(now),
-                    );
-                    let new = new.await?;
-                    made += usize::from(new);
-                    missed += usize::from(new && moment.missed);
+        let mut tx = self.begin().await?;
+        move_ledger(&mut tx, strategy, evaluated_until).await?;
+        let subscriptions = if due.is_empty() { Vec::new() } else { self.followers(&mut tx, strategy).await? };
+        let (mut all, mut waiting) = (Vec::new(), 0_usize);
+        for moment in due {
+            for (subscription, _) in subscriptions.iter().filter(|(_, started)| *started <= moment.at) {
+                let slot = Slot { subscription, at: moment.at, trigger: Trigger::Schedule, missed: moment.missed };
+                let Some(run) = insert_run(&mut tx, &slot, now).await? else {
+                    continue;
+                };
+                if moment.missed {
+                    let event = Event::new(now, Actor::service(), "run.closed").account(&subscription.account);
+                    all.push(with_outcome(event.run(&run), &missed(moment.at)));
+                } else {
+                    waiting += 1;
                 }
             }
         }
-        sqlx::query(
-            "INSERT INTO slot_ledger (strategy, evaluated_until) VALUES ($1, $2) \
-             ON CONFLICT (strategy) DO UPDATE SET evaluated_until = excluded.evaluated_until \
-             WHERE slot_ledger.evaluated_until < excluded.evaluated_until",
-        )
-        .bind(strategy.as_str())
-        .bind(evaluated_until.micros())
-        .execute(&mut *tx)
-        .await?;
+        let made = waiting + all.len();
         if made > 0 {
-            let moments: Vec<String> = due.iter().map(|moment| moment.at.to_string()).collect();
             let event = Event::new(now, Actor::service(), "slots.enqueued")
                 .with("strategy", strategy)
-                .with("moments", moments.join(" "))
-                .with("runs", made)
-                .with("missed", missed);
-            link(&mut tx, &[event]).await?;
+                .with("due", waiting)
+                .with("missed", all.len())
+                .with("evaluated_until", evaluated_until);
+            all.insert(0, event);
         }
+        events::append(&mut tx, &all).await?;
         tx.commit().await?;
         Ok(made)
     }
 
-    /// Makes a run by hand, for now.
+    /// Makes a run that a person asked for.
     ///
     /// # Errors
-    /// When the subscription is not active, has a run for this very moment, or the database fails.
-    pub async fn trigger(&self, subscription: &SubscriptionId, at: Moment, by: &Actor) -> Result<RunId, Error> {
-        let mut tx = self.db.begin().await?;
-        let row = sqlx::query(
-            "SELECT s.id AS id, s.account_id AS account_id, s.strategy AS strategy, s.started_at AS started_at, \
-             a.environment AS environment FROM subscriptions s JOIN accounts a ON a.id = s.account_id \
-             WHERE s.id = $1 AND s.ended_at IS NULL",
-        )
-        .bind(subscription.as_str())
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else {
-            return Err(Error::Conflict { what: format!("there is no active subscription {subscription}") });
-        };
-        let follower = follower(&Cells::of("subscriptions", &row))?;
-        let strategy = Cells::of("subscriptions", &row).noun("strategy", StrategyName::parse)?;
-        let id =
-            canon::run_id(subscription, at).map_err(|_| Error::Conflict { what: "the run has no id".to_owned() })?;
-        if !insert_run(&mut tx, (&follower, &strategy), (at, Trigger::Manual), None).await? {
-            return Err(Error::Conflict { what: format!("subscription {subscription} has a run for {at} already") });
+    /// [`Error::Conflict`] when the subscription is not active; otherwise when the database fails.
+    pub async fn trigger(&self, id: &SubscriptionId, at: Moment, by: &Actor) -> Result<RunId, Error> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(spoken(FOLLOWER, self.engine())).bind(id.as_str()).fetch_optional(&mut *tx).await?;
+        let row = row.ok_or_else(|| Error::Conflict { what: format!("subscription {id} is not active") })?;
+        let subscription = follower(&Reader::new(&row, "subscriptions", "id"))?;
+        let slot = Slot { subscription: &subscription, at, trigger: Trigger::Manual, missed: false };
+        if let Some(run) = insert_run(&mut tx, &slot, at).await? {
+            let event = Event::new(at, by.clone(), "run.triggered").account(&subscription.account).run(&run);
+            events::append(&mut tx, &[event.with("subscription", id)]).await?;
+            tx.commit().await?;
+            return Ok(run);
         }
-        let event = Event::new(at, by.clone(), "run.triggered").account(&follower.account).run(&id);
-        link(&mut tx, &[event.with("subscription", subscription)]).await?;
-        tx.commit().await?;
-        Ok(id)
+        named(&subscription, at)
     }
 
-    /// Takes up to `limit` runs, oldest first, at most one per account, until `lease_until`. Runs whose lease has ended
-    /// are taken over.
+    /// Takes up to `limit` runs into work, the oldest first.
     ///
     /// # Errors
-    /// When the database fails: then none is taken.
+    /// When the database fails: then none was taken.
     pub async fn claim(&self, limit: usize, now: Moment, lease_until: Moment) -> Result<Vec<AnyClaim>, Error> {
-        let sqlite = concat!(claim_head!(), claim_who!(), ")", claim_tail!());
-        let postgres = concat!(claim_head!(), claim_who!(), " FOR UPDATE SKIP LOCKED)", claim_tail!());
-        let mut tx = self.db.begin().await?;
-        let rows = sqlx::query(self.db.pick(sqlite, postgres))
-            .bind(lease_until.micros())
+        let mut tx = self.begin().await?;
+        if self.engine() == Engine::Postgres {
+            // Claimers take turns: two of them could otherwise take two runs of one account at the same instant, and
+            // the one that the database then refuses would lose all it took.
+            sqlx::query("SELECT CAST(pg_advisory_xact_lock($1) AS TEXT) AS taken")
+                .bind(CLAIMERS)
+                .execute(&mut *tx)
+                .await?;
+        }
+        let found = sqlx::query(spoken(CLAIMABLE, self.engine()))
             .bind(now.micros())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&mut *tx)
             .await?;
-        tx.commit().await?;
-        let mut runs: Vec<(Run, i64)> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            runs.push((run_of(row)?, Cells::of("runs", row).int("epoch")?));
+        let mut claims = Vec::with_capacity(found.len());
+        for row in &found {
+            let id = Reader::new(row, "runs", "id").text("id")?;
+            let row = sqlx::query(
+                "UPDATE runs SET state = 'running', epoch = epoch + 1, lease_until = $1,
+                     claimed_at = COALESCE(claimed_at, $2)
+                 WHERE id = $3 RETURNING *",
+            )
+            .bind(lease_until.micros())
+            .bind(now.micros())
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await?;
+            let (run, epoch) = (run_of(&row)?, Reader::new(&row, "runs", "id").int("epoch")?);
+            claims.push(match run.environment {
+                Kind::Paper => AnyClaim::Paper(Claim::new(run, epoch)),
+                Kind::Live => AnyClaim::Live(Claim::new(run, epoch)),
+            });
         }
-        runs.sort_by(|(a, _), (b, _)| (a.slot, &a.id).cmp(&(b.slot, &b.id)));
-        Ok(runs
-            .into_iter()
-            .map(|(run, epoch)| match run.environment {
-                Kind::Paper => AnyClaim::Paper(Claim { run, epoch, environment: PhantomData }),
-                Kind::Live => AnyClaim::Live(Claim { run, epoch, environment: PhantomData }),
-            })
-            .collect())
+        tx.commit().await?;
+        Ok(claims)
     }
 
-    /// After a start: runs that an earlier process of this database held become claimable at once. Only where one
-    /// process owns the database; elsewhere leases end by themselves.
+    /// Makes every running run of a SQLite file claimable at once: at the start, when no worker can have one. Returns how
+    /// many. They stay `running`: what was begun cannot be cancelled as if it were not. A PostgreSQL server is shared by
+    /// many daemons: there the leases of the dead run out by themselves, and this does nothing.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn release_all(&self, now: Moment) -> Result<usize, Error> {
-        if self.db.file.is_none() {
+        if self.engine() == Engine::Postgres {
             return Ok(0);
         }
-        let mut tx = self.db.begin().await?;
-        let freed = sqlx::query("UPDATE runs SET lease_until = $1 WHERE state = 'running'")
+        let mut tx = self.begin().await?;
+        let done = sqlx::query("UPDATE runs SET lease_until = $1 WHERE state = 'running'")
             .bind(now.micros())
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(usize::try_from(freed.rows_affected()).unwrap_or(usize::MAX))
+        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 
-    /// Extends a claim's lease; `false` when the claim is lost.
+    /// Prolongs a lease; `false` when the claim is lost.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn renew(&self, held: &Held, lease_until: Moment) -> Result<bool, Error> {
-        let mut tx = self.db.begin().await?;
-        let kept = sqlx::query("UPDATE runs SET lease_until = $1 WHERE id = $2 AND epoch = $3 AND state = 'running'")
+        let mut tx = self.begin().await?;
+        let done = sqlx::query("UPDATE runs SET lease_until = $1 WHERE id = $2 AND epoch = $3 AND state = 'running'")
             .bind(lease_until.micros())
             .bind(held.run.as_str())
             .bind(held.epoch)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(kept.rows_affected() == 1)
+        Ok(done.rows_affected() == 1)
     }
 
-    /// What waits and what is under way.
+    /// What waits at this moment.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn queue(&self, now: Moment) -> Result<Queue, Error> {
         let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(CASE WHEN state = 'due' THEN 1 ELSE 0 END), 0) AS BIGINT) AS due, \
-             CAST(COALESCE(SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END), 0) AS BIGINT) AS running, \
-             MIN(CASE WHEN state = 'due' THEN slot ELSE NULL END) AS oldest FROM runs WHERE state <> 'closed' AND slot <= $1",
+            "SELECT (SELECT COUNT(*) FROM runs WHERE state = 'due' AND slot <= $1) AS due,
+                    (SELECT COUNT(*) FROM runs WHERE state = 'running') AS running,
+                    (SELECT MIN(slot) FROM runs WHERE state = 'due' AND slot <= $1) AS oldest_due",
         )
         .bind(now.micros())
-        .fetch_one(self.db.reader())
+        .fetch_one(self.read())
         .await?;
-        let cells = Cells::of("runs", &row);
-        Ok(Queue { due: cells.int("due")?, running: cells.int("running")?, oldest_due: cells.maybe_moment("oldest")? })
+        let row = Reader::new(&row, "runs", "due");
+        Ok(Queue { due: row.int("due")?, running: row.int("running")?, oldest_due: row.maybe_moment("oldest_due")? })
+    }
+
+    /// Closes a run: how it ended, and why, for good.
+    ///
+    /// # Errors
+    /// [`Error::ClaimLost`] when another worker has the run; otherwise when the database fails.
+    pub async fn close<E: Environment>(&self, claim: Claim<E>, closing: &Closing, now: Moment) -> Result<(), Error> {
+        let run = &claim.run.id;
+        if self.end_run((run, claim.epoch), closing, now).await? {
+            Ok(())
+        } else {
+            Err(Error::ClaimLost { run: run.to_string() })
+        }
+    }
+
+    /// Closes a run whose code failed: what it did is unknown, and a person must look. `false` when the claim was lost.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fail_run(&self, held: &Held, why: &str, now: Moment) -> Result<bool, Error> {
+        let closing = Closing {
+            outcome: Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why),
+            drift_before: None,
+            drift_after: None,
+            turnover: None,
+            decision: None,
+            rebalanced: false,
+        };
+        self.end_run((&held.run, held.epoch), &closing, now).await
+    }
+
+    /// The active subscriptions of a strategy, each with its start.
+    async fn followers(&self, link: &mut Link, strategy: &StrategyName) -> Result<Vec<(Follower, Moment)>, Error> {
+        let rows = sqlx::query(spoken(FOLLOWERS, self.engine())).bind(strategy.as_str()).fetch_all(link).await?;
+        let read = |row| {
+            let row = Reader::new(row, "subscriptions", "id");
+            Ok((follower(&row)?, row.moment("started_at")?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn end_run(&self, (id, epoch): (&RunId, i64), closing: &Closing, now: Moment) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let text = |fraction: Option<Fraction>| fraction.map(|fraction| fraction.to_string());
+        let row = sqlx::query(
+            "UPDATE runs SET state = 'closed', lease_until = NULL, closed_at = $1, outcome = $2, outcome_reason = $3,
+                 outcome_detail = $4, drift_before = COALESCE($5, drift_before), drift_after = $6,
+                 turnover = COALESCE($7, turnover), decision = COALESCE($8, decision)
+             WHERE id = $9 AND epoch = $10 AND state = 'running' RETURNING *",
+        )
+        .bind(now.micros())
+        .bind(closing.outcome.kind.code())
+        .bind(closing.outcome.reason)
+        .bind(clean(&closing.outcome.detail))
+        .bind(text(closing.drift_before))
+        .bind(text(closing.drift_after))
+        .bind(text(closing.turnover))
+        .bind(closing.decision.as_deref().map(clean))
+        .bind(id.as_str())
+        .bind(epoch)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else {
+            return Ok(false);
+        };
+        let run = run_of(&row)?;
+        if closing.rebalanced {
+            sqlx::query("UPDATE subscriptions SET last_rebalanced_at = $1 WHERE id = $2")
+                .bind(now.micros())
+                .bind(run.subscription.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
+        events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }
 
-async fn followers(
-    tx: &mut sqlx::Transaction<'static, sqlx::Any>,
-    strategy: &StrategyName,
-) -> Result<Vec<Follower>, Error> {
-    let rows = sqlx::query(
-        "SELECT s.id AS id, s.account_id AS account_id, s.started_at AS started_at, a.environment AS environment \
-         FROM subscriptions s JOIN accounts a ON a.id = s.account_id \
-         WHERE s.strategy = $1 AND s.ended_at IS NULL ORDER BY s.started_at, s.id",
-    )
-    .bind(strategy.as_str())
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.iter().map(|row| follower(&Cells::of("subscriptions", row))).collect()
+fn closed(run: &Run, outcome: &Outcome, now: Moment) -> Event {
+    let event = Event::new(now, Actor::service(), "run.closed").account(&run.account).run(&run.id);
+    let mut event = with_outcome(event, outcome).with("slot", run.slot).with("strategy", &run.strategy);
+    for (name, value) in
+        [("drift_before", run.drift_before), ("drift_after", run.drift_after), ("turnover", run.turnover)]
+    {
+        if let Some(value) = value {
+            event = event.with(name, value);
+        }
+    }
+    event
 }
 
-fn follower(cells: &Cells<'_>) -> Result<Follower, Error> {
+/// Holds the run's row for the rest of the transaction; `false` when this claim is no longer the run's.
+pub(super) async fn hold<E: Environment>(link: &mut Link, claim: &Claim<E>) -> Result<bool, Error> {
+    let done = sqlx::query("UPDATE runs SET epoch = epoch WHERE id = $1 AND epoch = $2 AND state = 'running'")
+        .bind(claim.run.id.as_str())
+        .bind(claim.epoch)
+        .execute(link)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The ledger moves forward only.
+async fn move_ledger(link: &mut Link, strategy: &StrategyName, until: Moment) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO ledger (strategy, evaluated_until) VALUES ($1, $2)
+         ON CONFLICT (strategy) DO UPDATE SET evaluated_until = excluded.evaluated_until
+         WHERE excluded.evaluated_until > ledger.evaluated_until",
+    )
+    .bind(strategy.as_str())
+    .bind(until.micros())
+    .execute(link)
+    .await?;
+    Ok(())
+}
+
+/// A subscription, as far as a run needs it.
+struct Follower {
+    id: SubscriptionId,
+    account: AccountId,
+    environment: Kind,
+    strategy: StrategyName,
+}
+
+fn follower(row: &Reader<'_>) -> Result<Follower, Error> {
     Ok(Follower {
-        subscription: cells.noun("id", SubscriptionId::parse)?,
-        account: cells.noun("account_id", AccountId::parse)?,
-        environment: cells.noun("environment", |text| known(Kind::parse(text)))?,
-        started_at: cells.moment("started_at")?,
+        id: row.parsed("id", |text| SubscriptionId::parse(text).ok())?,
+        account: row.parsed("account", |text| AccountId::parse(text).ok())?,
+        environment: row.parsed("environment", Kind::parse)?,
+        strategy: row.parsed("strategy", |text| StrategyName::parse(text).ok())?,
     })
 }
 
-/// Inserts a run unless it exists; `missed_at` closes it as missed at once. Tells whether it is new.
-async fn insert_run(
-    tx: &mut sqlx::Transaction<'static, sqlx::Any>,
-    (follower, strategy): (&Follower, &StrategyName),
-    (slot, trigger): (Moment, Trigger),
-    missed_at: Option<Moment>,
-) -> Result<bool, Error> {
-    let id = canon::run_id(&follower.subscription, slot)
-        .map_err(|_| Error::Conflict { what: "the run has no id".to_owned() })?;
-    let ended = |text: &str| missed_at.map(|_| text.to_owned());
-    let detail = "the moment passed while the service was down";
-    let done = sqlx::query(
-        "INSERT INTO runs (id, subscription_id, account_id, environment, strategy, slot, trigger_kind, state, epoch, \
-         closed_at, outcome, outcome_reason, outcome_detail) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+/// What a run is made from.
+struct Slot<'a> {
+    subscription: &'a Follower,
+    at: Moment,
+    trigger: Trigger,
+    missed: bool,
+}
+
+fn named(subscription: &Follower, slot: Moment) -> Result<RunId, Error> {
+    canon::run_id(&subscription.id, slot).map_err(|fault| Error::Conflict { what: fault.to_string() })
+}
+
+fn missed(slot: Moment) -> Outcome {
+    let detail = format!("the moment {slot} passed before it could be run, and the strategy does not run it later");
+    Outcome::ended(OutcomeKind::Skipped, EndReason::Missed, detail)
+}
+
+/// Makes the run of a slot; `None` when it is there already.
+async fn insert_run(link: &mut Link, slot: &Slot<'_>, now: Moment) -> Result<Option<RunId>, Error> {
+    let subscription = slot.subscription;
+    let id = named(subscription, slot.at)?;
+    let outcome = slot.missed.then(|| missed(slot.at));
+    let state = if slot.missed { RunState::Closed } else { RunState::Due };
+    let row = sqlx::query(
+        "INSERT INTO runs (id, subscription, account, environment, strategy, slot, cause, state, epoch, made_at,
+             closed_at, outcome, outcome_reason, outcome_detail)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13)
+         ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(id.as_str())
-    .bind(follower.subscription.as_str())
-    .bind(follower.account.as_str())
-    .bind(follower.environment.code())
-    .bind(strategy.as_str())
-    .bind(slot.micros())
-    .bind(trigger.code())
-    .bind(if missed_at.is_some() { "closed" } else { "due" })
-    .bind(missed_at.map(Moment::micros))
-    .bind(ended(OutcomeKind::Skipped.code()))
-    .bind(ended(EndReason::Missed.code()))
-    .bind(ended(detail))
-    .execute(&mut **tx)
+    .bind(subscription.id.as_str())
+    .bind(subscription.account.as_str())
+    .bind(subscription.environment.code())
+    .bind(subscription.strategy.as_str())
+    .bind(slot.at.micros())
+    .bind(slot.trigger.code())
+    .bind(state.code())
+    .bind(now.micros())
+    .bind(outcome.as_ref().map(|_| now.micros()))
+    .bind(outcome.as_ref().map(|outcome| outcome.kind.code().to_owned()))
+    .bind(outcome.as_ref().map(|outcome| outcome.reason.to_owned()))
+    .bind(outcome.map(|outcome| outcome.detail))
+    .fetch_optional(link)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(row.is_some_and(|row| row.len() == 1).then_some(id))
 }

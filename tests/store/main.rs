@@ -1,0 +1,11 @@
+//! The store's promises, each kept on SQLite and on PostgreSQL by the same test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+
+#[path = "../support/databases.rs"]
+mod databases;
+mod people;
+mod cast;
+mod claims;
+mod recording;
+mod schema;

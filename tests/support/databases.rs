@@ -1,0 +1,140 @@
+//! Two throw-away databases for every test: a SQLite file and a database on a PostgreSQL server of our own.
+//!
+//! The server is started once for each test process, listens on a Unix socket in a temporary folder only, and is stopped
+//! when the process ends, in whatever way: a shell waits for the end of its input, which the process holds.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rebalanced::edge::store::Store;
+use tempfile::TempDir;
+
+/// One empty database, for one test.
+pub(crate) struct Database {
+    /// For the failure's text.
+    pub(crate) name: &'static str,
+    pub(crate) url: String,
+    pub(crate) store: Store,
+    _folder: Option<TempDir>,
+}
+
+/// Both databases, opened.
+pub(crate) async fn both() -> Vec<Database> {
+    vec![sqlite().await, postgres().await]
+}
+
+/// A fresh SQLite file, opened.
+pub(crate) async fn sqlite() -> Database {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("test.sqlite").display());
+    let store = Store::open(&url).await.unwrap();
+    Database { name: "SQLite", url, store, _folder: Some(folder) }
+}
+
+/// A fresh database on our own server, opened.
+pub(crate) async fn postgres() -> Database {
+    let url = empty_postgres();
+    let store = Store::open(&url).await.unwrap();
+    Database { name: "PostgreSQL", url, store, _folder: None }
+}
+
+/// The address of a fresh, empty database on our own server.
+pub(crate) fn empty_postgres() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let cluster = CLUSTER.get_or_init(Cluster::start);
+    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    cluster.run(&format!("CREATE DATABASE {name}"));
+    format!("postgres:///{name}?host={}&user=postgres", cluster.folder.display())
+}
+
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+
+struct Cluster {
+    folder: PathBuf,
+    bin: PathBuf,
+    /// Its input closes when this process ends: then the shell stops the server and removes the folder.
+    _keeper: Child,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let bin = binaries();
+        let folder = TempDir::with_prefix("rebalanced-pg-").unwrap().keep();
+        let data = folder.join("data");
+        if am_root() {
+            succeed(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        succeed(
+            as_postgres(&bin.join("initdb")).arg("-D").arg(&data).args(["-A", "trust", "-U", "postgres", "-E", "UTF8"]),
+        );
+        let options = format!("-c listen_addresses='' -c unix_socket_directories='{}'", folder.display());
+        succeed(
+            as_postgres(&bin.join("pg_ctl"))
+                .arg("-D")
+                .arg(&data)
+                .arg("-l")
+                .arg(folder.join("server.log"))
+                .arg("-o")
+                .arg(options)
+                .args(["-w", "start"]),
+        );
+        let keeper = Command::new("sh")
+            .arg("-c")
+            .arg("cat >/dev/null; kill -QUIT \"$(head -n 1 \"$1/data/postmaster.pid\")\"; sleep 1; rm -rf \"$1\"")
+            .arg("keeper")
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { folder, bin, _keeper: keeper }
+    }
+
+    fn run(&self, sql: &str) {
+        succeed(
+            Command::new(self.bin.join("psql"))
+                .arg("-h")
+                .arg(&self.folder)
+                .args(["-U", "postgres", "-d", "postgres", "-q", "-c", sql]),
+        );
+    }
+}
+
+/// PostgreSQL refuses to run as root; Debian's package brings a user for it.
+fn as_postgres(program: &Path) -> Command {
+    if !am_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program).current_dir("/");
+    command
+}
+
+fn am_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}
+
+fn binaries() -> PathBuf {
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        installed.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists()).collect();
+    found.sort();
+    let on_path = std::env::var_os("PATH")
+        .and_then(|paths| std::env::split_paths(&paths).find(|folder| folder.join("initdb").exists()));
+    found.pop().or(on_path).expect(
+        "the tests need PostgreSQL's server binaries (not a running server); on Debian: sudo apt-get install postgresql",
+    )
+}
+
+fn succeed(command: &mut Command) {
+    let output = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+}
