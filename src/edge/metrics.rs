@@ -1,1 +1,195 @@
-//! metrics
+//! What is counted: every metric once, with its unit and help.
+//!
+//! Labels never hold a user, an account or a symbol: the number of series stays small however many users there are, and
+//! the page can be shown to anybody who may see the machine.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use crate::model::environment::Kind;
+use crate::model::ids::StrategyName;
+use crate::model::intent::IntentState;
+use crate::model::money::Fraction;
+use crate::model::plan::Side;
+use crate::model::time::Moment;
+use crate::model::verdict::{Outcome, RefusalCode};
+
+/// Seconds; a broker that answers slower than ten is down for practical purposes.
+const LATENCY_BUCKETS: &[f64] = &[0.01, 0.05, 0.2, 1.0, 5.0, 20.0];
+
+/// Fractions of a portfolio, from a tenth of a percent to half of it.
+const DRIFT_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5];
+
+/// The metrics; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    runs: IntCounterVec,
+    orders: IntCounterVec,
+    requests: HistogramVec,
+    refusals: IntCounterVec,
+    drift: HistogramVec,
+    due_not_done: IntGauge,
+    queue_depth: IntGauge,
+    in_flight: IntGauge,
+    tokens: IntGaugeVec,
+    heartbeat: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Panics
+    /// Never: the names and labels are constants, and every test that makes a `Metrics` checks them.
+    #[expect(clippy::expect_used, reason = "names and labels are constants that every test checks")]
+    pub fn new() -> Self {
+        let inner = Inner::new(Registry::new()).expect("the names and labels of all metrics are valid and distinct");
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A run has ended.
+    pub fn run_closed(&self, strategy: &StrategyName, environment: Kind, outcome: &Outcome) {
+        let labels = [strategy.as_str(), environment.code(), outcome.kind.code(), outcome.reason];
+        self.inner.runs.with_label_values(&labels).inc();
+    }
+
+    /// The fate of an order is known.
+    pub fn order_settled(&self, side: Side, state: IntentState) {
+        self.inner.orders.with_label_values(&[side.code(), state.code()]).inc();
+    }
+
+    /// A request to the broker was answered with this HTTP status, or `lost`.
+    pub fn request(&self, endpoint: &'static str, status: &str, seconds: f64) {
+        self.inner.requests.with_label_values(&[endpoint, status]).observe(seconds);
+    }
+
+    /// So many runs are due and not closed.
+    pub fn due_not_done(&self, runs: i64) {
+        self.inner.due_not_done.set(runs);
+    }
+
+    /// So many runs wait for a worker.
+    pub fn queue_depth(&self, runs: i64) {
+        self.inner.queue_depth.set(runs);
+    }
+
+    /// So many runs are being carried out by this process.
+    pub fn in_flight(&self, runs: i64) {
+        self.inner.in_flight.set(runs);
+    }
+
+    /// How far a portfolio was from its targets, `before` or `after` a run.
+    pub fn drift(&self, strategy: &StrategyName, when: &str, drift: Fraction) {
+        if let Some(drift) = drift.decimal().to_f64() {
+            self.inner.drift.with_label_values(&[strategy.as_str(), when]).observe(drift);
+        }
+    }
+
+    /// So many grants have this health.
+    pub fn tokens(&self, health: &str, grants: i64) {
+        self.inner.tokens.with_label_values(&[health]).set(grants);
+    }
+
+    /// The guard, or the wall before the send, refused orders.
+    pub fn refusal(&self, code: RefusalCode) {
+        self.inner.refusals.with_label_values(&[code.code()]).inc();
+    }
+
+    /// The scheduler's bell has rung and was heard.
+    pub fn heartbeat(&self, at: Moment) {
+        // Microseconds to seconds, exactly: six decimals.
+        if let Some(seconds) = Decimal::new(at.micros(), 6).to_f64() {
+            self.inner.heartbeat.set(seconds);
+        }
+    }
+
+    /// Everything, in Prometheus's text format.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.inner.registry.gather(), &mut text) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the metrics could not be written");
+        }
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl Inner {
+    fn new(registry: Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
+        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| -> Result<_, prometheus::Error> {
+            let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let made = IntGauge::new(name, help)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
+        let heartbeat = Gauge::new(
+            "rebalanced_heartbeat_timestamp_seconds",
+            "When the scheduler's bell was last heard, in seconds since 1970 by the service's clock.",
+        )?;
+        registry.register(Box::new(heartbeat.clone()))?;
+        let tokens = IntGaugeVec::new(
+            Opts::new("rebalanced_tokens", "Delegated tokens by health: active, reauth, gone."),
+            &["health"],
+        )?;
+        registry.register(Box::new(tokens.clone()))?;
+        let build =
+            GaugeVec::new(Opts::new("rebalanced_build_info", "The version that runs; always 1."), &["version"])?;
+        registry.register(Box::new(build.clone()))?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let runs = ["strategy", "environment", "outcome", "reason"];
+        Ok(Self {
+            runs: counters("rebalanced_runs_total", "Runs that have ended, by how and why.", &runs)?,
+            orders: counters("rebalanced_orders_total", "Orders whose fate is known.", &["side", "outcome"])?,
+            refusals: counters("rebalanced_refusals_total", "Refusals by the guard, by code.", &["code"])?,
+            requests: histograms(
+                "rebalanced_request_duration_seconds",
+                "How long the broker took to answer, by endpoint and HTTP status (`lost`: no answer).",
+                LATENCY_BUCKETS,
+                &["endpoint", "status"],
+            )?,
+            drift: histograms(
+                "rebalanced_drift_ratio",
+                "Half the sum of all deviations from target, as a fraction of the portfolio, before and after runs.",
+                DRIFT_BUCKETS,
+                &["strategy", "when"],
+            )?,
+            due_not_done: gauge("rebalanced_runs_due_not_done", "Runs that are due and have not ended.")?,
+            queue_depth: gauge("rebalanced_queue_depth", "Runs that wait for a worker.")?,
+            in_flight: gauge("rebalanced_runs_in_flight", "Runs that this process is carrying out.")?,
+            tokens,
+            heartbeat,
+            registry,
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Strategy files: reading them, saying what is wrong with them, and keeping the valid ones.
+//!
+//! A file that has a fault is no strategy; the others are not touched by it. Two files with one name are both out, for
+//! nobody can tell which one was meant.
+
+mod fault;
+mod keys;
+mod page;
+mod file;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use fault::FileFault;
+
+use crate::model::ids::StrategyName;
+use crate::model::strategy::Strategy;
+
+/// No strategy file is larger; what is, is something else.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why a folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder cannot be listed.
+    #[error("the folder {} cannot be read", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The strategies that may be followed, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    by_name: BTreeMap<StrategyName, (Arc<Strategy>, String)>,
+}
+
+impl Catalog {
+    /// The strategy of this name.
+    pub fn get(&self, name: &StrategyName) -> Option<&Arc<Strategy>> {
+        self.by_name.get(name).map(|(strategy, _)| strategy)
+    }
+
+    /// All strategies, in the order of their names.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Strategy>> {
+        self.by_name.values().map(|(strategy, _)| strategy)
+    }
+
+    /// All strategies with the texts of their files.
+    pub fn texts(&self) -> impl DoubleEndedIterator<Item = (&Arc<Strategy>, &str)> {
+        self.by_name.values().map(|(strategy, text)| (strategy, text.as_str()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+/// Reads one file: the strategy, and its text as it is kept with every run.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_file(path: &Path) -> Result<(Strategy, String), Vec<FileFault>> {
+    let unreadable = |error: io::Error| {
+        vec![FileFault::of(path, format!("this strategy cannot be read: {error}"), "give a readable file in UTF-8")]
+    };
+    let size = fs::metadata(path).map_err(unreadable)?.len();
+    if size > BYTES_MAX {
+        return Err(vec![FileFault::of(path, "this is too large for a strategy", "give a file below 1 MiB")]);
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    file::strategy(path, &text).map(|strategy| (strategy, text))
+}
+
+/// Reads every `*.toml` of a folder: the valid strategies, and what is wrong with the other files.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn load_dir(folder: &Path) -> Result<(Catalog, Vec<FileFault>), Error> {
+    let failed = |source| Error::Folder { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        // Editors keep half-written copies in files that begin with a dot.
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if !is_hidden && path.extension().is_some_and(|end| end == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut read: BTreeMap<StrategyName, Vec<(PathBuf, Strategy, String)>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for path in files {
+        match read_file(&path) {
+            Ok((strategy, text)) => read.entry(strategy.name().clone()).or_default().push((path, strategy, text)),
+            Err(found) => faults.extend(found),
+        }
+    }
+    let mut catalog = Catalog::default();
+    for (name, mut files) in read {
+        if files.len() == 1 {
+            catalog.by_name.extend(files.pop().map(|(_, strategy, text)| (name, (Arc::new(strategy), text))));
+        } else {
+            faults.extend(files.iter().enumerate().map(|(index, (path, _, text))| {
+                let others = files.iter().enumerate().filter(|(other, _)| *other != index);
+                let others: Vec<String> = others.map(|(_, (path, ..))| path.display().to_string()).collect();
+                let what = format!("the name `{name}` is also that of {}", others.join(" and "));
+                let byte = text.find(name.as_str()).unwrap_or_default();
+                FileFault::of(path, what, "give each file a name of its own; until then none of them runs")
+                    .at(text, byte)
+            }));
+        }
+    }
+    faults.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    Ok((catalog, faults))
+}
+
+/// The JSON Schema of a strategy file.
+pub fn json_schema() -> String {
+    serde_json::to_string_pretty(&keys::schema()).unwrap_or_default()
+}
