@@ -16,3 +16,4 @@ pub mod model;
 pub mod decide;
 pub mod edge;
 pub mod flow;
+pub mod app;

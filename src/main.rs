@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! Entry point: hands the arguments to `app` and turns its answer into an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rebalanced::app::main(std::env::args_os())
+}

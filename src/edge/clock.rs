@@ -42,27 +42,22 @@ pub enum Error {
 }
 
 /// A clock.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Clock {
     /// The system's.
-    System(SystemClock),
+    #[default]
+    System,
     /// One that is read from an address.
     Remote(RemoteClock),
     /// One that a test moves.
     Virtual(VirtualClock),
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self::System(SystemClock::default())
-    }
-}
-
 impl Clock {
     /// The time. Never earlier than any answer before.
     pub fn now(&self) -> Moment {
         match self {
-            Self::System(clock) => clock.now(),
+            Self::System => system_now(),
             Self::Remote(clock) => clock.now(),
             Self::Virtual(clock) => clock.now(),
         }
@@ -92,7 +87,7 @@ impl Clock {
     fn look_after(&self, left: Span) -> Duration {
         match self {
             Self::Remote(clock) => clock.real(left).clamp(Duration::from_millis(1), REMOTE_LOOK),
-            Self::System(_) | Self::Virtual(_) => left.unsigned_abs().min(SYSTEM_LOOK),
+            Self::System | Self::Virtual(_) => left.unsigned_abs().min(SYSTEM_LOOK),
         }
     }
 }
@@ -113,28 +108,27 @@ impl Stopwatch {
     }
 }
 
-/// The system's clock. If that is set back, this one goes on at half its pace until the system's has caught up.
-#[derive(Debug, Clone, Default)]
-pub struct SystemClock {
-    last: Arc<Mutex<Option<(Moment, Instant)>>>,
+/// What the system's clock last showed, to the whole process, and when that was by a clock that nobody can set.
+static SHOWN: Mutex<Option<(Moment, Instant)>> = Mutex::new(None);
+
+/// The system's time. If its clock is set back, the answers go on at half their pace until it has caught up.
+fn system_now() -> Moment {
+    let mut shown = locked(&SHOWN);
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
+    let wall = Moment::from(Timestamp::now());
+    let at = Instant::now();
+    let now = carried_on(*shown, (wall, at));
+    *shown = Some((now, at));
+    now
 }
 
-impl SystemClock {
-    /// The time.
-    pub fn now(&self) -> Moment {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
-        let wall = Moment::from(Timestamp::now());
-        let at = Instant::now();
-        let mut last = locked(&self.last);
-        let now = match *last {
-            Some((before, read_at)) if wall < before => {
-                let passed = i64::try_from(at.duration_since(read_at).as_micros()).unwrap_or(i64::MAX);
-                before + Span::from_micros(passed / 2)
-            }
-            _ => wall,
-        };
-        *last = Some((now, at));
-        now
+fn carried_on(shown: Option<(Moment, Instant)>, (wall, at): (Moment, Instant)) -> Moment {
+    match shown {
+        Some((before, shown_at)) if wall < before => {
+            let passed = i64::try_from(at.duration_since(shown_at).as_micros()).unwrap_or(i64::MAX);
+            before + Span::from_micros(passed / 2)
+        }
+        _ => wall,
     }
 }
 
@@ -267,4 +261,22 @@ impl VirtualClock {
 /// A clock's hand is one plain value: a thread that panicked while it held the lock cannot have left it half-moved.
 fn locked<T>(hand: &Mutex<T>) -> MutexGuard<'_, T> {
     hand.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_clock_that_is_set_back_goes_on_slower_and_is_caught_up_with() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let moment = |seconds: i64| Moment::from_micros(seconds * 1_000_000);
+        let shown = carried_on(None, (moment(1000), start));
+        assert_eq!(shown, moment(1000));
+        let shown = carried_on(Some((shown, start)), (moment(910), after(10)));
+        assert_eq!(shown, moment(1005), "set back by 100 seconds: half the pace");
+        let shown = carried_on(Some((shown, after(10))), (moment(1100), after(200)));
+        assert_eq!(shown, moment(1100), "the system has caught up");
+    }
 }

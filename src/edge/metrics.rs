@@ -81,7 +81,7 @@ impl Metrics {
         self.inner.orders.with_label_values(&[side.code(), state.code()]).inc();
     }
 
-    /// A request to the broker was answered with this HTTP status, or `lost`.
+    /// A request to the broker was answered with this class of HTTP status, or `lost`.
     pub fn request(&self, endpoint: &'static str, status: &str, seconds: f64) {
         self.inner.requests.with_label_values(&[endpoint, status]).observe(seconds);
     }
@@ -173,13 +173,13 @@ impl Inner {
             orders: counters("rebalanced_orders_total", "Orders whose fate is known.", &["side", "outcome"])?,
             refusals: counters("rebalanced_refusals_total", "Refusals by the guard, by code.", &["code"])?,
             requests: histograms(
-                "rebalanced_request_duration_seconds",
+                "rebalanced_broker_request_seconds",
                 "How long the broker took to answer, by endpoint and HTTP status (`lost`: no answer).",
                 LATENCY_BUCKETS,
                 &["endpoint", "status"],
             )?,
             drift: histograms(
-                "rebalanced_drift_ratio",
+                "rebalanced_portfolio_drift_ratio",
                 "Half the sum of all deviations from target, as a fraction of the portfolio, before and after runs.",
                 DRIFT_BUCKETS,
                 &["strategy", "when"],

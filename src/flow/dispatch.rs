@@ -107,7 +107,7 @@ pub async fn send<E: Environment>(
     access: &Access<E>,
     recorded: Recorded<E>,
 ) -> Result<Sent, store::Error> {
-    let mut token_dead = None;
+    let mut token_dead: Option<String> = None;
     let mut intents = Vec::with_capacity(recorded.intents.len());
     let mut updates = Vec::new();
     for intent in recorded.intents {

@@ -63,7 +63,7 @@ pub async fn observe<E: Environment>(
     }
     let wanted = symbols(strategy, &holdings);
     let assets = read_assets(world, access, &wanted).await?;
-    let quotes = retried(world, async || world.alpaca.quotes(access, &wanted).await).await?;
+    let quotes = retried(world, || world.alpaca.quotes(access, &wanted)).await?;
     let as_of = world.clock.now();
     Ok(Snapshot { as_of, account, holdings, open_orders, assets, quotes, last_rebalanced_at })
 }
@@ -77,7 +77,7 @@ async fn agree_on_today<E: Environment>(world: &World, access: &Access<E>) -> Re
     if !world.sessions.covers(today) {
         return Err(Blind::CalendarUnknown(format!("our session table does not reach {today}; update the service")));
     }
-    let theirs = retried(world, async || world.alpaca.sessions(access, today, today).await).await?;
+    let theirs = retried(world, || world.alpaca.sessions(access, today, today)).await?;
     let theirs: Option<&Session> = theirs.iter().find(|session| session.day == today);
     if theirs == world.sessions.on(today) {
         Ok(())
@@ -98,9 +98,9 @@ type AccountParts = (AccountView, BTreeMap<Symbol, Holding>, Vec<OpenOrder>);
 
 async fn read_account<E: Environment>(world: &World, access: &Access<E>) -> Result<AccountParts, Blind> {
     let (account, holdings, orders) = tokio::join!(
-        retried(world, async || world.alpaca.account(access).await),
-        retried(world, async || world.alpaca.positions(access).await),
-        retried(world, async || world.alpaca.open_orders(access).await),
+        retried(world, || world.alpaca.account(access)),
+        retried(world, || world.alpaca.positions(access)),
+        retried(world, || world.alpaca.open_orders(access)),
     );
     Ok((account?, holdings?, orders?))
 }
@@ -121,7 +121,7 @@ async fn read_assets<E: Environment>(
 ) -> Result<BTreeMap<Symbol, AssetView>, Blind> {
     let mut assets = BTreeMap::new();
     for symbol in wanted {
-        if let Some(asset) = retried(world, async || world.alpaca.asset(access, symbol).await).await? {
+        if let Some(asset) = retried(world, || world.alpaca.asset(access, symbol)).await? {
             assets.insert(symbol.clone(), asset);
         }
     }
@@ -130,7 +130,10 @@ async fn read_assets<E: Environment>(
 
 /// Asks until there is an answer, a few times. Only reads go through here: asking twice changes nothing. A refused token
 /// is confirmed by one more call before it counts as dead (L8).
-async fn retried<T>(world: &World, ask: impl AsyncFn() -> Result<T, alpaca::Error>) -> Result<T, Blind> {
+async fn retried<T, F>(world: &World, ask: impl Fn() -> F) -> Result<T, Blind>
+where
+    F: Future<Output = Result<T, alpaca::Error>>,
+{
     let mut refused_before = false;
     let mut last = String::new();
     for attempt in 0..TRIES {

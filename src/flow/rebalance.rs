@@ -16,14 +16,14 @@ use crate::decide::plan::Stage;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::decisions;
-use crate::edge::store::{self, AnyClaim, Claim};
+use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::dispatch::{self, Wall};
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
 use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
-use crate::model::event::{Actor, Event};
-use crate::model::ids::{GrantId, HaltId};
+use crate::model::event::Actor;
+use crate::model::ids::{AccountId, GrantId, HaltId};
 use crate::model::intent::{Intent, IntentState};
 use crate::model::mandate::{Halt, HaltScope};
 use crate::model::money::Fraction;
@@ -327,17 +327,7 @@ async fn quarantine<E: Environment>(
     reason: EndReason,
     why: String,
 ) -> Result<Outcome, store::Error> {
-    if let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) {
-        let halt = Halt {
-            id,
-            scope: HaltScope::Account(course.access.account.clone()),
-            reason: why.clone(),
-            by: Actor::service().as_str().to_owned(),
-            pulled_at: world.clock.now(),
-            released: None,
-        };
-        world.store.halt(&halt).await?;
-    }
+    stop_account(world, &course.access.account, &why).await?;
     Ok(Outcome::ended(OutcomeKind::Quarantined, reason, why))
 }
 
@@ -379,7 +369,29 @@ async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<
     Some(drift.portfolio)
 }
 
-/// An audit event for a run whose code failed: the worker that caught it closes the run.
-pub fn failed(world: &World, why: &str) -> Event {
-    Event::new(world.clock.now(), Actor::service(), "run.failed").with("why", why)
+/// The code of a run failed: it closes as quarantined, and its account waits for a person. Called by the keeper of its task,
+/// for the run itself can no longer.
+///
+/// # Errors
+/// When the database fails: then the lease ends, and the run is taken up again.
+pub async fn failed(world: &World, held: &Held, outcome: &Outcome) -> Result<(), store::Error> {
+    let now = world.clock.now();
+    if world.store.fail_run(held, &outcome.detail, now).await? {
+        stop_account(world, &held.account, &outcome.detail).await?;
+    }
+    Ok(())
+}
+
+/// Pulls the kill switch of one account, in the service's own name.
+async fn stop_account(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
+    let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) else { return Ok(()) };
+    let halt = Halt {
+        id,
+        scope: HaltScope::Account(account.clone()),
+        reason: why.to_owned(),
+        by: Actor::service().as_str().to_owned(),
+        pulled_at: world.clock.now(),
+        released: None,
+    };
+    world.store.halt(&halt).await
 }

@@ -14,9 +14,12 @@ use crate::model::time::{Day, Moment, Span};
 /// How long a quote serves everybody. It keeps the market's own time, by which the guard judges its age.
 const QUOTE_SERVES: Span = Span::from_secs(1);
 
+/// What was asked for: an environment's days, from the first to the last.
+type Days = (Kind, Day, Day);
+
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    calendar: Mutex<BTreeMap<(Kind, Day, Day), (Day, Vec<Session>)>>,
+    calendar: Mutex<BTreeMap<Days, (Day, Vec<Session>)>>,
     assets: Mutex<BTreeMap<(Kind, Symbol), (Day, AssetView)>>,
     quotes: Mutex<BTreeMap<Symbol, (Moment, Quote)>>,
     /// Held while the shared feed is asked, so that a thousand runs that are due at once ask once.
@@ -24,11 +27,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn calendar(&self, key: (Kind, Day, Day), today: Day) -> Option<Vec<Session>> {
+    pub(super) fn calendar(&self, key: Days, today: Day) -> Option<Vec<Session>> {
         locked(&self.calendar).get(&key).filter(|(day, _)| *day == today).map(|(_, sessions)| sessions.clone())
     }
 
-    pub(super) fn keep_calendar(&self, key: (Kind, Day, Day), today: Day, sessions: &[Session]) {
+    pub(super) fn keep_calendar(&self, key: Days, today: Day, sessions: &[Session]) {
         let mut kept = locked(&self.calendar);
         kept.retain(|_, (day, _)| *day == today);
         kept.insert(key, (today, sessions.to_vec()));

@@ -9,9 +9,9 @@ pub mod transport;
 mod limiter;
 pub mod wire;
 mod answer;
+mod request;
 pub mod oauth;
 mod memory;
-mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,6 +24,7 @@ pub use answer::Error;
 pub use hosts::Hosts;
 pub use oauth::{AppCredentials, Granted};
 pub use request::DataKey;
+pub use wire::{SnapshotFault, snapshot_from_json};
 
 use crate::edge::clock::Clock;
 use crate::edge::metrics::Metrics;
@@ -38,6 +39,7 @@ use crate::model::time::{Day, Moment, Span};
 use hosts::below;
 use limiter::{Limiter, Purse};
 use memory::Memory;
+use oauth::Courier;
 use request::{Credential, Line, Question};
 use transport::Transport;
 use wire::{Fault, OrderJson};
@@ -78,7 +80,7 @@ struct Inner {
     hosts: Hosts,
     app: AppCredentials,
     data_key: Option<DataKey>,
-    line: Line,
+    line: Arc<Line>,
     memory: Memory,
 }
 
@@ -99,7 +101,7 @@ impl Client {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
-        let line = Line { transport, clock, metrics, limiter: Limiter::default() };
+        let line = Arc::new(Line { transport, clock, metrics, limiter: Limiter::default() });
         Self { inner: Arc::new(Inner { hosts, app, data_key, line, memory: Memory::default() }) }
     }
 
@@ -109,7 +111,7 @@ impl Client {
     /// See [`Error`].
     pub async fn account<E: Environment>(&self, access: &Access<E>) -> Result<AccountView, Error> {
         let answer = self.get(access, "account", self.trading::<E>(&["v2", "account"])).await?;
-        wire::account(answer.success()?).map_err(nonsense)
+        wire::account(answer.success()?).map_err(|fault| nonsense(&fault))
     }
 
     /// The account that a token opens in this environment, before anything is known of it.
@@ -118,8 +120,8 @@ impl Client {
     /// [`Error::Unauthorized`] also when the token was not given for this environment.
     pub async fn whoami<E: Environment>(&self, token: &AccessToken<E>) -> Result<AccountView, Error> {
         let question = Question::get("account", self.trading::<E>(&["v2", "account"]));
-        let answer = self.inner.line.ask(question, &Credential::Token(token.expose()), &Purse::None).await?;
-        wire::account(answer.success()?).map_err(nonsense)
+        let answer = self.inner.line.ask(question, &Credential::token(token.expose()), &Purse::None).await?;
+        wire::account(answer.success()?).map_err(|fault| nonsense(&fault))
     }
 
     /// All positions.
@@ -128,7 +130,7 @@ impl Client {
     /// See [`Error`].
     pub async fn positions<E: Environment>(&self, access: &Access<E>) -> Result<BTreeMap<Symbol, Holding>, Error> {
         let answer = self.get(access, "positions", self.trading::<E>(&["v2", "positions"])).await?;
-        wire::positions(answer.success()?).map_err(nonsense)
+        wire::positions(answer.success()?).map_err(|fault| nonsense(&fault))
     }
 
     /// All orders that may still trade, ours and the user's own.
@@ -138,7 +140,7 @@ impl Client {
     pub async fn open_orders<E: Environment>(&self, access: &Access<E>) -> Result<Vec<OpenOrder>, Error> {
         let mut open = Vec::new();
         for order in self.orders(access, ("orders_open", "open"), None).await? {
-            open.extend(order.open().map_err(nonsense)?);
+            open.extend(order.open().map_err(|fault| nonsense(&fault))?);
         }
         Ok(open)
     }
@@ -156,7 +158,7 @@ impl Client {
         for order in self.orders(access, ("orders_since", "all"), Some(after)).await? {
             match order.report() {
                 Ok(report) => reports.push(report),
-                Err(fault) if order.is_ours() => return Err(nonsense(fault)),
+                Err(fault) if order.is_ours() => return Err(nonsense(&fault)),
                 // The user's own orders may be of kinds that we do not know.
                 Err(_) => {}
             }
@@ -177,7 +179,7 @@ impl Client {
         url.query_pairs_mut().append_pair("client_order_id", id.as_str());
         let answer = self.get(access, "order_by_client_id", url).await?;
         let Some(body) = answer.found()? else { return Ok(None) };
-        let report = wire::order(body).map_err(nonsense)?;
+        let report = wire::order(body).map_err(|fault| nonsense(&fault))?;
         if report.client_order_id != *id {
             return Err(Error::Nonsense { why: format!("asked for order {id}, answered {}", report.client_order_id) });
         }
@@ -195,7 +197,7 @@ impl Client {
         }
         let answer = self.get(access, "asset", self.trading::<E>(&["v2", "assets", symbol.as_str()])).await?;
         let Some(body) = answer.found()? else { return Ok(None) };
-        let asset = wire::asset(body).map_err(nonsense)?;
+        let asset = wire::asset(body).map_err(|fault| nonsense(&fault))?;
         self.inner.memory.keep_asset(E::KIND, symbol, today, asset);
         Ok(Some(asset))
     }
@@ -219,7 +221,7 @@ impl Client {
         let mut url = self.trading::<E>(&["v2", "calendar"]);
         url.query_pairs_mut().append_pair("start", &first.to_string()).append_pair("end", &last.to_string());
         let answer = self.get(access, "calendar", url).await?;
-        let sessions = wire::calendar(answer.success()?, &zone).map_err(nonsense)?;
+        let sessions = wire::calendar(answer.success()?, &zone).map_err(|fault| nonsense(&fault))?;
         self.inner.memory.keep_calendar(key, today, &sessions);
         Ok(sessions)
     }
@@ -236,8 +238,8 @@ impl Client {
     ) -> Result<BTreeMap<Symbol, Quote>, Error> {
         let Inner { line, memory, data_key, .. } = &*self.inner;
         let (credential, purse) = match data_key {
-            Some(key) => (Credential::Key(key), Purse::Data),
-            None => (Credential::Token(access.token.expose()), purse_of(access)),
+            Some(key) => (Credential::key(key), Purse::Data),
+            None => (Credential::token(access.token.expose()), purse_of(access)),
         };
         // Only the shared key has one asker at a time: with users' own tokens a slow account would hold up the others (L5).
         let _asking = if data_key.is_some() { Some(memory.one_asks.lock().await) } else { None };
@@ -253,7 +255,7 @@ impl Client {
                 403 => return Err(answer.refused()),
                 _ => answer.success()?,
             };
-            let read = wire::quotes(body).map_err(nonsense)?;
+            let read = wire::quotes(body).map_err(|fault| nonsense(&fault))?;
             memory.keep_quotes(&read, line.clock.now());
             quotes.extend(read.into_iter().filter(|(symbol, _)| symbols.contains(symbol)));
         }
@@ -277,7 +279,7 @@ impl Client {
             return Reply::Throttled { until: Some(until) };
         }
         let question = Question::post("submit", self.trading::<E>(&["v2", "orders"]), wire::new_order(intent));
-        match line.send(question, &Credential::Token(access.token.expose()), &purse).await {
+        match line.send(question, &Credential::token(access.token.expose()), &purse).await {
             Ok(answer) => answer.reply(intent, |body| wire::order(body).map_err(|fault| fault.to_string())),
             Err(why) => Reply::Unknown { why },
         }
@@ -289,7 +291,7 @@ impl Client {
     /// [`Error::Refused`] also when it has ended already.
     pub async fn cancel<E: Environment>(&self, access: &Access<E>, order: &OrderId) -> Result<(), Error> {
         let question = Question::delete("cancel", self.trading::<E>(&["v2", "orders", order.as_str()]));
-        let credential = Credential::Token(access.token.expose());
+        let credential = Credential::token(access.token.expose());
         let answer = self.inner.line.ask(question, &credential, &purse_of(access)).await?;
         answer.success().map(|_| ())
     }
@@ -305,10 +307,7 @@ impl Client {
     /// [`Error::Refused`] for a code or an app that the broker does not accept.
     pub async fn exchange_code(&self, code: &Secret) -> Result<Granted, Error> {
         let Inner { hosts, app, line, .. } = &*self.inner;
-        let send = async |request: http::Request<bytes::Bytes>| {
-            line.carry("token", request, &Purse::None).await.map_err(|why| Error::Lost { why })
-        };
-        oauth::exchange((app, &hosts.token), code, send).await
+        oauth::exchange((app, &hosts.token), code, &Courier(Arc::clone(line))).await
     }
 
     fn trading<E: Environment>(&self, segments: &[&str]) -> Url {
@@ -321,7 +320,7 @@ impl Client {
         endpoint: &'static str,
         url: Url,
     ) -> Result<answer::Answer, Error> {
-        let credential = Credential::Token(access.token.expose());
+        let credential = Credential::token(access.token.expose());
         self.inner.line.ask(Question::get(endpoint, url), &credential, &purse_of(access)).await
     }
 
@@ -343,11 +342,11 @@ impl Client {
                 .append_pair("limit", &PAGE.to_string())
                 .extend_pairs(after.map(|moment| ("after", moment.to_string())));
             let answer = self.get(access, endpoint, url).await?;
-            let page = wire::orders(answer.success()?).map_err(nonsense)?;
-            let is_last = page.len() < PAGE;
-            let newest = page.last().and_then(OrderJson::submitted_at);
+            let page = wire::orders(answer.success()?, status == "all").map_err(|fault| nonsense(&fault))?;
+            let newest = page.orders.last().and_then(OrderJson::submitted_at);
             let before = all.len();
-            all.extend(page.into_iter().filter(|order| seen.insert(order.id().to_owned())));
+            let is_last = page.rows < PAGE;
+            all.extend(page.orders.into_iter().filter(|order| seen.insert(order.id().to_owned())));
             if is_last {
                 return Ok(all);
             }
@@ -365,7 +364,7 @@ fn purse_of<E: Environment>(access: &Access<E>) -> Purse {
     Purse::Account(format!("{}/{}", E::KIND, access.account))
 }
 
-fn nonsense(fault: Fault) -> Error {
+fn nonsense(fault: &Fault) -> Error {
     Error::Nonsense { why: fault.to_string() }
 }
 

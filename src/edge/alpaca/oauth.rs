@@ -4,15 +4,21 @@
 //! with neither an account nor an environment nor an expiry: those are read from the hosts afterwards. What it answers
 //! is never quoted in an error, for it may hold a token.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use oauth2::basic::BasicClient;
 use oauth2::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse, RedirectUrl, RequestTokenError,
-    TokenResponse, TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse, RedirectUrl,
+    RequestTokenError, TokenResponse, TokenUrl,
 };
 use url::Url;
 
 use super::answer::{Answer, Error};
+use super::limiter::Purse;
+use super::request::Line;
 use crate::model::environment::Kind;
 use crate::model::secret::Secret;
 
@@ -52,11 +58,24 @@ pub(super) fn authorize_url(page: &Url, app: &AppCredentials, state: &Secret, en
     url
 }
 
+/// Carries the one request of an exchange over the line that all others take.
+pub(super) struct Courier(pub(super) Arc<Line>);
+
+impl<'c> AsyncHttpClient<'c> for Courier {
+    type Error = Error;
+    type Future = BoxFuture<'c, Result<HttpResponse, Error>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        let sent = self.0.carry("token", request.map(Bytes::from), &Purse::None);
+        async move { forward(sent.await.map_err(|why| Error::Lost { why })?) }.boxed()
+    }
+}
+
 /// Exchanges a code, once: a code whose exchange was lost is lost too, and the user starts again.
 pub(super) async fn exchange(
     (app, token_url): (&AppCredentials, &Url),
     code: &Secret,
-    send: impl AsyncFn(http::Request<Bytes>) -> Result<Answer, Error>,
+    courier: &Courier,
 ) -> Result<Granted, Error> {
     let redirect = RedirectUrl::new(app.redirect_uri.clone())
         .map_err(|error| Error::Nonsense { why: format!("our own redirect address is none: {error}") })?;
@@ -65,17 +84,7 @@ pub(super) async fn exchange(
         .set_auth_type(AuthType::RequestBody)
         .set_token_uri(TokenUrl::from_url(token_url.clone()))
         .set_redirect_uri(redirect);
-    let carry = async |request: HttpRequest| -> Result<HttpResponse, Error> {
-        let answer = send(request.map(Bytes::from)).await?;
-        match answer.status {
-            200 => Ok(http::Response::new(answer.body.to_vec())),
-            // The app's own credentials or the code were refused, which says nothing of any token.
-            400..=403 => Err(answer.refused()),
-            _ => Err(answer.success().err().unwrap_or(Error::Nonsense { why: answer.said() })),
-        }
-    };
-    let carry = |request| carry(request);
-    let token = client.exchange_code(AuthorizationCode::new(code.expose().to_owned())).request_async(&carry).await;
+    let token = client.exchange_code(AuthorizationCode::new(code.expose().to_owned())).request_async(courier).await;
     let token = token.map_err(|error| match error {
         RequestTokenError::Request(error) => error,
         _ => Error::Nonsense { why: "the token endpoint's answer is no token".to_owned() },
@@ -86,4 +95,13 @@ pub(super) async fn exchange(
         None => SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
     };
     Ok(Granted { token: Secret::new(token.access_token().secret().clone()), scopes })
+}
+
+fn forward(answer: Answer) -> Result<HttpResponse, Error> {
+    match answer.status {
+        200 => Ok(http::Response::new(answer.body.to_vec())),
+        // The app's own credentials or the code were refused, which says nothing of any token.
+        400..=403 => Err(answer.refused()),
+        _ => Err(answer.success().err().unwrap_or(Error::Nonsense { why: answer.said() })),
+    }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::answer::{Answer, Error};
 use super::limiter::{Limiter, Purse, Rate};
@@ -33,10 +34,39 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Who asks.
-pub(super) enum Credential<'a> {
-    Token(&'a str),
-    Key(&'a DataKey),
+/// Who asks: finished headers, marked as sensitive.
+pub(super) struct Credential(Result<HeaderMap, String>);
+
+impl Credential {
+    /// A user's token.
+    pub(super) fn token(token: &str) -> Self {
+        Self::of([(AUTHORIZATION, format!("Bearer {token}"))])
+    }
+
+    /// The service's own key.
+    pub(super) fn key(key: &DataKey) -> Self {
+        Self::of([(KEY_ID, key.id.clone()), (KEY_SECRET, key.secret.expose().to_owned())])
+    }
+
+    fn of<const N: usize>(pairs: [(HeaderName, String); N]) -> Self {
+        let mut headers = HeaderMap::new();
+        for (name, text) in pairs {
+            let Ok(mut value) = HeaderValue::try_from(Zeroizing::new(text).as_str()) else {
+                return Self(Err("the credential fits in no header".to_owned()));
+            };
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Self(Ok(headers))
+    }
+
+    /// What must not come back in a message: the token or the key's secret.
+    fn secret(&self) -> &str {
+        let Ok(headers) = &self.0 else { return "" };
+        let value =
+            headers.get(AUTHORIZATION).or_else(|| headers.get(KEY_SECRET)).and_then(|value| value.to_str().ok());
+        value.map(|value| value.strip_prefix("Bearer ").unwrap_or(value)).unwrap_or_default()
+    }
 }
 
 /// What is asked.
@@ -74,7 +104,7 @@ impl Line {
     pub(super) async fn ask(
         &self,
         question: Question,
-        credential: &Credential<'_>,
+        credential: &Credential,
         purse: &Purse,
     ) -> Result<Answer, Error> {
         self.limiter.admit(purse, &self.clock).await;
@@ -85,7 +115,7 @@ impl Line {
     pub(super) async fn send(
         &self,
         question: Question,
-        credential: &Credential<'_>,
+        credential: &Credential,
         purse: &Purse,
     ) -> Result<Answer, String> {
         let mut request = Request::new(Bytes::from(question.body.unwrap_or_default()));
@@ -95,7 +125,7 @@ impl Line {
         }
         *request.method_mut() = question.method;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        sign(request.headers_mut(), credential)?;
+        request.headers_mut().extend(credential.0.clone()?);
         let mut answer = self.carry(question.endpoint, request, purse).await?;
         if !(200..300).contains(&answer.status) {
             // What a refusal says ends up in rows and logs; a broker that echoes the token must not put it there (S9).
@@ -115,8 +145,8 @@ impl Line {
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(agent));
         let watch = Stopwatch::start();
         let carried = self.transport.send(request).await;
-        let status = carried.as_ref().map_or_else(|_| "lost".to_owned(), |answer| answer.status().as_u16().to_string());
-        self.metrics.request(endpoint, &status, watch.seconds());
+        let status = carried.as_ref().map_or("lost", |answer| class(answer.status().as_u16()));
+        self.metrics.request(endpoint, status, watch.seconds());
         let answer = match carried {
             Ok(answer) => answer,
             Err(lost) => {
@@ -133,29 +163,23 @@ impl Line {
     }
 }
 
-fn sign(headers: &mut HeaderMap, credential: &Credential<'_>) -> Result<(), String> {
-    let secret = |text: &str| {
-        let mut value = HeaderValue::from_str(text).map_err(|_| "the credential fits in no header".to_owned())?;
-        value.set_sensitive(true);
-        Ok::<_, String>(value)
-    };
-    match credential {
-        Credential::Token(token) => {
-            headers.insert(AUTHORIZATION, secret(&format!("Bearer {token}"))?);
-        }
-        Credential::Key(key) => {
-            headers.insert(KEY_ID, secret(&key.id)?);
-            headers.insert(KEY_SECRET, secret(key.secret.expose())?);
-        }
+/// An HTTP status as a label: those that mean something to an operator by themselves, and classes for the others.
+const fn class(status: u16) -> &'static str {
+    match status {
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        422 => "422",
+        429 => "429",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
     }
-    Ok(())
 }
 
-fn without(body: Bytes, credential: &Credential<'_>) -> Bytes {
-    let secret = match credential {
-        Credential::Token(token) => token,
-        Credential::Key(key) => key.secret.expose(),
-    };
+fn without(body: Bytes, credential: &Credential) -> Bytes {
+    let secret = credential.secret();
     match std::str::from_utf8(&body) {
         Ok(text) if !secret.is_empty() && text.contains(secret) => Bytes::from(text.replace(secret, "[redacted]")),
         _ => body,

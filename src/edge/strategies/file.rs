@@ -167,14 +167,12 @@ fn session<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>) -> Option<Schedule> {
     let Some(at) = page.text(table, ("schedule", "at")) else {
         return Some(Schedule::Session { every, at: SessionPoint::BeforeClose(15) });
     };
-    match at.value.parse() {
-        Ok(point) => Some(Schedule::Session { every, at: point }),
-        Err(_) => {
-            let mend = "write `open`, `open+15m` or `close-15m`, with at most 390 minutes";
-            page.fault(at.byte, format!("`{}` is no point in a session", at.value), mend);
-            None
-        }
-    }
+    let Ok(point) = at.value.parse() else {
+        let mend = "write `open`, `open+15m` or `close-15m`, with at most 390 minutes";
+        page.fault(at.byte, format!("`{}` is no point in a session", at.value), mend);
+        return None;
+    };
+    Some(Schedule::Session { every, at: point })
 }
 
 /// The zone that is most like this name, or whose last part is.

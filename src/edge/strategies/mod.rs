@@ -53,9 +53,9 @@ impl Catalog {
         self.by_name.values().map(|(strategy, _)| strategy)
     }
 
-    /// All strategies with the texts of their files.
-    pub fn texts(&self) -> impl DoubleEndedIterator<Item = (&Arc<Strategy>, &str)> {
-        self.by_name.values().map(|(strategy, text)| (strategy, text.as_str()))
+    /// The text of the file of this name.
+    pub fn text(&self, name: &StrategyName) -> Option<&str> {
+        self.by_name.get(name).map(|(_, text)| text.as_str())
     }
 
     /// How many there are.

@@ -7,7 +7,7 @@ use alpaca_sim::{ConsentMode, ConsentRule, Environment, NewAccount};
 use anyhow::{Context, bail};
 use rust_decimal::Decimal;
 
-use super::DemoArgs;
+use super::Args;
 use super::stage::Stage;
 use crate::model::canon::digest;
 use crate::model::ids::StrategyName;
@@ -33,7 +33,7 @@ fn chance(seed: u64, user: u32, purpose: &str, below: u64) -> u64 {
 }
 
 /// Creates the accounts at the broker and connects each of them.
-pub(super) async fn connect_all(stage: &Stage, args: &DemoArgs) -> anyhow::Result<Vec<User>> {
+pub(super) async fn connect_all(stage: &Stage, args: &Args) -> anyhow::Result<Vec<User>> {
     let strategies: Vec<_> = stage.catalog.iter().cloned().collect();
     let mut users = Vec::new();
     for number in 0..args.users {
@@ -68,7 +68,8 @@ fn open_account(stage: &Stage, seed: u64, number: u32, strategy: &Strategy) -> a
     new.positions.sort();
     new.positions.dedup_by(|a, b| a.0 == b.0);
     let account = stage.sim.create_account(new)?.to_string();
-    let deposit = if number % 4 == 0 { Decimal::from(500 + chance(seed, number, "deposit", 2_000)) } else { Decimal::ZERO };
+    let deposit =
+        if number % 4 == 0 { Decimal::from(500 + chance(seed, number, "deposit", 2_000)) } else { Decimal::ZERO };
     Ok(User { name, account, strategy: strategy.name().clone(), deposit })
 }
 
@@ -110,7 +111,11 @@ fn invest(stage: &Stage, new: &mut NewAccount, strategy: &Strategy, weights: &[(
 
 /// What a browser does: ask, agree on the broker's page, come back with the cookie.
 async fn connect(stage: &Stage, user: &User) -> anyhow::Result<()> {
-    stage.sim.set_consent(ConsentRule { mode: ConsentMode::Auto, person: Some(user.name.clone()), ..ConsentRule::default() });
+    stage.sim.set_consent(ConsentRule {
+        mode: ConsentMode::Auto,
+        person: Some(user.name.clone()),
+        ..ConsentRule::default()
+    });
     let query = [("strategy", user.strategy.as_str()), ("env", "paper"), ("ref", user.name.as_str())];
     let begun = stage.http.get(format!("{}/connect", stage.public)).query(&query).send().await?;
     let consent = location(&begun)?;

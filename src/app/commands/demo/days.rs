@@ -7,10 +7,10 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 
+use super::Args;
 use super::cast::User;
 use super::judge;
 use super::stage::{Stage, pause};
-use super::DemoArgs;
 use crate::edge::store::RunFilter;
 use crate::flow::rehearse;
 use crate::model::ids::{RunId, StrategyName};
@@ -37,7 +37,7 @@ pub(super) struct Week {
 
 impl Week {
     /// Finds the trading days and every scheduled moment in them.
-    pub(super) fn plan(stage: &Stage, args: &DemoArgs) -> anyhow::Result<Self> {
+    pub(super) fn plan(stage: &Stage, args: &Args) -> anyhow::Result<Self> {
         let wanted = usize::try_from(args.days)?;
         let far = stage.first_day.saturating_add(jiff::Span::new().days(i64::from(args.days) * 2 + 14));
         let sessions: Vec<_> = stage.sessions.between(stage.first_day, far).take(wanted).copied().collect();
@@ -64,7 +64,8 @@ impl Week {
                 stage.jump(session.open);
                 pay_in(stage, users)?;
             }
-            let today: Vec<_> = self.moments.range(session.open..=session.close).map(|(at, due)| (*at, due.clone())).collect();
+            let today: Vec<_> =
+                self.moments.range(session.open..=session.close).map(|(at, due)| (*at, due.clone())).collect();
             for (moment, due) in today {
                 let expected = users.iter().filter(|user| due.contains(&user.strategy)).count();
                 stage.jump(moment - Span::from_secs(1));
@@ -93,11 +94,20 @@ impl Week {
         let mut closed: Vec<Run> = Vec::new();
         while closed.len() < expected {
             if begun.elapsed() > PATIENCE {
-                bail!("{} of {expected} runs of {moment} are closed after {} s; see {}", closed.len(), PATIENCE.as_secs(), stage.log().display());
+                bail!(
+                    "{} of {expected} runs of {moment} are closed after {} s; see {}",
+                    closed.len(),
+                    PATIENCE.as_secs(),
+                    stage.log().display()
+                );
             }
             stage.watch_daemon().await?;
             pause().await;
-            let filter = RunFilter { limit: i64::try_from(expected)? + 50, state: Some(RunState::Closed), ..RunFilter::default() };
+            let filter = RunFilter {
+                limit: i64::try_from(expected)? + 50,
+                state: Some(RunState::Closed),
+                ..RunFilter::default()
+            };
             for run in store.runs(&filter).await? {
                 if run.slot == moment && seen.insert(run.id.clone()) {
                     say(line(&run, stage));

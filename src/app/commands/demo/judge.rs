@@ -52,7 +52,9 @@ pub(super) fn after_slot(stage: &Stage, users: &[User], runs: &[Run]) -> anyhow:
         let reason = Reason::parse(&outcome.reason);
         let traded = matches!(
             reason,
-            Some(Reason::DriftAbsolute | Reason::DriftRelative | Reason::Scheduled | Reason::NewCash | Reason::RaiseCash)
+            Some(
+                Reason::DriftAbsolute | Reason::DriftRelative | Reason::Scheduled | Reason::NewCash | Reason::RaiseCash
+            )
         );
         let full = traded && !matches!(reason, Some(Reason::NewCash));
         if done && traded {
@@ -101,7 +103,11 @@ fn off_target(name: &str, strategy: &Strategy, books: &Books) -> Vec<String> {
             let (qty, price) = books.positions.get(target.symbol.as_str()).copied().unwrap_or_default();
             let off = (qty * price - worth * target.weight.decimal()).abs();
             (off > strategy.orders().min_notional.decimal()).then(|| {
-                format!("{name} is {} dollars off its target for {} after a full rebalance", off.round_dp(2), target.symbol)
+                format!(
+                    "{name} is {} dollars off its target for {} after a full rebalance",
+                    off.round_dp(2),
+                    target.symbol
+                )
             })
         })
         .collect()
@@ -109,7 +115,8 @@ fn off_target(name: &str, strategy: &Strategy, books: &Books) -> Vec<String> {
 
 /// Holds the broker's whole order book against the recorded intents.
 pub(super) fn at_the_end(stage: &Stage, intents: &[Intent]) -> Vec<String> {
-    let by_id: BTreeMap<&str, &Intent> = intents.iter().map(|intent| (intent.client_order_id.as_str(), intent)).collect();
+    let by_id: BTreeMap<&str, &Intent> =
+        intents.iter().map(|intent| (intent.client_order_id.as_str(), intent)).collect();
     let mut used = BTreeSet::new();
     let mut violations = Vec::new();
     for record in stage.sim.ledger().orders {

@@ -13,18 +13,17 @@ mod judge;
 mod stage;
 mod summary;
 
-use std::process::ExitCode;
-
-use anyhow::Context;
-use clap::Args;
+use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use self::days::Week;
 use self::stage::Stage;
+use crate::app::commands::Context;
+use crate::app::failure::Failure;
 
 /// What the demo is to show.
-#[derive(Debug, Clone, Args)]
-pub struct DemoArgs {
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
     /// How many users connect.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub users: u32,
@@ -40,25 +39,32 @@ pub struct DemoArgs {
     /// Leave simulator and daemon running at the end, until Ctrl-C.
     #[arg(long)]
     pub keep_running: bool,
-    /// Print the summary as JSON on standard output; the rest goes to standard error.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Runs the demo.
 ///
 /// # Errors
 /// When a part does not start, or a run does not end in time: the message names the log to read.
-pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+pub async fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
+    let violations = show(args, context.json).await?;
+    if violations == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Other(anyhow::anyhow!("the broker's ledger shows {violations} violations; they are listed above")))
+    }
+}
+
+/// Returns how many violations were seen.
+async fn show(args: &Args, json: bool) -> anyhow::Result<usize> {
     let (mut stage, listener) = Stage::set(args).await?;
     let stop = CancellationToken::new();
     let sim = stage.sim.clone();
     let served = sim.serve(listener, stop.clone());
     tokio::select! {
         biased;
-        code = play(&mut stage, args) => {
+        violations = play(&mut stage, args, json) => {
             stop.cancel();
-            code
+            violations
         }
         ended = served => {
             ended.context("the simulator's listener failed")?;
@@ -71,18 +77,17 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn play(stage: &mut Stage, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+async fn play(stage: &mut Stage, args: &Args, json: bool) -> anyhow::Result<usize> {
     stage.start_daemon().await?;
     let users = cast::connect_all(stage, args).await?;
     let mut week = Week::plan(stage, args)?;
     week.pass(stage, &users).await?;
     stage.keep_metrics().await;
     let summary = summary::summarize(stage, args, &users, &week).await?;
-    summary::print(&summary, args, stage)?;
-    let clean = summary.violations.is_empty();
+    summary::print(&summary, json, stage)?;
     if args.keep_running {
         stage.keep_running().await?;
     }
     stage.stop_daemon().await;
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(summary.violations.len())
 }

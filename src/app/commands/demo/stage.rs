@@ -14,7 +14,7 @@ use jiff::civil::{Date, date};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use super::DemoArgs;
+use super::Args;
 use crate::edge::sessions;
 use crate::edge::store::Store;
 use crate::edge::strategies::{self, Catalog};
@@ -37,7 +37,11 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The example strategies, so that the binary alone can show the demo.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("cautious.toml", include_str!("../../../../strategies/cautious.toml")),
+    ("dividend-ten.toml", include_str!("../../../../strategies/dividend-ten.toml")),
+    ("factor-five.toml", include_str!("../../../../strategies/factor-five.toml")),
     ("sixty-forty.toml", include_str!("../../../../strategies/sixty-forty.toml")),
+    ("tech-and-bonds.toml", include_str!("../../../../strategies/tech-and-bonds.toml")),
 ];
 
 /// Everything that is on stage.
@@ -59,7 +63,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Writes the files and opens the simulator's listener; nothing runs yet.
-    pub(super) async fn set(args: &DemoArgs) -> anyhow::Result<(Self, TcpListener)> {
+    pub(super) async fn set(args: &Args) -> anyhow::Result<(Self, TcpListener)> {
         let folder = std::env::temp_dir().join(format!("rebalanced-demo-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make the scratch folder {}", folder.display()))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port on loopback")?;

@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::DemoArgs;
+use super::Args;
 use super::cast::User;
 use super::days::Week;
 use super::judge;
@@ -70,7 +70,7 @@ struct OrderRow {
 }
 
 /// Reads the database and the broker's ledger, and holds one against the other.
-pub(super) async fn summarize(stage: &mut Stage, args: &DemoArgs, users: &[User], week: &Week) -> anyhow::Result<Summary> {
+pub(super) async fn summarize(stage: &mut Stage, args: &Args, users: &[User], week: &Week) -> anyhow::Result<Summary> {
     let store = stage.store().await?;
     let intents = store.intents(&IntentFilter { limit: i64::MAX, ..IntentFilter::default() }).await?;
     let mut violations = week.violations.clone();
@@ -104,7 +104,8 @@ pub(super) async fn summarize(stage: &mut Stage, args: &DemoArgs, users: &[User]
 
 /// Every order of the broker's ledger, in the order of slot, account and symbol.
 fn orders(stage: &Stage, intents: &[Intent], runs: &BTreeMap<&RunId, &Run>) -> Vec<OrderRow> {
-    let by_id: BTreeMap<&str, &Intent> = intents.iter().map(|intent| (intent.client_order_id.as_str(), intent)).collect();
+    let by_id: BTreeMap<&str, &Intent> =
+        intents.iter().map(|intent| (intent.client_order_id.as_str(), intent)).collect();
     let mut rows: Vec<OrderRow> = stage
         .sim
         .ledger()
@@ -122,12 +123,12 @@ fn orders(stage: &Stage, intents: &[Intent], runs: &BTreeMap<&RunId, &Run>) -> V
                 slot: slot.unwrap_or_default(),
                 account: record.account.to_string(),
                 symbol: record.order.symbol.to_string(),
-                side: record.order.side.to_string(),
+                side: record.order.side.as_str().to_owned(),
                 qty,
                 notional,
                 filled_qty: text(record.order.filled_qty),
                 filled_avg_price: record.order.filled_avg_price.map(text),
-                status: record.order.status.to_string(),
+                status: record.order.status.as_str().to_owned(),
             }
         })
         .collect();
@@ -141,8 +142,10 @@ fn holdings(stage: &Stage, users: &[User]) -> anyhow::Result<BTreeMap<String, BT
         .iter()
         .map(|user| {
             stage.sim.with_exchange(|exchange, now| {
-                let cash = exchange.account(now, &user.account).with_context(|| format!("no books of {}", user.name))?.cash;
-                let positions = exchange.positions(now, &user.account).with_context(|| format!("no positions of {}", user.name))?;
+                let cash =
+                    exchange.account(now, &user.account).with_context(|| format!("no books of {}", user.name))?.cash;
+                let positions =
+                    exchange.positions(now, &user.account).with_context(|| format!("no positions of {}", user.name))?;
                 let rows = positions.into_iter().map(|position| (position.symbol.to_string(), text(position.qty)));
                 Ok((user.name.clone(), rows.chain([("cash".to_owned(), text(cash))]).collect()))
             })
@@ -167,7 +170,8 @@ fn row(name: &str, users: &[User], all: &[Run], intents: &[Intent]) -> StrategyR
     };
     let reasons = |kind: OutcomeKind| {
         let mut counted = BTreeMap::new();
-        for outcome in runs.iter().filter_map(|run| run.outcome.as_ref()).filter(|outcome| outcome.kind == kind.code()) {
+        for outcome in runs.iter().filter_map(|run| run.outcome.as_ref()).filter(|outcome| outcome.kind == kind.code())
+        {
             *counted.entry(outcome.reason.clone()).or_default() += 1;
         }
         counted
@@ -187,10 +191,20 @@ fn row(name: &str, users: &[User], all: &[Run], intents: &[Intent]) -> StrategyR
 
 /// Prints the summary: JSON on standard output if asked for, and the tables where people look.
 #[expect(clippy::print_stdout, reason = "the summary is what this command is for")]
-pub(super) fn print(summary: &Summary, args: &DemoArgs, stage: &Stage) -> anyhow::Result<()> {
+pub(super) fn print(summary: &Summary, json: bool, stage: &Stage) -> anyhow::Result<()> {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["strategy", "users", "runs", "orders", "drift before", "drift after", "turnover", "refused", "skipped"]);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header([
+        "strategy",
+        "users",
+        "runs",
+        "orders",
+        "drift before",
+        "drift after",
+        "turnover",
+        "refused",
+        "skipped",
+    ]);
     for row in &summary.strategies {
         table.add_row([
             row.strategy.clone(),
@@ -217,7 +231,7 @@ pub(super) fn print(summary: &Summary, args: &DemoArgs, stage: &Stage) -> anyhow
     } else {
         said += &format!("VIOLATIONS\n  {}\n", summary.violations.join("\n  "));
     }
-    if args.json {
+    if json {
         eprint!("{said}");
         println!("{}", serde_json::to_string_pretty(summary)?);
     } else {

@@ -141,9 +141,29 @@ pub(in super::super) fn order(body: &[u8]) -> Result<OrderReport, Fault> {
     read::<OrderJson>(body)?.report()
 }
 
-/// Reads a list of orders.
-pub(in super::super) fn orders(body: &[u8]) -> Result<Vec<OrderJson>, Fault> {
-    read(body)
+/// A page of orders: how many it had, and those that can be read.
+pub(in super::super) struct Page {
+    pub(in super::super) rows: usize,
+    pub(in super::super) orders: Vec<OrderJson>,
+}
+
+/// Reads a page of orders. With `skip_strangers` an order of the user's own that cannot be read is left out: it must not
+/// hide ours. An order of ours that cannot be read is always a fault.
+pub(in super::super) fn orders(body: &[u8], skip_strangers: bool) -> Result<Page, Fault> {
+    let rows: Vec<Value> = read(body)?;
+    let mut page = Page { rows: rows.len(), orders: Vec::with_capacity(rows.len()) };
+    for (index, row) in rows.iter().enumerate() {
+        let id = row.get("client_order_id").and_then(Value::as_str).unwrap_or_default();
+        match serde_path_to_error::deserialize::<_, OrderJson>(row) {
+            Ok(order) => page.orders.push(order),
+            Err(_) if skip_strangers && !id.starts_with(OURS) => {}
+            Err(error) => {
+                let path = format!("[{index}].{}", error.path());
+                return Err(Fault::new(path, plain(&error.inner().to_string())));
+            }
+        }
+    }
+    Ok(page)
 }
 
 /// The body of `POST /v2/orders`: strings only, exactly one of quantity and value, always for the day.

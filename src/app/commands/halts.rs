@@ -1,0 +1,108 @@
+//! `halt`, `resume` and `halts`: the kill switch.
+//!
+//! It works beside a running daemon, and while none runs: halts are read in the transaction that stores an order.
+
+use serde_json::{Value, json};
+
+use crate::app::commands::Context;
+use crate::app::failure::Failure;
+use crate::app::shown;
+use crate::flow::approve;
+use crate::model::ids::{AccountId, Symbol};
+use crate::model::mandate::HaltScope;
+
+/// What a halt is of; the whole service when neither is named.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+pub struct Of {
+    /// Only this account.
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// Only this symbol, in every account.
+    #[arg(long)]
+    pub symbol: Option<String>,
+}
+
+impl Of {
+    fn scope(&self) -> Result<HaltScope, Failure> {
+        match (&self.account, &self.symbol) {
+            (Some(account), _) => Ok(HaltScope::Account(AccountId::parse(account)?)),
+            (None, Some(symbol)) => Ok(HaltScope::Symbol(Symbol::parse(symbol)?)),
+            (None, None) => Ok(HaltScope::Service),
+        }
+    }
+}
+
+/// Arguments of `halt`.
+#[derive(Debug, clap::Args)]
+pub struct HaltArgs {
+    /// What to halt.
+    #[command(flatten)]
+    pub of: Of,
+    /// Who halts.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArgs {
+    /// What to release: exactly what was halted.
+    #[command(flatten)]
+    pub of: Of,
+    /// Who resumes.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+}
+
+/// Arguments of `halts`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Also those that were released.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Pulls the kill switch.
+///
+/// # Errors
+/// When it could not be recorded; then it does not hold.
+pub async fn halt(context: &Context, args: HaltArgs) -> Result<(), Failure> {
+    let scope = args.of.scope()?;
+    let (_, means) = context.means().await?;
+    let halt = approve::halt(&means.desk(), scope, (&args.by, &args.reason)).await?;
+    let answer = shown::halt(&halt);
+    context.print(&answer, |answer| {
+        let of = answer.get("of").and_then(Value::as_str).unwrap_or("service");
+        format!("halted: {of}; no order is sent until `rebalanced resume`")
+    })
+}
+
+/// Releases the kill switch.
+///
+/// # Errors
+/// When it could not be recorded.
+pub async fn resume(context: &Context, args: ResumeArgs) -> Result<(), Failure> {
+    let scope = args.of.scope()?;
+    let (_, means) = context.means().await?;
+    let released = approve::resume(&means.desk(), &scope, &args.by).await?;
+    context.print(&json!({ "released": released }), |_| match released {
+        0 => "nothing of this scope was halted; `rebalanced halts` lists what is".to_owned(),
+        some => format!("released: {some}"),
+    })
+}
+
+/// Lists what is halted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(context: &Context, args: &ListArgs) -> Result<(), Failure> {
+    let (_, means) = context.means().await?;
+    let halts = means.store.halts(!args.all).await?;
+    let rows: Vec<Value> = halts.iter().map(shown::halt).collect();
+    let columns = ["id", "scope", "of", "by", "reason", "pulled_at", "released_at", "released_by"];
+    context.print(&json!({ "halts": rows }), |_| shown::table(&rows, &columns))
+}

@@ -1,0 +1,182 @@
+//! The daemon: open, recover, become ready, then listen to the bell until told to stop, and drain.
+//!
+//! There is one loop. It asks `tick` what is due, hands claimed runs to workers, and renews their leases. It decides nothing
+//! about a trade, and whatever it misses the next ring makes up for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::time::Instant;
+
+use crate::app::http::{self, Shared};
+use crate::app::lifecycle::{Lifecycle, tell_ready};
+use crate::app::readiness::Readiness;
+use crate::app::scheduler::{Bell, Scheduler};
+use crate::app::settings::{Runs, Settings};
+use crate::app::wire;
+use crate::app::workers::Workers;
+use crate::edge::World;
+use crate::edge::clock::Clock;
+use crate::edge::store;
+use crate::edge::strategies::Catalog;
+use crate::flow::recover::recover;
+use crate::flow::tick::tick;
+use crate::model::time::{Moment, Span};
+
+/// How often the health of tokens is counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+
+/// On a clock that is not the system's, this much of its time is one ring: such a clock may run a thousand times faster
+/// than the bell.
+const FAST_RING: Span = Span::from_secs(1);
+
+/// Runs until a signal.
+///
+/// # Errors
+/// When something that the daemon needs does not open, or runs had to be dropped while stopping.
+pub async fn run(mut settings: Settings, strategies: Catalog) -> anyhow::Result<()> {
+    let life = Lifecycle::default();
+    life.obey_signals(settings.runs.stop_wait.unsigned_abs()).context("signals cannot be listened for")?;
+    let bell = Bell::default();
+    let served = serve(&life, &bell, &mut settings, strategies).await;
+    life.end().await;
+    served
+}
+
+async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategies: Catalog) -> anyhow::Result<()> {
+    let _lock = wire::lock(settings)?;
+    let operators = http::listen(settings.operator_listen, "web.operator_listen").await?;
+    let browsers = http::listen(settings.public_listen, "web.public_listen").await?;
+    let secure = settings.app.as_ref().is_some_and(|app| app.redirect_uri.starts_with("https:"));
+    let world = Arc::new(wire::world(settings, strategies).await?);
+    if let Clock::Remote(remote) = &world.clock {
+        let remote = remote.clone();
+        life.spawn(async move { remote.follow().await });
+    }
+    let readiness = Readiness::new(bell.clone(), life.soft.clone());
+    let operator_token = Arc::new(settings.operator_token.take());
+    let shared = Shared { world: Arc::clone(&world), readiness: readiness.clone(), operator_token, secure };
+    tracing::info!(public = %browsers.local_addr()?, operator = %operators.local_addr()?, "listening");
+    life.spawn(http::serve(operators, http::operator(shared.clone()), life.hard.clone()));
+    let scheduler = Scheduler::start(bell).await.context("the scheduler does not start")?;
+    life.feed_watchdog(bell.clone());
+    let carried = prepare(&world).await.context("the database cannot be prepared")?;
+    life.spawn(http::serve(browsers, http::public(shared), life.soft.clone()));
+    readiness.note(None);
+    tell_ready();
+    tracing::info!(strategies = world.strategies.len(), runs_carried_on = carried, "ready");
+    let dropped = listen(life, bell, &readiness, (&world, settings.runs)).await;
+    scheduler.stop().await.context("the scheduler does not stop")?;
+    if dropped > 0 {
+        bail!("stopped hard: {dropped} runs were dropped where they waited; the next start carries them on");
+    }
+    tracing::info!("stopped; nothing was left");
+    Ok(())
+}
+
+/// Remembers the strategies as they are now, and frees what an earlier process left.
+async fn prepare(world: &World) -> Result<usize, store::Error> {
+    let now = world.clock.now();
+    for strategy in world.strategies.iter() {
+        let text = world.strategies.text(strategy.name()).unwrap_or_default();
+        world.store.remember_strategy((strategy.name(), strategy.version()), text, now).await?;
+    }
+    recover(world).await
+}
+
+/// The loop. Returns how many runs had to be dropped.
+async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, runs): (&Arc<World>, Runs)) -> usize {
+    let mut beat = Beat {
+        world: Arc::clone(world),
+        workers: Workers::new(Arc::clone(world), runs.max_in_flight),
+        readiness: readiness.clone(),
+        lease: lease(&world.clock, runs.lease),
+        ticked: world.clock.now(),
+        renewed: world.clock.now(),
+        counted: None,
+    };
+    let mut ear = bell.listen();
+    let is_fast = matches!(world.clock, Clock::Remote(_));
+    let mut stopping = false;
+    loop {
+        let mut rang = false;
+        let mut ended = None;
+        tokio::select! {
+            biased;
+            () = life.hard.cancelled() => return beat.workers.abandon().await,
+            () = life.soft.cancelled(), if !stopping => stopping = true,
+            left = beat.workers.next() => ended = Some(left),
+            heard = ear.changed() => rang = heard.is_ok(),
+            () = world.clock.sleep(FAST_RING), if is_fast => {}
+        }
+        if let Some(left) = ended {
+            beat.workers.learn(left).await;
+        }
+        if stopping && beat.workers.busy() == 0 {
+            return 0;
+        }
+        beat.go_on(rang, stopping, is_fast).await;
+    }
+}
+
+/// A lease is counted in the clock's time. One that runs faster than the system's would end it before it can be renewed, so
+/// there it lasts a month; such a clock exists only on one machine, where a restart frees what was held.
+fn lease(clock: &Clock, configured: Span) -> Span {
+    if matches!(clock, Clock::Remote(_)) { Span::from_hours(24 * 30) } else { configured }
+}
+
+/// What the loop carries from ring to ring.
+struct Beat {
+    world: Arc<World>,
+    workers: Workers,
+    readiness: Readiness,
+    lease: Span,
+    ticked: Moment,
+    renewed: Moment,
+    counted: Option<Instant>,
+}
+
+impl Beat {
+    async fn go_on(&mut self, rang: bool, stopping: bool, is_fast: bool) {
+        let now = self.world.clock.now();
+        if rang {
+            self.world.metrics.heartbeat(now);
+        }
+        let is_due = rang || (is_fast && now.since(self.ticked) >= FAST_RING);
+        let looked = self.look((now, is_due), stopping).await;
+        // A database that fails makes the service unready until it answers again.
+        self.readiness.note(looked.err().map(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "what is due cannot be found or claimed");
+            "the database does not answer; the log says why".to_owned()
+        }));
+        if self.workers.busy() > 0 && now.since(self.renewed) * 3 >= self.lease {
+            self.renewed = now;
+            self.workers.renew(now + self.lease).await;
+        }
+        self.world.metrics.in_flight(i64::try_from(self.workers.busy()).unwrap_or(i64::MAX));
+    }
+
+    /// Finds what is due, fills the free places with it, and counts tokens now and then.
+    async fn look(&mut self, (now, is_due): (Moment, bool), stopping: bool) -> Result<(), store::Error> {
+        if stopping {
+            return Ok(());
+        }
+        if is_due {
+            self.ticked = now;
+            tick(&self.world, now).await?;
+        }
+        if self.workers.free() > 0 {
+            for claim in self.world.store.claim(self.workers.free(), now, now + self.lease).await? {
+                self.workers.begin(claim);
+            }
+        }
+        if self.counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
+            self.counted = Some(Instant::now());
+            for (health, number) in self.world.store.token_health().await? {
+                self.world.metrics.tokens(health, number);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! HTTP, a thin skin: parse, call a story, render. Two listeners: one for users' browsers, one for operators.
+//!
+//! The public listener knows two paths and nothing of operators; an operator's path never appears on it.
+
+mod pages;
+mod public;
+mod operator;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::readiness::Readiness;
+use crate::edge::World;
+use crate::model::secret::Secret;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The outside.
+    pub world: Arc<World>,
+    /// Whether the service can trade.
+    pub readiness: Readiness,
+    /// What an operator must show; nobody is let in without one.
+    pub operator_token: Arc<Option<Secret>>,
+    /// Whether users arrive by https, so that cookies may be bound to it.
+    pub secure: bool,
+}
+
+/// The routes for users' browsers.
+pub fn public(shared: Shared) -> Router {
+    public::routes(shared)
+}
+
+/// The routes for operators.
+pub fn operator(shared: Shared) -> Router {
+    operator::routes(shared)
+}
+
+/// Opens a listener.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    use anyhow::Context;
+    TcpListener::bind(address).await.with_context(|| {
+        format!("`{key}` is {address}, which cannot be listened on; give a free address of this machine")
+    })
+}
+
+/// Serves until `stop`; requests under way are finished.
+pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+    let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "a listener has failed");
+    }
+}

@@ -1,0 +1,92 @@
+//! Every key that the configuration knows, and the nearest one to a key that it does not know.
+//!
+//! A key that is not in [`KEYS`] does not exist; a test holds the list and the commented default file together.
+
+/// What a key holds, as far as showing it is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Something that may be shown.
+    Plain,
+    /// The path of a file with a secret; `check` shows whether the secret is there.
+    SecretFile,
+    /// An address that may carry a password.
+    SecretAddress,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its path, with dots.
+    pub path: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+const fn plain(path: &'static str) -> Key {
+    Key { path, holds: Holds::Plain }
+}
+
+const fn secret(path: &'static str) -> Key {
+    Key { path, holds: Holds::SecretFile }
+}
+
+/// All keys, in the order of the default file.
+pub const KEYS: &[Key] = &[
+    Key { path: "database.url", holds: Holds::SecretAddress },
+    secret("database.url_file"),
+    plain("alpaca.client_id"),
+    secret("alpaca.client_secret_file"),
+    plain("alpaca.redirect_uri"),
+    plain("alpaca.authorize_url"),
+    plain("alpaca.token_url"),
+    plain("alpaca.live_url"),
+    plain("alpaca.paper_url"),
+    plain("alpaca.data_url"),
+    plain("alpaca.live_stream_url"),
+    plain("alpaca.paper_stream_url"),
+    plain("alpaca.data_key_id"),
+    secret("alpaca.data_secret_file"),
+    plain("alpaca.live_trading"),
+    plain("alpaca.live_trading_approved"),
+    plain("alpaca.developer_account_ids"),
+    secret("vault.key_file"),
+    plain("web.public_listen"),
+    plain("web.operator_listen"),
+    secret("web.operator_token_file"),
+    plain("strategies.dir"),
+    plain("clock.url"),
+    plain("runs.max_in_flight"),
+    plain("runs.lease_seconds"),
+    plain("runs.order_wait_seconds"),
+    plain("runs.stop_wait_seconds"),
+    plain("limits.max_quote_age_seconds"),
+    plain("limits.max_trading_runs_per_day"),
+    plain("log.format"),
+    plain("log.level"),
+];
+
+/// Whether there is such a key.
+pub fn is_known(path: &str) -> bool {
+    KEYS.iter().any(|key| key.path == path)
+}
+
+/// Whether this is a section, so that a table under it makes sense.
+pub fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The known key nearest to one that is not known. A key in the wrong section is found by its last word.
+pub fn nearest(path: &str) -> Option<&'static str> {
+    let word = |path: &str| path.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+    let wanted = word(path);
+    KEYS.iter()
+        .map(|key| {
+            let whole = strsim::damerau_levenshtein(path, key.path);
+            let last = strsim::damerau_levenshtein(&wanted, &word(key.path)).saturating_add(1);
+            (whole.min(last), whole, key.path)
+        })
+        .min()
+        // Beyond a third of the word it is another word, and naming it would mislead.
+        .filter(|(distance, _, known)| *distance <= path.len().max(known.len()).div_ceil(3))
+        .map(|(_, _, known)| known)
+}

@@ -1,0 +1,189 @@
+//! From settings to the parts of the outside. This is the only place that builds them; parts get the few values they need,
+//! never the settings.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+
+use crate::app::failure::Failure;
+use crate::app::settings::Settings;
+use crate::edge::World;
+use crate::edge::alpaca::transport::Wire;
+use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
+use crate::edge::clock::{Clock, RemoteClock};
+use crate::edge::entropy::Entropy;
+use crate::edge::metrics::Metrics;
+use crate::edge::sessions;
+use crate::edge::store::Store;
+use crate::edge::strategies::{Catalog, FileFault, load_dir};
+use crate::edge::vault::Vault;
+use crate::flow::approve::Desk;
+use crate::model::ids::StrategyName;
+use crate::model::secret::Secret;
+use crate::model::strategy::Strategy;
+
+/// What a command needs of the outside; it has no broker and opens no token.
+pub struct Means {
+    /// What is remembered.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Names for new things.
+    pub entropy: Entropy,
+}
+
+impl Means {
+    /// The same, as the stories take it.
+    pub fn desk(&self) -> Desk<'_> {
+        Desk { store: &self.store, clock: &self.clock, entropy: &self.entropy }
+    }
+}
+
+/// Whether a database file that does not exist is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// The daemon makes one.
+    MayBeNew,
+    /// A command would show an empty database instead of the real one.
+    MustExist,
+}
+
+/// Opens what a command needs.
+///
+/// # Errors
+/// When no database is named, or it does not open, or the clock cannot be reached.
+pub async fn means(settings: &Settings, database: Database) -> Result<Means, Failure> {
+    let url = database_url(settings)?;
+    if let (Database::MustExist, Some(path)) = (database, sqlite_path(url))
+        && !path.exists()
+    {
+        let what = format!("there is no database {}", path.display());
+        return Err(Failure::Other(anyhow!("{what}: `rebalanced run` makes it, or name the right one with --config")));
+    }
+    let clock = clock(settings).await?;
+    let entropy = Entropy::system();
+    let store = open_store(url).await?;
+    Ok(Means { store, clock, entropy })
+}
+
+async fn open_store(url: &str) -> anyhow::Result<Store> {
+    Store::open(url).await.context("the database does not open (`database.url`)")
+}
+
+fn database_url(settings: &Settings) -> Result<&str, Failure> {
+    let missing = "`database.url` is missing: name the configuration with --config FILE";
+    settings.database.as_ref().map(Secret::expose).ok_or_else(|| Failure::input(missing))
+}
+
+fn sqlite_path(url: &str) -> Option<PathBuf> {
+    url.strip_prefix("sqlite:").filter(|path| !path.starts_with(':')).map(PathBuf::from)
+}
+
+async fn clock(settings: &Settings) -> anyhow::Result<Clock> {
+    Ok(match &settings.clock {
+        None => Clock::System,
+        Some(url) => {
+            let remote = RemoteClock::connect(url.clone()).await;
+            Clock::Remote(remote.with_context(|| format!("the clock at {url} cannot be read (`clock.url`)"))?)
+        }
+    })
+}
+
+/// Reads the strategies of a folder: the valid ones, and what is wrong with the others.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn strategies(folder: &Path) -> Result<(Catalog, Vec<FileFault>), Failure> {
+    load_dir(folder).map_err(|error| {
+        let why = anyhow::Error::new(error);
+        Failure::input(format!("the strategies in {} cannot be read: {why:#}; set `strategies.dir`", folder.display()))
+    })
+}
+
+/// The strategy of this name, as its file is now.
+///
+/// # Errors
+/// When there is none, or its file is not valid.
+pub fn strategy(folder: &Path, name: &StrategyName) -> Result<Arc<Strategy>, Failure> {
+    let (catalog, faults) = strategies(folder)?;
+    if let Some(strategy) = catalog.get(name) {
+        return Ok(Arc::clone(strategy));
+    }
+    let known: Vec<&str> = catalog.iter().map(|strategy| strategy.name().as_str()).collect();
+    let what = format!("no valid strategy in {} is named `{name}`; there are: {}", folder.display(), known.join(", "));
+    Err(Failure::Input(if faults.is_empty() { what } else { format!("{what}\n{}", lines(&faults)) }))
+}
+
+/// One fault per line.
+pub fn lines(faults: &[impl fmt::Display]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Holds the database file for one daemon. A second daemon on the same file would take the first one's runs for its own
+/// unfinished ones; on PostgreSQL leases keep several apart.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Option<File>,
+}
+
+/// Takes the lock; it is released with the process, however it ends.
+///
+/// # Errors
+/// When another daemon holds it.
+pub fn lock(settings: &Settings) -> anyhow::Result<Lock> {
+    let Some(path) = settings.database.as_ref().and_then(|url| sqlite_path(url.expose())) else {
+        return Ok(Lock { _file: None });
+    };
+    let mut name = path.clone().into_os_string();
+    name.push(".lock");
+    let file = File::create(&name).with_context(|| format!("the lock beside {} cannot be made", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { _file: Some(file) }),
+        Err(_) => Err(anyhow!("another daemon uses {}; stop it first, or name another `database.url`", path.display())),
+    }
+}
+
+/// Builds the whole outside for the daemon.
+///
+/// # Errors
+/// When a part of it does not open; the message names the part and the key.
+pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Result<World> {
+    let url = settings.database.as_ref().map(Secret::expose).context("`database.url` is missing")?;
+    let app = settings.app.take().context("the app's registration is missing (`alpaca.client_id`)")?;
+    let key_file = settings.vault_key.as_deref().context("`vault.key_file` is missing")?;
+    let clock = clock(settings).await?;
+    let metrics = Metrics::new();
+    let hosts = hosts(settings);
+    let transport = Arc::new(Wire::new(&hosts).context("the HTTP client does not start")?);
+    let credentials =
+        AppCredentials { client_id: app.client_id, client_secret: app.client_secret, redirect_uri: app.redirect_uri };
+    let data_key = settings.data_key.take().map(|key| DataKey { id: key.id, secret: key.secret });
+    Ok(World {
+        vault: Vault::open(key_file)
+            .with_context(|| format!("the key in {} cannot be used (`vault.key_file`)", key_file.display()))?,
+        sessions: sessions::builtin().context("the built-in table of sessions cannot be read")?,
+        store: open_store(url).await?,
+        alpaca: Client::new(hosts, credentials, data_key, transport, clock.clone(), metrics.clone()),
+        clock,
+        entropy: Entropy::system(),
+        metrics,
+        strategies,
+        policy: settings.policy.clone(),
+        order_wait: settings.runs.order_wait,
+    })
+}
+
+/// Alpaca's hosts as the client takes them.
+pub fn hosts(settings: &Settings) -> Hosts {
+    let addresses = settings.alpaca.clone();
+    Hosts {
+        live: addresses.live,
+        paper: addresses.paper,
+        data: addresses.data,
+        authorize: addresses.authorize,
+        token: addresses.token,
+    }
+}

@@ -1,0 +1,82 @@
+//! The daemon's life: ready, watchdog, soft and hard stop, one daemon per database file.
+
+use std::fs;
+
+use crate::support::{SECRET, Scratch, TOKEN};
+
+#[test]
+fn it_becomes_ready_is_watched_and_stops_politely() {
+    let scratch = Scratch::new();
+    let mut daemon = scratch.daemon();
+    daemon.wait_for("WATCHDOG=1");
+    daemon.signal("TERM");
+    daemon.wait_for("STOPPING=1");
+    let (status, log) = daemon.stop();
+    assert_eq!(status.code(), Some(0), "{log:?}");
+    let text = log.join("\n");
+    assert!(text.contains("stopped; nothing was left"), "{text}");
+    assert!(!text.contains(SECRET) && !text.contains(TOKEN), "a secret is in the log");
+    for line in &log {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
+        assert!(parsed.is_ok(), "not JSON: {line}");
+    }
+}
+
+#[test]
+fn a_second_daemon_on_the_same_file_is_refused() {
+    let scratch = Scratch::new();
+    let first = scratch.daemon();
+    let second = scratch.run(&["run"]);
+    assert_eq!(second.code, 1, "{second:?}");
+    assert!(second.err.contains("another daemon uses"), "{}", second.err);
+    let (status, _) = first.stop();
+    assert!(status.success());
+    let (status, _) = scratch.daemon().stop();
+    assert!(status.success(), "the lock goes with the process");
+}
+
+#[test]
+fn a_killed_daemon_starts_again() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    daemon.signal("KILL");
+    drop(daemon);
+    let (status, log) = scratch.daemon().stop();
+    assert!(status.success(), "{log:?}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let scratch = Scratch::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    let config = config.replace(
+        "operator_listen = \"127.0.0.1:0\"",
+        &format!("operator_listen = \"{}\"", taken.local_addr().unwrap()),
+    );
+    fs::write(scratch.config(), config).unwrap();
+    let ran = scratch.run(&["run"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("`web.operator_listen`"), "{}", ran.err);
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    fs::set_permissions(scratch.path().join("vault.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = scratch.run(&["run"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("vault.key") && ran.err.contains("`vault.key_file`"), "{}", ran.err);
+}
+
+#[test]
+fn with_skip_invalid_it_starts_with_the_valid_strategies() {
+    let scratch = Scratch::new();
+    scratch.write("strategies/broken.toml", "name = 1\n");
+    let mut command = scratch.program();
+    command.args(["run", "--skip-invalid", "--config"]).arg(scratch.config());
+    let (status, log) = crate::support::Daemon::start(command, scratch.path()).stop();
+    assert!(status.success());
+    assert!(log.iter().any(|line| line.contains("broken.toml") && line.contains("left out")), "{log:?}");
+}

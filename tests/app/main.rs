@@ -1,0 +1,10 @@
+//! The process from outside and from its settings: configuration, commands, exit codes and messages.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+#![allow(unreachable_pub, missing_docs, reason = "a test is nobody's library")]
+
+mod settings;
+mod commands;
+mod daemon;
+mod http;
+mod support;
