@@ -67,7 +67,7 @@ impl<'c> AsyncHttpClient<'c> for Courier {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         let sent = self.0.carry("token", request.map(Bytes::from), &Purse::None);
-        async move { forward(sent.await.map_err(|why| Error::Lost { why })?) }.boxed()
+        async move { forward(&sent.await.map_err(|why| Error::Lost { why })?) }.boxed()
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn exchange(
     Ok(Granted { token: Secret::new(token.access_token().secret().clone()), scopes })
 }
 
-fn forward(answer: Answer) -> Result<HttpResponse, Error> {
+fn forward(answer: &Answer) -> Result<HttpResponse, Error> {
     match answer.status {
         200 => Ok(http::Response::new(answer.body.to_vec())),
         // The app's own credentials or the code were refused, which says nothing of any token.

@@ -65,7 +65,7 @@ pub(in super::super) fn quotes(body: &[u8]) -> Result<BTreeMap<Symbol, Quote>, F
 /// Reads the quote of one symbol. A side that is not active is zero, which no plan takes for a price.
 pub(super) fn quote(symbol: &str, row: &Value) -> Result<(Symbol, Quote), Fault> {
     let parsed_symbol = parsed(symbol, symbol, Symbol::parse)?;
-    let at = |field: &str| format!("{symbol}.{field}");
+    let at = |field: &str| if field == "." { symbol.to_owned() } else { format!("{symbol}.{field}") };
     let json: QuoteJson = serde_path_to_error::deserialize(row)
         .map_err(|error| Fault::new(at(&error.path().to_string()), plain(&error.inner().to_string())))?;
     let price = |side: Option<Market>| side.map_or(Price::ZERO, |price| Price::new(price.0));

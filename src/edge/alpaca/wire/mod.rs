@@ -75,12 +75,21 @@ pub fn plain(text: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Where a fault is that concerns the text as a whole.
+const WHOLE: &str = "the text";
+
+/// A place as people write it; the root is the text itself.
+fn place(path: &serde_path_to_error::Path) -> String {
+    let path = path.to_string();
+    if path == "." { WHOLE.to_owned() } else { path }
+}
+
 /// Reads a whole JSON text.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| Fault::new(error.path().to_string(), plain(&error.inner().to_string())))?;
-    deserializer.end().map_err(|error| Fault::new("the text", plain(&error.to_string())))?;
+        .map_err(|error| Fault::new(place(error.path()), plain(&error.inner().to_string())))?;
+    deserializer.end().map_err(|error| Fault::new(WHOLE, plain(&error.to_string())))?;
     Ok(value)
 }
 

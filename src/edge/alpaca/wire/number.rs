@@ -11,8 +11,9 @@ use crate::model::money::LARGEST;
 /// Digits that a JSON number surely keeps on its way through a double.
 const DIGITS_OF_A_DOUBLE: usize = 15;
 
-/// A decimal that is exactly what was sent. A string may have 28 digits; a JSON number that is not whole at most 15,
-/// which a double holds as written. What would have to be rounded is refused (S19).
+/// A decimal of trading, which sends strings: exactly what was sent, with at most 28 digits; what would have to be rounded
+/// is refused (S19). A JSON number, which only a hand-written file has, is exact up to 15 digits, and refused when its
+/// double shows more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exact(pub(crate) Decimal);
 
@@ -28,6 +29,11 @@ fn plain(text: &str) -> Option<Decimal> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+'));
     let value = Decimal::from_str_exact(text).ok().filter(|_| is_plain)?;
     (value.abs() < LARGEST).then_some(value)
+}
+
+fn no_number<X: Error>(text: &str) -> X {
+    let start: String = text.chars().take(40).collect();
+    X::custom(format_args!("`{start}` is not a plain decimal number below 10^15 with at most 28 digits"))
 }
 
 /// The shortest text of a double, and its value.
@@ -48,7 +54,7 @@ impl Visitor<'_> for ExactVisitor {
     }
 
     fn visit_str<X: Error>(self, text: &str) -> Result<Exact, X> {
-        plain(text).map(Exact).ok_or_else(|| X::invalid_value(Unexpected::Str(text), &self))
+        plain(text).map(Exact).ok_or_else(|| no_number(text))
     }
 
     fn visit_u64<X: Error>(self, value: u64) -> Result<Exact, X> {
@@ -78,7 +84,7 @@ impl Visitor<'_> for MarketVisitor {
     }
 
     fn visit_str<X: Error>(self, text: &str) -> Result<Market, X> {
-        plain(text).map(Market).ok_or_else(|| X::invalid_value(Unexpected::Str(text), &self))
+        plain(text).map(Market).ok_or_else(|| no_number(text))
     }
 
     fn visit_u64<X: Error>(self, value: u64) -> Result<Market, X> {

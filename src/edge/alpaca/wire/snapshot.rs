@@ -110,6 +110,6 @@ fn with_mend(fault: Fault) -> SnapshotFault {
         "quotes" => "paste the answer of GET /v2/stocks/quotes/latest",
         _ => "a snapshot is a JSON object with as_of, account, positions and quotes",
     };
-    let path = if fault.path == "." { "the file".to_owned() } else { fault.path };
+    let path = if fault.path == super::WHOLE { "the file".to_owned() } else { fault.path };
     SnapshotFault { path, what: fault.what, mend: mend.to_owned() }
 }
