@@ -1,199 +1,282 @@
-//! The only place that reads the time or sleeps.
+//! The only source of time. Nothing else reads a clock or sleeps.
 //!
-//! Three clocks: the system's; a simulator's over HTTP, for the demo and tests; and a virtual one that moves when somebody
-//! sleeps on it, so that years pass in seconds. None runs backwards.
+//! There are three: the system's, one that is read from an address (for the demo and tests, at its own speed), and one
+//! that a test moves. None of them ever runs backwards. A sleeper looks at the clock again and again while it sleeps, so
+//! that it notices when time jumps: a machine that was suspended, a clock that was set, a day that was skipped (rows 49
+//! and 50).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use serde::Deserialize;
+use url::Url;
 
 use crate::model::time::{Moment, Span};
 
-/// The longest real sleep between two looks at a remote clock: a jump is noticed within it.
-const LOOK: Duration = Duration::from_millis(25);
+/// How long a sleeper on the system's clock sleeps at most before it looks again.
+const SYSTEM_LOOK: Duration = Duration::from_secs(1);
 
-/// How often a remote clock is asked.
-const ASK: Duration = Duration::from_millis(40);
+/// How often a remote clock is asked, and how long a sleeper on it sleeps at most before it looks again.
+const REMOTE_LOOK: Duration = Duration::from_millis(50);
 
-/// A source of time.
-#[derive(Debug, Clone)]
+/// How long a remote clock is carried on without an answer. After that it stands still: time that nobody vouches for
+/// makes nothing due (rule 5).
+const REMOTE_TRUST: Duration = Duration::from_millis(250);
+
+/// Speeds are counted in millionths, so that no float takes part in the reckoning.
+const SPEED_ONE: i64 = 1_000_000;
+
+/// Why a remote clock cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It did not answer.
+    #[error("the clock does not answer")]
+    Silent(#[source] reqwest::Error),
+    /// It answered something else than a time and a speed.
+    #[error("the clock answers nonsense ({0}); `{{\"now\": RFC3339, \"speed\": number}}` is expected")]
+    Nonsense(String),
+}
+
+/// A clock.
+#[derive(Debug, Clone, Default)]
 pub enum Clock {
-    /// The machine's own.
+    /// The system's.
+    #[default]
     System,
-    /// A simulator's.
+    /// One that is read from an address.
     Remote(RemoteClock),
-    /// A test's.
+    /// One that a test moves.
     Virtual(VirtualClock),
 }
 
 impl Clock {
-    /// What time it is.
-    #[expect(clippy::disallowed_methods, reason = "the one reader of the system's clock")]
+    /// The time. Never earlier than any answer before.
     pub fn now(&self) -> Moment {
         match self {
-            Self::System => Moment::from(Timestamp::now()),
+            Self::System => system_now(),
             Self::Remote(clock) => clock.now(),
             Self::Virtual(clock) => clock.now(),
         }
     }
 
-    /// Waits for a span of this clock's time.
+    /// Waits for as long as `span`, by this clock.
     pub async fn sleep(&self, span: Span) {
         self.sleep_until(self.now() + span).await;
     }
 
-    /// Waits until this clock shows a moment.
+    /// Waits until `moment`, by this clock.
     pub async fn sleep_until(&self, moment: Moment) {
-        match self {
-            Self::System => {
-                let left = moment.since(self.now());
-                if let Ok(left) = Duration::try_from(left) {
-                    tokio::time::sleep(left).await;
-                }
+        if let Self::Virtual(clock) = self {
+            clock.set(moment);
+            // Others may have something to do at the moment that has just been reached.
+            return tokio::task::yield_now().await;
+        }
+        loop {
+            let left = moment.since(self.now());
+            if left <= Span::ZERO {
+                return;
             }
-            Self::Remote(clock) => clock.sleep_until(moment).await,
-            Self::Virtual(clock) => clock.pass_until(moment),
+            tokio::time::sleep(self.look_after(left)).await;
+        }
+    }
+
+    fn look_after(&self, left: Span) -> Duration {
+        match self {
+            Self::Remote(clock) => clock.real(left).clamp(Duration::from_millis(1), REMOTE_LOOK),
+            Self::System | Self::Virtual(_) => left.unsigned_abs().min(SYSTEM_LOOK),
         }
     }
 }
 
-/// Why a remote clock cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No answer.
-    #[error("the clock at {url} does not answer")]
-    Silent {
-        /// Which.
-        url: url::Url,
-        /// Why.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// Not a clock's answer.
-    #[error("the clock at {url} answers nonsense: {why}")]
-    Nonsense {
-        /// Which.
-        url: url::Url,
-        /// What is wrong.
-        why: String,
-    },
+/// Measures how long something really took, for metrics only: no decision may depend on it.
+#[derive(Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts measuring.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct Face {
-    now: String,
-    speed: f64,
+/// What the system's clock last showed, to the whole process, and when that was by a clock that nobody can set.
+static SHOWN: Mutex<Option<(Moment, Instant)>> = Mutex::new(None);
+
+/// The system's time. If its clock is set back, the answers go on at half their pace until it has caught up.
+fn system_now() -> Moment {
+    let mut shown = locked(&SHOWN);
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
+    let wall = Moment::from(Timestamp::now());
+    let at = Instant::now();
+    let now = carried_on(*shown, (wall, at));
+    *shown = Some((now, at));
+    now
 }
 
-/// A clock that is read over HTTP and runs at its own speed: `GET` answers `{"now": RFC3339, "speed": number}`.
+fn carried_on(shown: Option<(Moment, Instant)>, (wall, at): (Moment, Instant)) -> Moment {
+    match shown {
+        Some((before, shown_at)) if wall < before => {
+            let passed = i64::try_from(at.duration_since(shown_at).as_micros()).unwrap_or(i64::MAX);
+            before + Span::from_micros(passed / 2)
+        }
+        _ => wall,
+    }
+}
+
+/// A clock that is read from an address and carried on between two readings at the speed that it told.
 #[derive(Debug, Clone)]
 pub struct RemoteClock {
-    url: url::Url,
-    http: reqwest::Client,
-    anchor: Arc<Mutex<Anchor>>,
+    inner: Arc<Remote>,
 }
 
 #[derive(Debug)]
-struct Anchor {
-    real: Instant,
+struct Remote {
+    url: Url,
+    http: reqwest::Client,
+    hand: Mutex<Hand>,
+}
+
+#[derive(Debug)]
+struct Hand {
+    read: Moment,
+    read_at: Instant,
+    speed_millionths: i64,
     shown: Moment,
-    speed: f64,
-    last: Moment,
+}
+
+#[derive(Deserialize)]
+struct Reading {
+    now: String,
+    speed: serde_json::Number,
 }
 
 impl RemoteClock {
     /// Reads the clock for the first time.
     ///
     /// # Errors
-    /// When it does not answer, or not like a clock.
-    pub async fn connect(url: url::Url) -> Result<Self, Error> {
+    /// When it does not answer, or answers nonsense.
+    pub async fn connect(url: Url) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(2))
             .build()
-            .map_err(|source| Error::Silent { url: url.clone(), source })?;
-        let first = Anchor { real: Instant::now(), shown: Moment::EPOCH, speed: 1.0, last: Moment::EPOCH };
-        let clock = Self { url, http, anchor: Arc::new(Mutex::new(first)) };
-        clock.look().await?;
-        Ok(clock)
+            .map_err(Error::Silent)?;
+        let (read, speed_millionths) = read(&http, &url).await?;
+        let hand = Hand { read, read_at: Instant::now(), speed_millionths, shown: read };
+        Ok(Self { inner: Arc::new(Remote { url, http, hand: Mutex::new(hand) }) })
     }
 
-    async fn look(&self) -> Result<(), Error> {
-        let silent = |source| Error::Silent { url: self.url.clone(), source };
-        let answer = self.http.get(self.url.clone()).send().await.map_err(silent)?;
-        let face: Face = answer.json().await.map_err(silent)?;
-        let nonsense = |why: String| Error::Nonsense { url: self.url.clone(), why };
-        let shown = Moment::parse(&face.now).map_err(|error| nonsense(error.to_string()))?;
-        if !face.speed.is_finite() || face.speed < 0.0 {
-            return Err(nonsense(format!("a speed of {}", face.speed)));
-        }
-        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        (anchor.real, anchor.shown, anchor.speed) = (Instant::now(), shown, face.speed);
-        Ok(())
-    }
-
-    /// Follows the clock for ever, so that its jumps and changes of speed are noticed. A clock that does not answer goes
-    /// on at its last speed.
+    /// Reads the clock again and again, for ever. Without it the clock stops soon after it was connected.
     pub async fn follow(&self) {
+        let mut silent = false;
         loop {
-            tokio::time::sleep(ASK).await;
-            if let Err(error) = self.look().await {
-                tracing::debug!(%error, "the clock was not read");
+            match read(&self.inner.http, &self.inner.url).await {
+                Ok((read, speed_millionths)) => {
+                    let mut hand = locked(&self.inner.hand);
+                    hand.read = read;
+                    // The reading is a little old when it arrives, so this clock is late rather than early.
+                    hand.read_at = Instant::now();
+                    hand.speed_millionths = speed_millionths;
+                    silent = false;
+                }
+                Err(error) if !silent => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the clock cannot be read; time stands still"
+                    );
+                    silent = true;
+                }
+                Err(_) => {}
             }
+            tokio::time::sleep(REMOTE_LOOK).await;
         }
     }
 
-    fn now(&self) -> Moment {
-        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = anchor.real.elapsed().mul_f64(anchor.speed);
-        let now = anchor.shown + Span::try_from(elapsed).unwrap_or(Span::ZERO);
-        anchor.last = anchor.last.max(now);
-        anchor.last
+    /// The time.
+    pub fn now(&self) -> Moment {
+        let mut hand = locked(&self.inner.hand);
+        let passed = hand.read_at.elapsed().min(REMOTE_TRUST).as_micros();
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(hand.speed_millionths) / SPEED_ONE;
+        hand.shown = hand.shown.max(hand.read + Span::from_micros(passed));
+        hand.shown
     }
 
-    async fn sleep_until(&self, moment: Moment) {
-        loop {
-            let left = moment.since(self.now());
-            if !left.is_positive() {
-                return;
-            }
-            let speed = self.anchor.lock().unwrap_or_else(PoisonError::into_inner).speed;
-            let real = Duration::try_from(left).map_or(LOOK, |left| real_time(left, speed));
-            tokio::time::sleep(real.clamp(Duration::from_millis(1), LOOK)).await;
-        }
+    /// How long `span` of this clock really takes.
+    fn real(&self, span: Span) -> Duration {
+        let speed = i128::from(locked(&self.inner.hand).speed_millionths);
+        let micros = span.as_micros().saturating_mul(i128::from(SPEED_ONE)).checked_div(speed);
+        micros.map_or(REMOTE_LOOK, |micros| Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 }
 
-#[expect(clippy::float_arithmetic, reason = "a clock's speed is no money")]
-fn real_time(left: Duration, speed: f64) -> Duration {
-    if speed > 0.0 { Duration::try_from_secs_f64(left.as_secs_f64() / speed).unwrap_or(LOOK) } else { LOOK }
+async fn read(http: &reqwest::Client, url: &Url) -> Result<(Moment, i64), Error> {
+    let silent = |error: reqwest::Error| Error::Silent(error.without_url());
+    let answer = http.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status).map_err(silent)?;
+    let text = answer.text().await.map_err(silent)?;
+    let reading: Reading = serde_json::from_str(&text).map_err(|error| Error::Nonsense(error.to_string()))?;
+    let now = Moment::parse(&reading.now).map_err(|error| Error::Nonsense(error.to_string()))?;
+    let speed = reading.speed.to_string();
+    let millionths = speed
+        .parse::<Decimal>()
+        .ok()
+        .and_then(|speed| speed.checked_mul(Decimal::from(SPEED_ONE))?.to_i64())
+        // A million times real speed is more than any demo needs; beyond it the reckoning could overflow.
+        .filter(|millionths| (0..=SPEED_ONE * 1_000_000).contains(millionths));
+    millionths.map(|millionths| (now, millionths)).ok_or_else(|| Error::Nonsense(format!("speed {speed}")))
 }
 
-/// A clock that stands still until somebody sleeps on it or sets it.
+/// A clock that stands still until it is moved, or until somebody sleeps: then it jumps to the end of the sleep.
 #[derive(Debug, Clone)]
-pub struct VirtualClock(Arc<Mutex<Moment>>);
+pub struct VirtualClock {
+    micros: Arc<AtomicI64>,
+}
 
 impl VirtualClock {
-    /// A clock that shows this moment.
+    /// A clock that shows `start`.
     pub fn new(start: Moment) -> Self {
-        Self(Arc::new(Mutex::new(start)))
+        Self { micros: Arc::new(AtomicI64::new(start.micros())) }
     }
 
-    /// What it shows.
+    /// The time.
     pub fn now(&self) -> Moment {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Moment::from_micros(self.micros.load(Ordering::SeqCst))
     }
 
-    /// Sets it forward; an earlier moment changes nothing.
+    /// Moves the clock to `moment`; a moment that has passed changes nothing.
     pub fn set(&self, moment: Moment) {
-        self.pass_until(moment);
+        self.micros.fetch_max(moment.micros(), Ordering::SeqCst);
     }
+}
 
-    fn pass_until(&self, moment: Moment) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = (*now).max(moment);
+/// A clock's hand is one plain value: a thread that panicked while it held the lock cannot have left it half-moved.
+fn locked<T>(hand: &Mutex<T>) -> MutexGuard<'_, T> {
+    hand.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_clock_that_is_set_back_goes_on_slower_and_is_caught_up_with() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let moment = |seconds: i64| Moment::from_micros(seconds * 1_000_000);
+        let shown = carried_on(None, (moment(1000), start));
+        assert_eq!(shown, moment(1000));
+        let shown = carried_on(Some((shown, start)), (moment(910), after(10)));
+        assert_eq!(shown, moment(1005), "set back by 100 seconds: half the pace");
+        let shown = carried_on(Some((shown, after(10))), (moment(1100), after(200)));
+        assert_eq!(shown, moment(1100), "the system has caught up");
     }
 }

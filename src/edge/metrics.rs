@@ -1,14 +1,16 @@
-//! Every metric, declared once, with its unit and its help.
+//! What is counted: every metric once, with its unit and help.
 //!
-//! Labels are strategies, environments, kinds, reasons and endpoints. They never hold a user, an account or a symbol, so
-//! the number of series stays bounded with any number of users.
+//! Labels never hold a user, an account or a symbol: the number of series stays small however many users there are, and
+//! the page can be shown to anybody who may see the machine.
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
+use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::model::environment::Kind;
@@ -19,19 +21,27 @@ use crate::model::plan::Side;
 use crate::model::time::Moment;
 use crate::model::verdict::{Outcome, RefusalCode};
 
-/// What is counted and measured. Cheap to clone; all clones are one.
-#[derive(Clone)]
-pub struct Metrics(Arc<Series>);
+/// Seconds; a broker that answers slower than ten is down for practical purposes.
+const LATENCY_BUCKETS: &[f64] = &[0.01, 0.05, 0.2, 1.0, 5.0, 20.0];
 
-struct Series {
+/// Fractions of a portfolio, from a tenth of a percent to half of it.
+const DRIFT_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5];
+
+/// The metrics; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     registry: Registry,
     runs: IntCounterVec,
     orders: IntCounterVec,
-    refusals: IntCounterVec,
     requests: HistogramVec,
-    drift: GaugeVec,
-    due: IntGauge,
-    queue: IntGauge,
+    refusals: IntCounterVec,
+    drift: HistogramVec,
+    due_not_done: IntGauge,
+    queue_depth: IntGauge,
     in_flight: IntGauge,
     tokens: IntGaugeVec,
     heartbeat: Gauge,
@@ -49,123 +59,137 @@ impl Default for Metrics {
     }
 }
 
-#[expect(clippy::expect_used, reason = "names and labels are constants, and a test declares them all")]
 impl Metrics {
-    /// A registry of its own with every metric declared.
+    /// All metrics, at zero.
+    ///
+    /// # Panics
+    /// Never: the names and labels are constants, and every test that makes a `Metrics` checks them.
+    #[expect(clippy::expect_used, reason = "names and labels are constants that every test checks")]
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a constant declaration");
-            registry.register(Box::new(metric.clone())).expect("declared once");
-            metric
-        };
-        let gauge = |name: &str, help: &str| {
-            let metric = IntGauge::new(name, help).expect("a constant declaration");
-            registry.register(Box::new(metric.clone())).expect("declared once");
-            metric
-        };
-        let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let latency = HistogramOpts::new(
-            "rebalanced_broker_request_seconds",
-            "Latency of requests to the broker, by endpoint and status.",
-        );
-        let requests =
-            HistogramVec::new(latency.buckets(buckets), &["endpoint", "status"]).expect("a constant declaration");
-        registry.register(Box::new(requests.clone())).expect("declared once");
-        let drift = Opts::new(
-            "rebalanced_portfolio_drift_ratio",
-            "Portfolio drift of the last run of a strategy, before and after it, as a fraction of one.",
-        );
-        let drift = GaugeVec::new(drift, &["strategy", "when"]).expect("a constant declaration");
-        registry.register(Box::new(drift.clone())).expect("declared once");
-        let tokens = Opts::new("rebalanced_tokens", "Delegated tokens by health: active, reauth, gone.");
-        let tokens = IntGaugeVec::new(tokens, &["health"]).expect("a constant declaration");
-        registry.register(Box::new(tokens.clone())).expect("declared once");
-        let heartbeat =
-            Gauge::new("rebalanced_heartbeat_timestamp_seconds", "When the scheduler's bell last rang, in Unix time.")
-                .expect("a constant declaration");
-        registry.register(Box::new(heartbeat.clone())).expect("declared once");
-        let series = Series {
-            runs: counter(
-                "rebalanced_runs_total",
-                "Closed runs by strategy, environment, outcome and reason.",
-                &["strategy", "environment", "outcome", "reason"],
-            ),
-            orders: counter(
-                "rebalanced_orders_total",
-                "Orders that reached an end, by side and outcome.",
-                &["side", "outcome"],
-            ),
-            refusals: counter("rebalanced_refusals_total", "Refusals of the guard, by code.", &["code"]),
-            due: gauge("rebalanced_runs_due_not_done", "Runs that are due and not closed."),
-            queue: gauge("rebalanced_queue_depth", "Runs that wait for a worker."),
-            in_flight: gauge("rebalanced_runs_in_flight", "Runs that a worker of this process carries."),
-            requests,
-            drift,
-            tokens,
-            heartbeat,
-            registry,
-        };
-        Self(Arc::new(series))
+        let inner = Inner::new(Registry::new()).expect("the names and labels of all metrics are valid and distinct");
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A run has ended.
+    pub fn run_closed(&self, strategy: &StrategyName, environment: Kind, outcome: &Outcome) {
+        let labels = [strategy.as_str(), environment.code(), outcome.kind.code(), outcome.reason];
+        self.inner.runs.with_label_values(&labels).inc();
+    }
+
+    /// The fate of an order is known.
+    pub fn order_settled(&self, side: Side, state: IntentState) {
+        self.inner.orders.with_label_values(&[side.code(), state.code()]).inc();
+    }
+
+    /// A request to the broker was answered with this class of HTTP status, or `lost`.
+    pub fn request(&self, endpoint: &'static str, status: &str, seconds: f64) {
+        self.inner.requests.with_label_values(&[endpoint, status]).observe(seconds);
+    }
+
+    /// So many runs are due and not closed.
+    pub fn due_not_done(&self, runs: i64) {
+        self.inner.due_not_done.set(runs);
+    }
+
+    /// So many runs wait for a worker.
+    pub fn queue_depth(&self, runs: i64) {
+        self.inner.queue_depth.set(runs);
+    }
+
+    /// So many runs are being carried out by this process.
+    pub fn in_flight(&self, runs: i64) {
+        self.inner.in_flight.set(runs);
+    }
+
+    /// How far a portfolio was from its targets, `before` or `after` a run.
+    pub fn drift(&self, strategy: &StrategyName, when: &str, drift: Fraction) {
+        if let Some(drift) = drift.decimal().to_f64() {
+            self.inner.drift.with_label_values(&[strategy.as_str(), when]).observe(drift);
+        }
+    }
+
+    /// So many grants have this health.
+    pub fn tokens(&self, health: &str, grants: i64) {
+        self.inner.tokens.with_label_values(&[health]).set(grants);
+    }
+
+    /// The guard, or the wall before the send, refused orders.
+    pub fn refusal(&self, code: RefusalCode) {
+        self.inner.refusals.with_label_values(&[code.code()]).inc();
+    }
+
+    /// The scheduler's bell has rung and was heard.
+    pub fn heartbeat(&self, at: Moment) {
+        // Microseconds to seconds, exactly: six decimals.
+        if let Some(seconds) = Decimal::new(at.micros(), 6).to_f64() {
+            self.inner.heartbeat.set(seconds);
+        }
+    }
+
+    /// Everything, in Prometheus's text format.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.inner.registry.gather(), &mut text) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the metrics could not be written");
+        }
+        String::from_utf8(text).unwrap_or_default()
     }
 }
 
-impl Metrics {
-    /// A run was closed.
-    pub fn run_closed(&self, strategy: &StrategyName, environment: Kind, outcome: &Outcome) {
-        let labels = [strategy.as_str(), environment.code(), outcome.kind.code(), outcome.reason];
-        self.0.runs.with_label_values(&labels).inc();
-    }
-
-    /// An order reached an end.
-    pub fn order_settled(&self, side: Side, state: IntentState) {
-        self.0.orders.with_label_values(&[side.code(), state.code()]).inc();
-    }
-
-    /// The guard or the wall said no.
-    pub fn refusal(&self, code: RefusalCode) {
-        self.0.refusals.with_label_values(&[code.code()]).inc();
-    }
-
-    /// The broker was asked.
-    pub fn request(&self, endpoint: &'static str, status: &str, seconds: f64) {
-        self.0.requests.with_label_values(&[endpoint, status]).observe(seconds);
-    }
-
-    /// Runs that are due and not closed.
-    pub fn due_not_done(&self, runs: i64) {
-        self.0.due.set(runs);
-    }
-
-    /// Runs that wait for a worker.
-    pub fn queue_depth(&self, runs: i64) {
-        self.0.queue.set(runs);
-    }
-
-    /// Runs that a worker of this process carries.
-    pub fn in_flight(&self, runs: i64) {
-        self.0.in_flight.set(runs);
-    }
-
-    /// Portfolio drift `before` or `after` a run.
-    pub fn drift(&self, strategy: &StrategyName, when: &'static str, drift: Fraction) {
-        let shown = drift.decimal().to_f64().unwrap_or(f64::NAN);
-        self.0.drift.with_label_values(&[strategy.as_str(), when]).set(shown);
-    }
-
-    /// Tokens of one health.
-    pub fn tokens(&self, health: &str, count: i64) {
-        self.0.tokens.with_label_values(&[health]).set(count);
-    }
-
-    /// The bell rang.
-    #[expect(clippy::float_arithmetic, reason = "a time stamp for a dashboard is no money")]
-    pub fn heartbeat(&self, at: Moment) {
-        self.0.heartbeat.set(at.micros().to_f64().unwrap_or(0.0) / 1e6);
-    }
-
-    /// Everything in Prometheus' text format.
-    pub fn text(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.0.registry.gather()).unwrap_or_default()
+impl Inner {
+    fn new(registry: Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
+        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| -> Result<_, prometheus::Error> {
+            let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let made = IntGauge::new(name, help)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
+        let heartbeat = Gauge::new(
+            "rebalanced_heartbeat_timestamp_seconds",
+            "When the scheduler's bell was last heard, in seconds since 1970 by the service's clock.",
+        )?;
+        registry.register(Box::new(heartbeat.clone()))?;
+        let tokens = IntGaugeVec::new(
+            Opts::new("rebalanced_tokens", "Delegated tokens by health: active, reauth, gone."),
+            &["health"],
+        )?;
+        registry.register(Box::new(tokens.clone()))?;
+        let build =
+            GaugeVec::new(Opts::new("rebalanced_build_info", "The version that runs; always 1."), &["version"])?;
+        registry.register(Box::new(build.clone()))?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let runs = ["strategy", "environment", "outcome", "reason"];
+        Ok(Self {
+            runs: counters("rebalanced_runs_total", "Runs that have ended, by how and why.", &runs)?,
+            orders: counters("rebalanced_orders_total", "Orders whose fate is known.", &["side", "outcome"])?,
+            refusals: counters("rebalanced_refusals_total", "Refusals by the guard, by code.", &["code"])?,
+            requests: histograms(
+                "rebalanced_broker_request_seconds",
+                "How long the broker took to answer, by endpoint and HTTP status (`lost`: no answer).",
+                LATENCY_BUCKETS,
+                &["endpoint", "status"],
+            )?,
+            drift: histograms(
+                "rebalanced_portfolio_drift_ratio",
+                "Half the sum of all deviations from target, as a fraction of the portfolio, before and after runs.",
+                DRIFT_BUCKETS,
+                &["strategy", "when"],
+            )?,
+            due_not_done: gauge("rebalanced_runs_due_not_done", "Runs that are due and have not ended.")?,
+            queue_depth: gauge("rebalanced_queue_depth", "Runs that wait for a worker.")?,
+            in_flight: gauge("rebalanced_runs_in_flight", "Runs that this process is carrying out.")?,
+            tokens,
+            heartbeat,
+            registry,
+        })
     }
 }

@@ -34,7 +34,7 @@ async fn a_year(seed: u64) -> (Vec<ChainedEvent>, usize) {
             service.sim.set_clock(session.open.timestamp());
             let account = service.sim.ledger().orders.first().map(|record| record.account.clone());
             if let Some(account) = account {
-                let paid = |exchange: &mut alpaca_sim::Exchange, now| {
+                let paid = |exchange: &mut alpaca_sim::exchange::Exchange, now| {
                     exchange.transfer(now, &account, Decimal::from(250)).map(drop)
                 };
                 service.sim.with_exchange(paid).unwrap();

@@ -1,102 +1,107 @@
-//! Alpaca Connect: the address of the consent page, and the exchange of a code for a token (facts 1.1).
+//! The authorization code flow of Alpaca Connect (facts 1.1).
 //!
-//! The `oauth2` crate speaks the protocol; it has no HTTP client of its own here, its one request goes through the
-//! same transport as all others. Code, secret and token never stand in an error or a log.
+//! The token endpoint is the live host's also for paper grants, takes the app's id and secret in the body, and answers
+//! with neither an account nor an environment nor an expiry: those are read from the hosts afterwards. What it answers
+//! is never quoted in an error, for it may hold a token.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use oauth2::basic::BasicClient;
 use oauth2::{
-    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse, RedirectUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse, RedirectUrl,
     RequestTokenError, TokenResponse, TokenUrl,
 };
 use url::Url;
 
-use super::transport::Lost;
-use super::{Client, Error};
+use super::answer::{Answer, Error};
+use super::limiter::Purse;
+use super::request::Line;
 use crate::model::environment::Kind;
 use crate::model::secret::Secret;
 
-/// What we ask for: to trade and to read prices. Configurations are not ours to write.
-const SCOPES: [&str; 2] = ["trading", "data"];
+/// What the user is asked for: account settings, orders, market data. Reading needs no scope.
+pub const SCOPES: &[&str] = &["account:write", "trading", "data"];
 
-/// A token, as it was granted.
+/// The app as it is registered with Alpaca.
+#[derive(Debug)]
+pub struct AppCredentials {
+    /// Public.
+    pub client_id: String,
+    /// Not public.
+    pub client_secret: Secret,
+    /// Letter for letter as it is registered.
+    pub redirect_uri: String,
+}
+
+/// What a code was exchanged for.
 #[derive(Debug)]
 pub struct Granted {
     /// The token.
     pub token: Secret,
-    /// The scopes really granted, which may differ from those asked for (facts 1.1).
+    /// The scopes that the user really granted; they may differ from those asked for.
     pub scopes: Vec<String>,
 }
 
-impl Client {
-    /// The broker's consent page for one connection.
-    pub fn authorize_url(&self, state: &Secret, environment: Option<Kind>) -> Url {
-        let mut url = self.0.hosts.authorize.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            query
-                .append_pair("response_type", "code")
-                .append_pair("client_id", &self.0.app.client_id)
-                .append_pair("redirect_uri", &self.0.app.redirect_uri)
-                .append_pair("state", state.expose())
-                .append_pair("scope", &SCOPES.join(" "));
-            if let Some(environment) = environment {
-                query.append_pair("env", environment.code());
-            }
-        }
-        url
-    }
+/// The consent page for one user. The redirect address is sent as it is registered: a parser would add a slash.
+pub(super) fn authorize_url(page: &Url, app: &AppCredentials, state: &Secret, env: Option<Kind>) -> Url {
+    let mut url = page.clone();
+    url.query_pairs_mut()
+        .append_pair("response_type", "code")
+        .append_pair("client_id", &app.client_id)
+        .append_pair("redirect_uri", &app.redirect_uri)
+        .append_pair("state", state.expose())
+        .append_pair("scope", &SCOPES.join(" "))
+        .extend_pairs(env.map(|kind| ("env", kind.code())));
+    url
+}
 
-    /// Exchanges a code for a token.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when the broker does not accept the code, [`Error::Lost`] when it does not answer,
-    /// [`Error::Nonsense`] when it answers something else.
-    pub async fn exchange_code(&self, code: &Secret) -> Result<Granted, Error> {
-        let nonsense = |error: url::ParseError| Error::Nonsense { why: error.to_string() };
-        let hosts = &self.0.hosts;
-        let app = &self.0.app;
-        let client = BasicClient::new(ClientId::new(app.client_id.clone()))
-            .set_client_secret(ClientSecret::new(app.client_secret.expose().to_owned()))
-            .set_auth_uri(AuthUrl::new(hosts.authorize.to_string()).map_err(nonsense)?)
-            .set_token_uri(TokenUrl::new(hosts.token.to_string()).map_err(nonsense)?)
-            .set_redirect_uri(RedirectUrl::new(app.redirect_uri.clone()).map_err(nonsense)?)
-            // Client id and secret go into the body, not into a Basic header (facts 1.1).
-            .set_auth_type(AuthType::RequestBody);
-        // The future must own what it needs: one that borrows is not `Send` for every lifetime, and a server needs that.
-        let courier = self.clone();
-        let http = move |request: HttpRequest| {
-            let courier = courier.clone();
-            async move { courier.forward(request).await }
-        };
-        let answer = client
-            .exchange_code(AuthorizationCode::new(code.expose().to_owned()))
-            .request_async(&http)
-            .await
-            .map_err(refused)?;
-        let scopes = answer.scopes().map(|scopes| scopes.iter().map(|scope| (**scope).clone()).collect());
-        Ok(Granted { token: Secret::new(answer.access_token().secret().clone()), scopes: scopes.unwrap_or_default() })
-    }
+/// Carries the one request of an exchange over the line that all others take.
+pub(super) struct Courier(pub(super) Arc<Line>);
 
-    async fn forward(&self, request: HttpRequest) -> Result<HttpResponse, Lost> {
-        let response = self.0.transport.send(request.map(Bytes::from)).await?;
-        Ok(response.map(|body| body.to_vec()))
+impl<'c> AsyncHttpClient<'c> for Courier {
+    type Error = Error;
+    type Future = BoxFuture<'c, Result<HttpResponse, Error>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        let sent = self.0.carry("token", request.map(Bytes::from), &Purse::None);
+        async move { forward(&sent.await.map_err(|why| Error::Lost { why })?) }.boxed()
     }
 }
 
-/// Why there is no token. The parser's own words could repeat a part of the body, so they are left out.
-fn refused<T>(error: RequestTokenError<Lost, T>) -> Error
-where
-    T: oauth2::ErrorResponse,
-{
-    match error {
-        RequestTokenError::ServerResponse(_) => {
-            let message = "the code or the app's credentials were refused".to_owned();
-            Error::Refused { status: 400, code: None, message }
-        }
-        RequestTokenError::Request(lost) => Error::Lost { why: lost.to_string() },
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            Error::Nonsense { why: "the token endpoint's answer is no token".to_owned() }
-        }
+/// Exchanges a code, once: a code whose exchange was lost is lost too, and the user starts again.
+pub(super) async fn exchange(
+    (app, token_url): (&AppCredentials, &Url),
+    code: &Secret,
+    courier: &Courier,
+) -> Result<Granted, Error> {
+    let redirect = RedirectUrl::new(app.redirect_uri.clone())
+        .map_err(|error| Error::Nonsense { why: format!("our own redirect address is none: {error}") })?;
+    let client = BasicClient::new(ClientId::new(app.client_id.clone()))
+        .set_client_secret(ClientSecret::new(app.client_secret.expose().to_owned()))
+        .set_auth_type(AuthType::RequestBody)
+        .set_token_uri(TokenUrl::from_url(token_url.clone()))
+        .set_redirect_uri(redirect);
+    let token = client.exchange_code(AuthorizationCode::new(code.expose().to_owned())).request_async(courier).await;
+    let token = token.map_err(|error| match error {
+        RequestTokenError::Request(error) => error,
+        _ => Error::Nonsense { why: "the token endpoint's answer is no token".to_owned() },
+    })?;
+    let scopes = match token.scopes() {
+        Some(scopes) => scopes.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned).collect(),
+        // Silence means: as asked (RFC 6749, section 5.1).
+        None => SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
+    };
+    Ok(Granted { token: Secret::new(token.access_token().secret().clone()), scopes })
+}
+
+fn forward(answer: &Answer) -> Result<HttpResponse, Error> {
+    match answer.status {
+        200 => Ok(http::Response::new(answer.body.to_vec())),
+        // The app's own credentials or the code were refused, which says nothing of any token.
+        400..=403 => Err(answer.refused()),
+        _ => Err(answer.success().err().unwrap_or(Error::Nonsense { why: answer.said() })),
     }
 }

@@ -1,21 +1,28 @@
-//! The seam between the service and the wire: a request goes out, a response comes back, or it is lost.
+//! The wire, and the one seam where a test replaces it. Above it everything is real: client, limiter, JSON, classification.
 //!
-//! Above it everything is real in every test. On the wire: no redirects, no proxy, a time-out, and no host that is not in
-//! the list; a request to another host is refused before its name is looked up.
+//! [`Wire`] talks to the configured hosts and to no other, refuses before a name is looked up, follows no redirect (row
+//! 13), uses no proxy, sends nothing twice, and bounds time and size.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use url::{Origin, Url};
 
-use super::Hosts;
+use super::hosts::{Hosts, is_loopback};
 
-/// How long one request may take. Longer than Alpaca's slow days, shorter than a run's patience.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// A request without a usable response: whether it took effect is unknown.
+/// How long a whole exchange may take; Alpaca answers orders within hundreds of milliseconds, at times seconds (facts 9.4).
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// No answer we ask for is larger: 500 orders are about 1 MiB.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// No usable answer: whether the request had an effect is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Lost {
@@ -23,83 +30,103 @@ pub struct Lost {
 }
 
 impl Lost {
-    /// Says what happened, without anything secret in it.
+    /// Says what happened; never with a token or a query in it.
     pub fn new(why: impl Into<String>) -> Self {
         Self { why: why.into() }
     }
 }
 
-/// Sends requests.
+/// Carries one request there and one answer back.
 pub trait Transport: Send + Sync {
     /// Sends one request, once.
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, Lost>>;
 }
 
-/// Why there is no wire.
+/// Why the wire cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be built; are the system's CA certificates installed?")]
-pub struct NoWire(#[source] reqwest::Error);
+pub enum Error {
+    /// The HTTP client does not start.
+    #[error("the HTTP client does not start")]
+    Start(#[source] reqwest::Error),
+    /// Tokens would travel in the open.
+    #[error("{0} is on another machine and not https: tokens would travel in the open")]
+    Plain(String),
+}
 
-/// The wire itself.
+/// Real HTTP, to the configured hosts only.
 #[derive(Debug)]
 pub struct Wire {
     http: reqwest::Client,
-    allowed: BTreeSet<(String, Option<u16>)>,
+    allowed: BTreeSet<String>,
 }
 
 impl Wire {
-    /// A client for these hosts and no others.
+    /// Opens the wire to these hosts.
     ///
     /// # Errors
-    /// When the system has no CA certificates.
-    pub fn new(hosts: &Hosts) -> Result<Self, NoWire> {
+    /// When the HTTP client does not start, or a host on another machine is not reached by https.
+    pub fn new(hosts: &Hosts) -> Result<Self, Error> {
+        for url in hosts.all() {
+            if url.scheme() != "https" && !is_loopback(url) {
+                return Err(Error::Plain(place(url)));
+            }
+        }
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
             .no_proxy()
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("rebalanced/", env!("CARGO_PKG_VERSION")))
+            .referer(false)
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(ANSWER_WITHIN)
             .build()
-            .map_err(NoWire)?;
-        Ok(Self { http, allowed: hosts.allowed() })
+            .map_err(Error::Start)?;
+        Ok(Self { http, allowed: hosts.all().into_iter().map(place).collect() })
     }
 
     async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Lost> {
-        let host = request.uri().host().unwrap_or_default().to_owned();
-        if !self.allowed.contains(&(host.clone(), request.uri().port_u16())) {
-            return Err(Lost::new(format!(
-                "{host} is not a host of Alpaca's or of the configuration; nothing was sent"
-            )));
+        let url: Url = request.uri().to_string().parse().map_err(|_| Lost::new("the address is none"))?;
+        if !self.allowed.contains(&place(&url)) {
+            return Err(Lost::new(format!("{} is not one of the configured hosts; nothing was sent", place(&url))));
         }
-        // The URL of a request holds no secret, but an error's text is kept short all the same.
-        let lost = |error: reqwest::Error| Lost::new(reason(&error));
+        let lost = |error: reqwest::Error| Lost::new(chain(&error.without_url()));
         let request = reqwest::Request::try_from(request).map_err(lost)?;
-        let response = self.http.execute(request).await.map_err(lost)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(lost)?;
-        let mut answer = http::Response::new(body);
-        *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
-        Ok(answer)
+        let mut answer = self.http.execute(request).await.map_err(lost)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+            if body.len() + chunk.len() > BYTES_MAX {
+                return Err(Lost::new("the answer is larger than any we ask for"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = http::Response::new(body.freeze());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(response)
     }
-}
-
-fn reason(error: &reqwest::Error) -> String {
-    let kind = if error.is_timeout() {
-        "the request timed out"
-    } else if error.is_connect() {
-        "no connection"
-    } else if error.is_body() || error.is_decode() {
-        "the answer was cut short"
-    } else {
-        "the connection failed"
-    };
-    kind.to_owned()
 }
 
 impl Transport for Wire {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, Lost>> {
         self.exchange(request).boxed()
     }
+}
+
+/// Scheme, host and port: what the allow-list is made of.
+fn place(url: &Url) -> String {
+    match url.origin() {
+        origin @ Origin::Tuple(..) => origin.ascii_serialization(),
+        Origin::Opaque(_) => url.scheme().to_owned(),
+    }
+}
+
+/// An error with its causes, in one line: "error sending request" alone tells nobody anything.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

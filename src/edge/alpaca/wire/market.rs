@@ -1,0 +1,74 @@
+//! `GET /v2/calendar` and `GET /v2/stocks/quotes/latest` (facts 4.3, 6).
+
+use std::collections::BTreeMap;
+
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::number::Market;
+use super::{Fault, parsed, plain, read};
+use crate::model::ids::Symbol;
+use crate::model::money::Price;
+use crate::model::session::Session;
+use crate::model::snapshot::Quote;
+use crate::model::time::Moment;
+
+#[derive(Debug, Deserialize)]
+struct DayJson {
+    date: String,
+    open: String,
+    close: String,
+}
+
+/// Reads the broker's calendar; its hours carry no zone and are the exchange's.
+pub(in super::super) fn calendar(body: &[u8], zone: &TimeZone) -> Result<Vec<Session>, Fault> {
+    let rows: Vec<DayJson> = read(body)?;
+    let rows = rows.iter().enumerate();
+    rows.map(|(index, row)| session(row, zone).map_err(|fault| fault.under(&format!("[{index}]")))).collect()
+}
+
+fn session(row: &DayJson, zone: &TimeZone) -> Result<Session, Fault> {
+    let day: Date = parsed(&row.date, "date", str::parse)?;
+    let moment = |text: &str, field| {
+        let time: Time = parsed(text, field, |text| Time::strptime("%H:%M", text))?;
+        let zoned = day.to_datetime(time).to_zoned(zone.clone());
+        zoned.map(|zoned| Moment::from(zoned.timestamp())).map_err(|error| Fault::new(field, error.to_string()))
+    };
+    let (open, close) = (moment(&row.open, "open")?, moment(&row.close, "close")?);
+    if open >= close {
+        return Err(Fault::new("close", "is not after the open"));
+    }
+    Ok(Session { day, open, close })
+}
+
+#[derive(Debug, Deserialize)]
+struct QuoteJson {
+    bp: Option<Market>,
+    ap: Option<Market>,
+    t: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct QuotesJson {
+    quotes: Option<BTreeMap<String, Value>>,
+}
+
+/// Reads the latest quotes. A symbol whose quote cannot be read has none, which is a price that is missing; the others
+/// are not touched by it (row 43).
+pub(in super::super) fn quotes(body: &[u8]) -> Result<BTreeMap<Symbol, Quote>, Fault> {
+    let rows = read::<QuotesJson>(body)?.quotes.unwrap_or_default();
+    Ok(rows.iter().filter_map(|(symbol, row)| quote(symbol, row).ok()).collect())
+}
+
+/// Reads the quote of one symbol. A side that is not active is zero, which no plan takes for a price.
+pub(super) fn quote(symbol: &str, row: &Value) -> Result<(Symbol, Quote), Fault> {
+    let parsed_symbol = parsed(symbol, symbol, Symbol::parse)?;
+    let at = |field: &str| if field == "." { symbol.to_owned() } else { format!("{symbol}.{field}") };
+    let json: QuoteJson = serde_path_to_error::deserialize(row)
+        .map_err(|error| Fault::new(at(&error.path().to_string()), plain(&error.inner().to_string())))?;
+    let price = |side: Option<Market>| side.map_or(Price::ZERO, |price| Price::new(price.0));
+    let moment = parsed(&json.t, &at("t"), Moment::parse)?;
+    Ok((parsed_symbol, Quote { bid: price(json.bp), ask: price(json.ap), at: moment }))
+}

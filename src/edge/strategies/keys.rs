@@ -1,0 +1,215 @@
+//! Every key of a strategy file, once: the reader, its suggestions and the JSON Schema all come from this table.
+
+use serde_json::{Map, Value, json};
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// A text.
+    Text,
+    /// A decimal number.
+    Number,
+    /// A whole number, up to the one given.
+    Whole(u32),
+    /// True or false.
+    Flag,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its table; empty for the file's own keys.
+    pub(super) table: &'static str,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it holds.
+    pub(super) holds: Holds,
+    /// Whether it must be there whenever its table is.
+    pub(super) is_needed: bool,
+    /// What holds when it is absent, in JSON.
+    default: &'static str,
+    /// What it is, for people.
+    help: &'static str,
+}
+
+/// The tables of a file; `weights` is a list of tables.
+pub(super) const TABLES: &[(&str, &str)] = &[
+    ("schedule", "When the strategy looks at its accounts: `cron`, or `every` with `at`."),
+    ("weights", "What to hold; with [cash] exactly 100 percent."),
+    ("cash", "What stays in cash."),
+    ("rebalance", "When a look leads to trades, and how far they go."),
+    ("orders", "How orders are placed."),
+    ("limits", "What one run may do at most; beyond it the whole run is refused."),
+];
+
+const fn key(table: &'static str, name: &'static str, holds: Holds, default: &'static str, help: &'static str) -> Key {
+    Key { table, name, holds, is_needed: false, default, help }
+}
+
+const fn needed(table: &'static str, name: &'static str, holds: Holds, help: &'static str) -> Key {
+    Key { table, name, holds, is_needed: true, default: "", help }
+}
+
+/// Words for `schedule.every`.
+pub(super) const EVERY: &[&str] = &["session", "week", "month", "quarter", "year"];
+/// Words for `schedule.misfire`.
+pub(super) const MISFIRE: &[&str] = &["run_once", "skip"];
+/// Words for `rebalance.destination`.
+pub(super) const DESTINATION: &[&str] = &["target", "band_edge", "halfway"];
+/// Words for `rebalance.unmanaged`.
+pub(super) const UNMANAGED: &[&str] = &["ignore", "sell", "block"];
+/// Words for `orders.type`.
+pub(super) const ORDER_TYPE: &[&str] = &["market", "limit"];
+
+/// The keys, in the order in which a file usually has them.
+pub(super) const KEYS: &[Key] = &[
+    needed("", "name", Holds::Text, "The strategy's name, unique among all files."),
+    key("", "description", Holds::Text, r#""""#, "One sentence for people."),
+    key(
+        "schedule",
+        "cron",
+        Holds::Text,
+        "",
+        "Six fields, seconds first: second minute hour day month weekday. A moment outside a session is skipped.",
+    ),
+    key("schedule", "timezone", Holds::Text, r#""America/New_York""#, "The IANA zone in which cron's hours are meant."),
+    key("schedule", "every", Holds::OneOf(EVERY), "", "Each session, or the first session of each week, month, ..."),
+    key(
+        "schedule",
+        "at",
+        Holds::Text,
+        r#""close-15m""#,
+        "With `every`: `open`, `open+15m` or `close-15m`; the real close on half days.",
+    ),
+    key(
+        "schedule",
+        "misfire",
+        Holds::OneOf(MISFIRE),
+        r#""run_once""#,
+        "A moment that passed while the service was down: run the newest once, or skip it.",
+    ),
+    key("schedule", "grace_minutes", Holds::Whole(10_080), "30", "How late a missed moment may still be run."),
+    needed("weights", "symbol", Holds::Text, "A ticker in Alpaca's spelling."),
+    needed("weights", "percent", Holds::Number, "Its share of the portfolio, above 0."),
+    needed("cash", "percent", Holds::Number, "The share that stays in cash; 0 without this table."),
+    key(
+        "rebalance",
+        "drift_absolute_percent",
+        Holds::Number,
+        "null",
+        "Trade when a holding is further from its target than this many percentage points.",
+    ),
+    key(
+        "rebalance",
+        "drift_relative_percent",
+        Holds::Number,
+        "null",
+        "Trade when a holding is further from its target than this percentage of the target.",
+    ),
+    key(
+        "rebalance",
+        "destination",
+        Holds::OneOf(DESTINATION),
+        r#""target""#,
+        "How far trades go: to the target, to the edge of the band, or halfway.",
+    ),
+    key("rebalance", "cooldown_days", Holds::Whole(3660), "0", "Calendar days without trades after a rebalance."),
+    key(
+        "rebalance",
+        "invest_cash",
+        Holds::Flag,
+        "true",
+        "New cash buys what is underweight, also inside the bands and the cooldown.",
+    ),
+    key(
+        "rebalance",
+        "unmanaged",
+        Holds::OneOf(UNMANAGED),
+        r#""ignore""#,
+        "Holdings that no weight names: leave them alone, sell them, or do not trade the account.",
+    ),
+    key(
+        "orders",
+        "type",
+        Holds::OneOf(ORDER_TYPE),
+        r#""market""#,
+        "Market orders, or limits at the far side of the quote.",
+    ),
+    key("orders", "min_notional", Holds::Number, "1", "The smallest order worth sending, in dollars; 1 or more."),
+    key("limits", "max_order_notional", Holds::Number, "null", "The largest single order, in dollars."),
+    key(
+        "limits",
+        "max_turnover_percent",
+        Holds::Number,
+        "null",
+        "The largest share of the portfolio that one run may sell.",
+    ),
+];
+
+/// The names that a table may hold.
+pub(super) fn names(table: &str) -> Vec<&'static str> {
+    KEYS.iter().filter(|key| key.table == table).map(|key| key.name).collect()
+}
+
+/// The JSON Schema of a strategy file.
+pub(super) fn schema() -> Value {
+    let mut properties = own_properties("");
+    for (name, help) in TABLES {
+        let mut table = json!({
+            "type": "object",
+            "properties": own_properties(name),
+            "required": required(name),
+            "additionalProperties": false,
+        });
+        if *name == "schedule" {
+            let only = |has: &str, not: &str| json!({ "required": [has], "not": { "required": [not] } });
+            set(&mut table, "oneOf", json!([only("cron", "every"), only("every", "cron")]));
+        }
+        if *name == "weights" {
+            table = json!({ "type": "array", "minItems": 1, "items": table });
+        }
+        set(&mut table, "description", json!(help));
+        properties.insert((*name).to_owned(), table);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A strategy of rebalanced",
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "schedule", "weights"],
+        "additionalProperties": false,
+    })
+}
+
+fn own_properties(table: &str) -> Map<String, Value> {
+    KEYS.iter().filter(|key| key.table == table).map(|key| (key.name.to_owned(), property(key))).collect()
+}
+
+fn required(table: &str) -> Vec<&'static str> {
+    KEYS.iter().filter(|key| key.table == table && key.is_needed).map(|key| key.name).collect()
+}
+
+fn property(key: &Key) -> Value {
+    let mut property = match key.holds {
+        Holds::Text => json!({ "type": "string" }),
+        Holds::Number => json!({ "type": "number", "minimum": 0 }),
+        Holds::Whole(most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
+        Holds::Flag => json!({ "type": "boolean" }),
+        Holds::OneOf(words) => json!({ "enum": words }),
+    };
+    set(&mut property, "description", json!(key.help));
+    if let Ok(default) = serde_json::from_str::<Value>(key.default)
+        && !default.is_null()
+    {
+        set(&mut property, "default", default);
+    }
+    property
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}

@@ -1,0 +1,23 @@
+//! The outside, part by part: what the broker says and what is made of it, the vault, the clock, the strategy files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test may stop, and nobody else uses it"
+)]
+
+mod script;
+mod answers;
+mod orders;
+mod prices;
+mod limits;
+mod connect;
+mod wire;
+mod snapshot;
+mod vault;
+mod clock;
+mod counted;
+mod strategies;

@@ -1,0 +1,132 @@
+//! The vault opens for the right owner with the right key, and for nobody else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rebalanced::edge::entropy::Entropy;
+use rebalanced::edge::vault::{Error, Vault};
+use rebalanced::model::ids::GrantId;
+use rebalanced::model::secret::{Sealed, Secret};
+use tempfile::TempDir;
+
+fn key_file(folder: &Path, bytes: &[u8], mode: u32) -> PathBuf {
+    let path = folder.join(format!("key-{mode:o}-{}", bytes.len()));
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+fn vault() -> (TempDir, Vault) {
+    let folder = TempDir::new().unwrap();
+    let vault = Vault::open(&key_file(folder.path(), &[7; 32], 0o600)).unwrap();
+    (folder, vault)
+}
+
+fn owner(number: usize) -> GrantId {
+    GrantId::parse(&format!("gra_{number}")).unwrap()
+}
+
+#[test]
+fn row_80_a_ciphertext_in_another_row_never_opens() {
+    let (_folder, vault) = vault();
+    let entropy = Entropy::seeded(1);
+    let sealed: Vec<Sealed> = (0..101)
+        .map(|number| vault.seal(&owner(number), &Secret::new(format!("token {number}")), &entropy).unwrap())
+        .collect();
+    let mut swaps = 0;
+    for (number, sealed) in sealed.iter().enumerate() {
+        for row in 0..101 {
+            let opened = vault.open_sealed(&owner(row), sealed);
+            if row == number {
+                assert_eq!(opened.unwrap().expose(), format!("token {number}"));
+            } else {
+                assert!(matches!(opened, Err(Error::DoesNotOpen)));
+                swaps += 1;
+            }
+        }
+    }
+    assert_eq!(swaps, 10_100);
+}
+
+#[test]
+fn a_change_of_any_byte_or_length_is_noticed() {
+    let (_folder, vault) = vault();
+    let sealed = vault.seal(&owner(1), &Secret::new("a token".to_owned()), &Entropy::seeded(1)).unwrap();
+    for index in 0..sealed.bytes.len() {
+        let mut changed = sealed.clone();
+        changed.bytes[index] ^= 1;
+        assert!(matches!(vault.open_sealed(&owner(1), &changed), Err(Error::DoesNotOpen)), "byte {index}");
+        let cut = Sealed { bytes: sealed.bytes[..index].to_vec(), ..sealed.clone() };
+        assert!(matches!(vault.open_sealed(&owner(1), &cut), Err(Error::DoesNotOpen)), "cut at {index}");
+    }
+}
+
+#[test]
+fn row_81_another_key_does_not_open_and_is_named() {
+    let (folder, vault) = vault();
+    let other = Vault::open(&key_file(folder.path(), "8f".repeat(32).as_bytes(), 0o400)).unwrap();
+    let entropy = Entropy::system();
+    let sealed = vault.seal(&owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
+    let error = other.open_sealed(&owner(1), &sealed).err().unwrap();
+    let said = error.to_string();
+    assert!(said.contains(vault.key_id()) && said.contains(other.key_id()), "{said}");
+    let relabelled = Sealed { key_id: other.key_id().to_owned(), ..sealed.clone() };
+    assert!(matches!(other.open_sealed(&owner(1), &relabelled), Err(Error::DoesNotOpen)));
+    let again = vault.seal(&owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
+    assert_ne!(sealed.bytes, again.bytes, "a nonce is never used twice");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let folder = TempDir::new().unwrap();
+    for mode in [0o644, 0o640, 0o604, 0o660, 0o606, 0o620, 0o601, 0o777] {
+        let error = Vault::open(&key_file(folder.path(), &[7; 32], mode)).err().unwrap();
+        assert!(matches!(error, Error::Mode { mode: found, .. } if found == mode), "{error}");
+        assert!(error.to_string().contains("set it to 400 or 600"), "{error}");
+    }
+    for mode in [0o400, 0o600, 0o700] {
+        Vault::open(&key_file(folder.path(), &[7; 32], mode)).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_holds_no_key_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let hex = "5e".repeat(32);
+    let good = [hex.clone(), format!("{hex}\n"), format!("{hex}\r\n"), hex.to_uppercase()];
+    let ids: Vec<String> = good
+        .iter()
+        .map(|text| Vault::open(&key_file(folder.path(), text.as_bytes(), 0o600)).unwrap().key_id().to_owned())
+        .collect();
+    assert!(ids.iter().all(|id| id == &ids[0]), "one key, however it is written");
+    for bad in [String::new(), "5e".repeat(31), "5e".repeat(33), "zz".repeat(32), format!("{hex}{hex}"), "x".repeat(31)]
+    {
+        let error = Vault::open(&key_file(folder.path(), bad.as_bytes(), 0o600)).err().unwrap();
+        assert!(matches!(error, Error::Form { .. }), "{bad}: {error}");
+    }
+    assert!(matches!(Vault::open(&folder.path().join("absent")), Err(Error::File { .. })));
+}
+
+#[test]
+fn a_new_key_file_is_its_owners_alone_and_never_replaces_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("vault.key");
+    Vault::create_key_file(&path, &Entropy::system()).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(Vault::create_key_file(&path, &Entropy::system()), Err(Error::File { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    Vault::open(&path).unwrap();
+}
+
+#[test]
+fn neither_key_nor_token_is_ever_printed() {
+    let (_folder, vault) = vault();
+    let sealed = vault.seal(&owner(1), &Secret::new("canary-token".to_owned()), &Entropy::seeded(1)).unwrap();
+    let shown = format!("{vault:?} {sealed:?} {:?}", vault.open_sealed(&owner(1), &sealed));
+    assert!(shown.contains("redacted") && !shown.contains("canary-token"), "{shown}");
+    assert!(!shown.contains("7, 7, 7, 7"), "{shown}");
+    let text = String::from_utf8_lossy(&sealed.bytes).into_owned();
+    assert!(!text.contains("canary"));
+}
