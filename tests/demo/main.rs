@@ -35,7 +35,7 @@ fn demo(seed: &str, database: Option<&str>, kills: &[u64]) -> Value {
     let killer = std::thread::spawn(move || {
         let mut done = 0;
         for pause in kills {
-            let Ok(pid) = pids.recv_timeout(Duration::from_secs(60)) else { break };
+            let Ok(pid) = pids.recv_timeout(Duration::from_mins(1)) else { break };
             std::thread::sleep(Duration::from_millis(pause));
             let killed = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
             done += u32::from(killed.success());

@@ -47,7 +47,7 @@ impl Transport for InMemory {
 }
 
 /// A whole service and its broker.
-pub struct TestWorld {
+pub(crate) struct TestWorld {
     pub world: World,
     pub sim: Sim,
     pub clock: VirtualClock,
@@ -55,7 +55,7 @@ pub struct TestWorld {
 }
 
 /// What a test world begins with.
-pub struct Setup<'a> {
+pub(crate) struct Setup<'a> {
     pub seed: u64,
     pub start: &'a str,
     pub strategies: &'a [(&'a str, &'a str)],
@@ -78,12 +78,12 @@ impl Default for Setup<'_> {
 }
 
 /// The default policy: paper only.
-pub fn policy() -> ServicePolicy {
+pub(crate) fn policy() -> ServicePolicy {
     ServicePolicy { max_quote_age_seconds: 15, max_trading_runs_per_day: Some(3), ..ServicePolicy::default() }
 }
 
 impl TestWorld {
-    pub async fn new(setup: Setup<'_>) -> Self {
+    pub(crate) async fn new(setup: Setup<'_>) -> Self {
         let folder = scratch();
         let start = Moment::parse(setup.start).unwrap();
         let clock = VirtualClock::new(start);
@@ -143,11 +143,11 @@ impl TestWorld {
     }
 
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
-    pub async fn connect(&self, name: &str, strategy: &str, new: NewAccount) -> String {
+    pub(crate) async fn connect(&self, name: &str, strategy: &str, new: NewAccount) -> String {
         self.try_connect(name, strategy, new).await.unwrap()
     }
 
-    pub async fn try_connect(
+    pub(crate) async fn try_connect(
         &self,
         name: &str,
         strategy: &str,
@@ -189,7 +189,7 @@ impl TestWorld {
     }
 
     /// Moves time forward, rings the bell once, and carries every due run to its close, one after the other.
-    pub async fn ring(&self, at: Moment) -> Vec<Outcome> {
+    pub(crate) async fn ring(&self, at: Moment) -> Vec<Outcome> {
         if at > self.clock.now() {
             self.clock.set(at);
         }
@@ -198,7 +198,7 @@ impl TestWorld {
     }
 
     /// Carries every claimable run to its close.
-    pub async fn drain(&self) -> Vec<Outcome> {
+    pub(crate) async fn drain(&self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         loop {
             let now = self.clock.now();
@@ -213,12 +213,12 @@ impl TestWorld {
     }
 
     /// The folder with the strategies, the key and the database.
-    pub fn folder(&self) -> &std::path::Path {
+    pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
     /// What the broker's ledger and ours must agree on, whatever happened.
-    pub async fn settle_accounts(&self) {
+    pub(crate) async fn settle_accounts(&self) {
         let intents = self.world.store.intents(&rebalanced::edge::store::IntentFilter::all()).await.unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for record in self.sim.ledger().orders {
@@ -237,7 +237,7 @@ impl TestWorld {
 }
 
 /// A new account with this much cash on paper.
-pub fn cash(amount: i64) -> NewAccount {
+pub(crate) fn cash(amount: i64) -> NewAccount {
     let mut new = NewAccount::new("", Environment::Paper);
     new.cash = Decimal::from(amount);
     new
@@ -261,7 +261,7 @@ fn scratch() -> TempDir {
 }
 
 /// The moment of a local time in New York.
-pub fn new_york(text: &str) -> Moment {
+pub(crate) fn new_york(text: &str) -> Moment {
     let local: jiff::civil::DateTime = text.parse().unwrap();
     let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();
     Moment::from(local.to_zoned(zone).unwrap().timestamp())

@@ -68,8 +68,11 @@ fn open_account(stage: &Stage, seed: u64, number: u32, strategy: &Strategy) -> a
     new.positions.sort();
     new.positions.dedup_by(|a, b| a.0 == b.0);
     let account = stage.sim.create_account(new)?.to_string();
-    let deposit =
-        if number % 4 == 0 { Decimal::from(500 + chance(seed, number, "deposit", 2_000)) } else { Decimal::ZERO };
+    let deposit = if number.is_multiple_of(4) {
+        Decimal::from(500 + chance(seed, number, "deposit", 2_000))
+    } else {
+        Decimal::ZERO
+    };
     Ok(User { name, account, strategy: strategy.name().clone(), deposit })
 }
 

@@ -21,7 +21,7 @@ use crate::model::time::{Moment, Span};
 const PAY_DAY: usize = 3;
 
 /// How long the runs of one moment may take, in real time, before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The trading days of the demo and what came of them.
 pub(super) struct Week {
