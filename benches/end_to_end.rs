@@ -63,12 +63,13 @@ async fn main() {
         flow::tick::tick(&world, world.clock.now()).await.unwrap();
         let runs = drain(&world, in_flight).await;
         let seconds = begun.elapsed().as_secs_f64();
+        let per_second = |count: u32| f64::from(count) / seconds;
         let requests = sim.ledger().requests_total - before;
         assert_eq!(runs, users, "every user has a run");
         println!(
             "end_to_end: {runs} runs ({what}), {requests} requests in {seconds:.2} s: {:.0} runs/s, {:.0} requests/s",
-            runs as f64 / seconds,
-            requests as f64 / seconds,
+            per_second(u32::try_from(runs).unwrap()),
+            per_second(u32::try_from(requests).unwrap()),
         );
     }
     stop.cancel();

@@ -28,7 +28,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("tokio::time::sleep", &["src/edge/clock.rs", "src/app/"], "sleeping is the clock's"),
     ("rand::", &["src/edge/entropy.rs"], "chance is an argument"),
     ("tokio::spawn", &["src/app/workers.rs", "src/app/lifecycle.rs"], "tasks have one keeper"),
-    ("std::env", &["src/app/settings", "src/main.rs"], "the environment is read once"),
+    (
+        "std::env",
+        &["src/app/settings", "src/main.rs", "src/app/commands/demo/stage.rs"],
+        "the environment is read once",
+    ),
     (".submit(", &["src/flow/dispatch.rs"], "only a recorded intent is sent"),
     ("sqlx::", &["src/edge/store/"], "SQL lives in the store"),
     ("reqwest::", &["src/edge/alpaca/", "src/edge/clock.rs", "src/app/commands/"], "HTTP lives at the edge"),

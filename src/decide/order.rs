@@ -73,9 +73,8 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         OrderStatus::Working(_) | OrderStatus::Changing(_) => IntentState::Open,
         OrderStatus::Unheard(_) => IntentState::Unknown,
         OrderStatus::Filled => IntentState::Filled,
-        OrderStatus::Canceled | OrderStatus::Expired => IntentState::Ended,
         OrderStatus::Rejected if report.filled_qty.is_zero() => IntentState::Rejected,
-        OrderStatus::Rejected => IntentState::Ended,
+        OrderStatus::Canceled | OrderStatus::Expired | OrderStatus::Rejected => IntentState::Ended,
         OrderStatus::Replaced => {
             return quarantined(intent, "it was replaced at the broker by somebody else", now);
         }

@@ -70,7 +70,7 @@ impl Event {
 
     /// With this fact.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.facts.insert(name, value.to_string());
         self
     }

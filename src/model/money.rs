@@ -80,6 +80,7 @@ macro_rules! amount {
             }
 
             /// The size without the sign.
+            #[must_use]
             pub fn abs(self) -> Self {
                 Self(self.0.abs())
             }
@@ -147,11 +148,13 @@ amount!(
 
 impl Usd {
     /// Rounds down to cents: what may be counted on as proceeds or spent at most.
+    #[must_use]
     pub fn floor_cents(self) -> Self {
         Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToNegativeInfinity))
     }
 
     /// Rounds up to cents: what must be counted on as cost.
+    #[must_use]
     pub fn ceil_cents(self) -> Self {
         Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToPositiveInfinity))
     }
@@ -169,6 +172,7 @@ impl Usd {
 
 impl Qty {
     /// Rounds down to what an order may carry: nine decimals, or whole shares where the asset is not fractionable.
+    #[must_use]
     pub fn floor_shares(self, fractionable: bool) -> Self {
         let decimals = if fractionable { QTY_DECIMALS } else { 0 };
         Self(self.0.round_dp_with_strategy(decimals, RoundingStrategy::ToZero))
@@ -182,6 +186,7 @@ impl Qty {
 
 impl Price {
     /// The middle of two prices, unrounded.
+    #[must_use]
     pub fn middle(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0).saturating_mul(Decimal::new(5, 1)))
     }
@@ -192,11 +197,13 @@ impl Price {
     }
 
     /// Rounds down to a price that a limit order may carry.
+    #[must_use]
     pub fn floor_tick(self) -> Self {
         Self(self.0.round_dp_with_strategy(self.tick_decimals(), RoundingStrategy::ToZero))
     }
 
     /// Rounds up to a price that a limit order may carry.
+    #[must_use]
     pub fn ceil_tick(self) -> Self {
         Self(self.0.round_dp_with_strategy(self.tick_decimals(), RoundingStrategy::AwayFromZero))
     }
@@ -217,6 +224,7 @@ impl Fraction {
     }
 
     /// This fraction as a share of `base`; zero when the base is zero.
+    #[must_use]
     pub fn over(self, base: Self) -> Self {
         Self(self.0.checked_div(base.0).unwrap_or_default())
     }

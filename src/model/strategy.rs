@@ -26,7 +26,7 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub enum Schedule {
     /// A cron rule in a time zone.
-    Cron(CronRule),
+    Cron(Box<CronRule>),
     /// A moment relative to an exchange session.
     Session {
         /// Which sessions.

@@ -51,7 +51,8 @@ pub(crate) struct TestWorld {
     pub world: World,
     pub sim: Sim,
     pub clock: VirtualClock,
-    folder: TempDir,
+    /// Held so that it lives as long as the service; it goes when dropped.
+    _folder: TempDir,
 }
 
 /// What a test world begins with.
@@ -139,7 +140,7 @@ impl TestWorld {
             policy: setup.policy,
             order_wait: Span::from_secs(300),
         };
-        Self { world, sim, clock, folder }
+        Self { world, sim, clock, _folder: folder }
     }
 
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
@@ -210,11 +211,6 @@ impl TestWorld {
                 outcomes.push(flow::rebalance::rebalance(&self.world, claim).await.unwrap());
             }
         }
-    }
-
-    /// The folder with the strategies, the key and the database.
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 
     /// What the broker's ledger and ours must agree on, whatever happened.

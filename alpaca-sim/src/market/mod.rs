@@ -209,16 +209,16 @@ impl Market {
 
     /// The quote of a known symbol.
     pub(crate) fn quote_of(&self, symbol: SymbolId, at: Timestamp) -> Quote {
-        let (cents, at) = self.cents(symbol, at);
+        let (cents, began) = self.cents(symbol, at);
         let half = self.half_spread(cents);
-        let luck = self.luck(symbol, at);
+        let luck = self.luck(symbol, began);
         let size = |luck: u64| u32::try_from(100 * (1 + dice::below(luck, 20))).unwrap_or(100);
         Quote {
             bid: dollars(cents - half),
             ask: dollars(cents + half),
             bid_size: size(luck & 0xffff_ffff),
             ask_size: size(luck >> 32),
-            at,
+            at: self.quoted(began, at),
         }
     }
 
@@ -242,6 +242,17 @@ impl Market {
     pub(crate) fn half_spread(&self, cents: i64) -> i64 {
         let millionths = cents.saturating_mul(self.half_spread);
         (millionths / 1_000_000 + i64::from(millionths % 1_000_000 != 0)).clamp(1, (cents - 1).max(1))
+    }
+
+    /// When a quote was last said: in a session the market makers repeat theirs every second, whether the price moved or
+    /// not; after the close the last one stands.
+    fn quoted(&self, began: Timestamp, at: Timestamp) -> Timestamp {
+        match self.last_session(at) {
+            Some((_, session)) if at < session.close => {
+                Timestamp::from_second(at.as_second()).unwrap_or(began).max(began)
+            }
+            _ => began,
+        }
     }
 
     /// The last trade in cents, and when its step began.

@@ -129,7 +129,7 @@ fn cron<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>) -> Option<Schedule> {
     let zone_at = zone.as_ref().map_or(rule.byte, |zone| zone.byte);
     let zone = zone.map_or_else(|| ZONE.to_owned(), |zone| zone.value);
     match CronRule::parse(&rule.value, &zone) {
-        Ok(rule) => Some(Schedule::Cron(rule)),
+        Ok(rule) => Some(Schedule::Cron(Box::new(rule))),
         Err(NotASchedule::Zone { zone }) => {
             let mend = nearest_zone(&zone).map(|zone| format!("the nearest is `{zone}`"));
             let mend = mend.unwrap_or_else(|| format!("use a name of the IANA database such as `{ZONE}`"));

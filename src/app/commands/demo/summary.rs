@@ -221,15 +221,19 @@ pub(super) fn print(summary: &Summary, json: bool, stage: &Stage) -> anyhow::Res
     let runs: Vec<String> =
         summary.runs.iter().map(|(kind, reasons)| format!("{kind}: {}", counted(reasons))).collect();
     let mut said = format!("\n{table}\n\nruns      {}\n", runs.join("\n          "));
-    said += &format!("orders    {}, each with a recorded intent\n", summary.orders.len());
-    said += &format!("checked   {} full rebalances against their targets at the broker\n", summary.portfolios_checked);
-    said += &format!("database  {}\n", summary.database);
-    said += &format!("metrics   {} (as of the end)\n", summary.metrics);
-    said += &format!("log       {}\n", stage.log().display());
+    let mut say = |line: String| {
+        said += &line;
+        said += "\n";
+    };
+    say(format!("orders    {}, each with a recorded intent", summary.orders.len()));
+    say(format!("checked   {} full rebalances against their targets at the broker", summary.portfolios_checked));
+    say(format!("database  {}", summary.database));
+    say(format!("metrics   {} (as of the end)", summary.metrics));
+    say(format!("log       {}", stage.log().display()));
     if summary.violations.is_empty() {
-        said += "violations none\n";
+        say("violations none".to_owned());
     } else {
-        said += &format!("VIOLATIONS\n  {}\n", summary.violations.join("\n  "));
+        say(format!("VIOLATIONS\n  {}", summary.violations.join("\n  ")));
     }
     if json {
         eprint!("{said}");
