@@ -336,9 +336,11 @@ mod tests {
         let moved = (0..390).filter(|minute| {
             let begin = open + SignedDuration::from_mins(*minute);
             let first = market.quote("MSFT", begin).unwrap();
-            assert_eq!(first, market.quote("MSFT", begin + SignedDuration::from_millis(59_999)).unwrap());
-            assert_eq!(first.at, begin);
-            first != market.quote("MSFT", begin + SignedDuration::from_secs(60)).unwrap()
+            let last = market.quote("MSFT", begin + SignedDuration::from_millis(59_999)).unwrap();
+            assert_eq!(last, Quote { at: begin + SignedDuration::from_secs(59), ..first }, "said again, unchanged");
+            let next = market.quote("MSFT", begin + SignedDuration::from_secs(60)).unwrap();
+            assert_eq!((first.at, next.at), (begin, begin + SignedDuration::from_secs(60)));
+            (first.bid, first.bid_size, first.ask_size) != (next.bid, next.bid_size, next.ask_size)
         });
         assert!(moved.count() > 300);
     }
