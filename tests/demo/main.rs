@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -54,11 +57,13 @@ fn demo(seed: &str, database: Option<&str>, kills: &[u64]) -> Value {
 
 #[test]
 fn row_14_a_demo_whose_daemon_is_killed_ends_with_the_same_holdings_and_no_order_twice() {
+    let postgres = postgres::empty_postgres();
     let calm = demo("5", None, &[]);
     assert!(calm["orders"].as_array().unwrap().len() > 10);
     // Soon after it is ready it connects users; later it is in the middle of runs. Each restart gets its own pause.
-    for kills in [&[1_900_u64, 700, 1_300][..], &[2_600, 900, 450, 1_100]] {
-        let hurt = demo("5", None, kills);
+    let trials = [(&[1_900_u64, 700, 1_300][..], None), (&[2_600, 900, 450, 1_100], Some(postgres.as_str()))];
+    for (kills, database) in trials {
+        let hurt = demo("5", database, kills);
         assert_eq!(calm["holdings"], hurt["holdings"], "the same final holdings");
         assert_eq!(calm["orders"], hurt["orders"], "the same orders, none twice");
         assert!(hurt["daemon_restarts"].as_u64().unwrap() >= 1, "the daemon was killed at least once");

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
-#[path = "../support/databases.rs"]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod databases;
 mod people;
 mod cast;

@@ -9,6 +9,7 @@ use crate::cast::{
     account, claimed, closing, connected, day, enqueued, intent, minutes, policy, raw, recording, texts,
 };
 use crate::databases;
+use crate::postgres::empty_postgres;
 
 fn normal(kind: &str) -> String {
     let kind = kind.to_ascii_lowercase();
@@ -117,7 +118,7 @@ async fn a_second_daemon_on_one_file_is_refused_while_the_first_lives_and_a_serv
 async fn eight_processes_may_open_one_new_database_at_once() {
     let folder = tempfile::TempDir::new().unwrap();
     let sqlite = format!("sqlite:{}", folder.path().join("new.sqlite").display());
-    for url in [sqlite, databases::empty_postgres()] {
+    for url in [sqlite, empty_postgres()] {
         let opened = futures_util::future::join_all((0..8).map(|_| Store::open(&url))).await;
         for store in opened {
             assert!(store.unwrap().accounts().await.unwrap().is_empty());
@@ -143,7 +144,7 @@ async fn a_file_is_private_and_durable_and_its_odd_name_is_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_keep_what_it_confirms_is_refused() {
-    let url = format!("{}&options=-csynchronous_commit%3Doff", databases::empty_postgres());
+    let url = format!("{}&options=-csynchronous_commit%3Doff", empty_postgres());
     let refused = Store::open(&url).await.unwrap_err();
     assert!(matches!(refused, Error::NotDurable { .. }), "{refused:?}");
 }

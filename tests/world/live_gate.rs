@@ -7,7 +7,7 @@ use rebalanced::model::mandate::{ApprovalKind, Bound, ServicePolicy};
 use rebalanced::model::verdict::OutcomeKind;
 use rust_decimal::Decimal;
 
-use crate::support::{Setup, TestWorld, new_york, policy};
+use crate::support::{Keeper, Setup, TestWorld, new_york, on_both_databases, policy};
 
 const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
 
@@ -15,13 +15,14 @@ const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
 const FLAGS: [&str; 5] =
     ["live_switched_off", "app_not_approved", "consent_missing", "strategy_not_approved", "subscription_not_approved"];
 
-async fn run_with(flags: u32) -> (TestWorld, Vec<String>) {
+async fn run_with(on: Keeper, flags: u32) -> (TestWorld, Vec<String>) {
     let given = |index: u32| flags & (1 << index) != 0;
     let policy = ServicePolicy { live_trading: given(0), app_approved: given(1), ..policy() };
     let setup = Setup {
         strategies: &[("sixty-forty.toml", SIXTY_FORTY)],
         policy,
         app_approved_at_broker: true,
+        database: on,
         ..Setup::default()
     };
     let service = TestWorld::new(setup).await;
@@ -48,11 +49,10 @@ async fn run_with(flags: u32) -> (TestWorld, Vec<String>) {
     (service, lines)
 }
 
-#[tokio::test]
-async fn s4_no_live_order_leaves_unless_every_flag_is_set() {
+async fn s4_no_live_order_leaves_unless_every_flag_is_set(on: Keeper) {
     let all = (1 << FLAGS.len()) - 1;
     for flags in 0..=all {
-        let (service, outcomes) = run_with(flags).await;
+        let (service, outcomes) = run_with(on, flags).await;
         let orders = service.sim.ledger().orders.len();
         let [outcome] = outcomes.as_slice() else { panic!("one run, one outcome: {outcomes:?}") };
         if flags == all {
@@ -68,3 +68,5 @@ async fn s4_no_live_order_leaves_unless_every_flag_is_set() {
         service.settle_accounts().await;
     }
 }
+
+on_both_databases!(s4_no_live_order_leaves_unless_every_flag_is_set,);

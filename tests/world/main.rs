@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod support;
 
 mod year;

@@ -27,6 +27,8 @@ use rebalanced::model::verdict::Outcome;
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 
+use crate::postgres::empty_postgres;
+
 /// Where the hosts of the simulator would be; nothing listens there.
 const BASE: &str = "http://127.0.0.1:9";
 
@@ -55,6 +57,32 @@ pub(crate) struct TestWorld {
     _folder: TempDir,
 }
 
+/// Which database keeps the service's memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Keeper {
+    Sqlite,
+    PostgreSql,
+}
+
+/// Makes a test of each function, once on either database.
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::support::Keeper::Sqlite).await;
+            })+
+        }
+        mod postgresql {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::support::Keeper::PostgreSql).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
 /// What a test world begins with.
 pub(crate) struct Setup<'a> {
     pub seed: u64,
@@ -63,6 +91,7 @@ pub(crate) struct Setup<'a> {
     pub policy: ServicePolicy,
     pub app_approved_at_broker: bool,
     pub price_step_seconds: u32,
+    pub database: Keeper,
 }
 
 impl Default for Setup<'_> {
@@ -74,6 +103,7 @@ impl Default for Setup<'_> {
             policy: policy(),
             app_approved_at_broker: false,
             price_step_seconds: 900,
+            database: Keeper::Sqlite,
         }
     }
 }
@@ -127,7 +157,12 @@ impl TestWorld {
         };
         let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
         let shared = Clock::Virtual(clock.clone());
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("db.sqlite").display())).await.unwrap();
+        let store = match setup.database {
+            Keeper::Sqlite => {
+                Store::open(&format!("sqlite:{}", folder.path().join("db.sqlite").display())).await.unwrap()
+            }
+            Keeper::PostgreSql => Store::open(&empty_postgres()).await.unwrap(),
+        };
         let world = World {
             store,
             alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone()),

@@ -4,13 +4,13 @@ use alpaca_sim::{FaultAction, FaultRule};
 use rebalanced::model::verdict::{EndReason, OutcomeKind, Reason};
 use serde_json::json;
 
-use crate::support::{Setup, TestWorld, cash, new_york};
+use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases};
 
 const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
 const SLOT: &str = "2019-06-03T15:45:00";
 
-async fn two_users() -> (TestWorld, String, String) {
-    let setup = Setup { strategies: &[("sixty-forty.toml", SIXTY_FORTY)], ..Setup::default() };
+async fn two_users(on: Keeper) -> (TestWorld, String, String) {
+    let setup = Setup { strategies: &[("sixty-forty.toml", SIXTY_FORTY)], database: on, ..Setup::default() };
     let service = TestWorld::new(setup).await;
     let first = service.connect("first", "sixty-forty", cash(20_000)).await;
     let second = service.connect("second", "sixty-forty", cash(20_000)).await;
@@ -38,27 +38,24 @@ fn invested() -> (String, String) {
     (OutcomeKind::Completed.code().to_owned(), Reason::NewCash.code().to_owned())
 }
 
-#[tokio::test]
-async fn a_good_day_invests_both_users_cash() {
-    let (service, first, second) = two_users().await;
+async fn a_good_day_invests_both_users_cash(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     assert_eq!(slot(&service, [&first, &second]).await, [invested(), invested()]);
     assert_eq!(service.sim.ledger().orders.len(), 4);
     assert!(service.ring(new_york(SLOT)).await.is_empty(), "L4: a slot runs once, however often the bell rings");
     service.settle_accounts().await;
 }
 
-#[tokio::test]
-async fn an_unreachable_broker_ends_only_that_users_run() {
-    let (service, first, second) = two_users().await;
+async fn an_unreachable_broker_ends_only_that_users_run(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     service.sim.add_fault(FaultRule::new(FaultAction::DropBefore).path("/paper/v2/account").account(&first).times(0));
     let ends = slot(&service, [&first, &second]).await;
     assert_eq!(ends, [ended(OutcomeKind::Skipped, EndReason::BrokerUnreachable), invested()]);
     service.settle_accounts().await;
 }
 
-#[tokio::test]
-async fn row_75_a_revoked_token_ends_only_that_users_run_and_asks_for_a_new_connection() {
-    let (service, first, second) = two_users().await;
+async fn row_75_a_revoked_token_ends_only_that_users_run_and_asks_for_a_new_connection(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     service.sim.revoke_person("first");
     let before = service.sim.ledger().requests_total;
     let ends = slot(&service, [&first, &second]).await;
@@ -70,18 +67,16 @@ async fn row_75_a_revoked_token_ends_only_that_users_run_and_asks_for_a_new_conn
     service.settle_accounts().await;
 }
 
-#[tokio::test]
-async fn an_html_error_page_is_no_answer_and_ends_only_that_users_run() {
-    let (service, first, second) = two_users().await;
+async fn an_html_error_page_is_no_answer_and_ends_only_that_users_run(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     service.sim.add_fault(FaultRule::new(FaultAction::Html).path("/paper/v2/positions").account(&first).times(0));
     let ends = slot(&service, [&first, &second]).await;
     assert_eq!(ends, [ended(OutcomeKind::Skipped, EndReason::BrokerUnreachable), invested()]);
     service.settle_accounts().await;
 }
 
-#[tokio::test]
-async fn row_12_an_unknown_order_status_is_never_an_end() {
-    let (service, first, second) = two_users().await;
+async fn row_12_an_unknown_order_status_is_never_an_end(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     let mut lie = FaultRule::new(FaultAction::Mutate).path("/paper/v2/orders*").account(&first).times(0);
     lie.set.insert("/status".to_owned(), json!("teleported"));
     lie.set.insert("/0/status".to_owned(), json!("teleported"));
@@ -94,10 +89,9 @@ async fn row_12_an_unknown_order_status_is_never_an_end() {
     assert_eq!(service.sim.ledger().orders.len(), 4, "S22: nothing was sent a second time");
 }
 
-#[tokio::test]
-async fn row_1_a_lost_reply_never_makes_a_second_order() {
+async fn row_1_a_lost_reply_never_makes_a_second_order(on: Keeper) {
     for nth in 1..=2 {
-        let (service, first, second) = two_users().await;
+        let (service, first, second) = two_users(on).await;
         let lost = FaultRule::new(FaultAction::DropAfter).path("/paper/v2/orders").method("POST").account(&first);
         service.sim.add_fault(lost.at_request(nth));
         assert_eq!(slot(&service, [&first, &second]).await, [invested(), invested()]);
@@ -106,9 +100,8 @@ async fn row_1_a_lost_reply_never_makes_a_second_order() {
     }
 }
 
-#[tokio::test]
-async fn row_2_a_request_that_never_arrived_is_sent_again_under_the_same_id() {
-    let (service, first, second) = two_users().await;
+async fn row_2_a_request_that_never_arrived_is_sent_again_under_the_same_id(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     let lost = FaultRule::new(FaultAction::DropBefore).path("/paper/v2/orders").method("POST").account(&first);
     service.sim.add_fault(lost);
     assert_eq!(slot(&service, [&first, &second]).await, [invested(), invested()]);
@@ -116,10 +109,9 @@ async fn row_2_a_request_that_never_arrived_is_sent_again_under_the_same_id() {
     service.settle_accounts().await;
 }
 
-#[tokio::test]
-async fn row_3_gateway_errors_before_and_after_the_effect_are_resolved_by_asking() {
+async fn row_3_gateway_errors_before_and_after_the_effect_are_resolved_by_asking(on: Keeper) {
     for action in [FaultAction::StatusBefore, FaultAction::StatusAfter] {
-        let (service, first, second) = two_users().await;
+        let (service, first, second) = two_users(on).await;
         service.sim.add_fault(FaultRule::new(action).path("/paper/v2/orders").method("POST").account(&first));
         assert_eq!(slot(&service, [&first, &second]).await, [invested(), invested()]);
         assert_eq!(service.sim.ledger().orders.len(), 4);
@@ -127,9 +119,8 @@ async fn row_3_gateway_errors_before_and_after_the_effect_are_resolved_by_asking
     }
 }
 
-#[tokio::test]
-async fn row_56_a_throttled_order_waits_and_is_sent_once() {
-    let (service, first, second) = two_users().await;
+async fn row_56_a_throttled_order_waits_and_is_sent_once(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     let busy = FaultRule::new(FaultAction::RateLimit).path("/paper/v2/orders").method("POST").account(&first);
     service.sim.add_fault(busy);
     assert_eq!(slot(&service, [&first, &second]).await, [invested(), invested()]);
@@ -137,9 +128,8 @@ async fn row_56_a_throttled_order_waits_and_is_sent_once() {
     service.settle_accounts().await;
 }
 
-#[tokio::test]
-async fn row_82_a_halt_stops_every_order_and_says_so() {
-    let (service, first, second) = two_users().await;
+async fn row_82_a_halt_stops_every_order_and_says_so(on: Keeper) {
+    let (service, first, second) = two_users(on).await;
     let desk = rebalanced::flow::approve::Desk {
         store: &service.world.store,
         clock: &service.world.clock,
@@ -155,3 +145,16 @@ async fn row_82_a_halt_stops_every_order_and_says_so() {
     assert!(next.iter().all(|outcome| outcome.kind == OutcomeKind::Completed), "{next:?}");
     service.settle_accounts().await;
 }
+
+on_both_databases!(
+    a_good_day_invests_both_users_cash,
+    an_unreachable_broker_ends_only_that_users_run,
+    row_75_a_revoked_token_ends_only_that_users_run_and_asks_for_a_new_connection,
+    an_html_error_page_is_no_answer_and_ends_only_that_users_run,
+    row_12_an_unknown_order_status_is_never_an_end,
+    row_1_a_lost_reply_never_makes_a_second_order,
+    row_2_a_request_that_never_arrived_is_sent_again_under_the_same_id,
+    row_3_gateway_errors_before_and_after_the_effect_are_resolved_by_asking,
+    row_56_a_throttled_order_waits_and_is_sent_once,
+    row_82_a_halt_stops_every_order_and_says_so,
+);

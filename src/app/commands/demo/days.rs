@@ -31,7 +31,7 @@ pub(super) struct Week {
     pub(super) runs: Vec<Run>,
     /// What must never be seen, and was.
     pub(super) violations: Vec<String>,
-    /// How many portfolios were held against their targets after a full rebalance.
+    /// How many portfolios were held against their targets after they had traded.
     pub(super) portfolios_checked: usize,
 }
 

@@ -1,8 +1,9 @@
 //! The judge: what the broker's own ledger says of the demo, not what the daemon believes.
 //!
 //! It names every violation: a client order id used twice, an order without a recorded intent, an order that differs
-//! from its intent, a short position, cash below the target by more than rounding, a fully rebalanced portfolio that is
-//! further from its targets than one minimum order.
+//! from its intent, a short position, cash below the target by more than rounding, and a traded portfolio that is not
+//! where it should be: after a full rebalance, further from a target than one minimum order; after new cash was invested,
+//! cash left over, or a purchase beyond its target, by more than one minimum order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,11 +57,14 @@ pub(super) fn after_slot(stage: &Stage, users: &[User], runs: &[Run]) -> anyhow:
                 Reason::DriftAbsolute | Reason::DriftRelative | Reason::Scheduled | Reason::NewCash | Reason::RaiseCash
             )
         );
-        let full = traded && !matches!(reason, Some(Reason::NewCash));
-        if done && traded {
-            judged.violations.extend(cash_below_target(&user.name, strategy, &books));
+        if !done || !traded {
+            continue;
         }
-        if done && full && strategy.conditions().destination == Destination::Target {
+        judged.violations.extend(cash_below_target(&user.name, strategy, &books));
+        if reason == Some(Reason::NewCash) {
+            judged.checked += 1;
+            judged.violations.extend(ill_invested(&user.name, strategy, &books, &bought(stage, run)));
+        } else if strategy.conditions().destination == Destination::Target {
             judged.checked += 1;
             judged.violations.extend(off_target(&user.name, strategy, &books));
         }
@@ -111,6 +115,34 @@ fn off_target(name: &str, strategy: &Strategy, books: &Books) -> Vec<String> {
             })
         })
         .collect()
+}
+
+/// What the broker sold to one account since a run's slot.
+fn bought(stage: &Stage, run: &Run) -> BTreeSet<String> {
+    let ours = |record: &alpaca_sim::OrderRecord| {
+        record.account.as_ref() == run.account.as_str() && record.order.created_at >= run.slot.timestamp()
+    };
+    let orders = stage.sim.ledger().orders.into_iter().filter(ours);
+    orders.map(|record| record.order.symbol.to_string()).collect()
+}
+
+/// New cash goes to what is underweight and is used up; without a sale more cannot be asked.
+fn ill_invested(name: &str, strategy: &Strategy, books: &Books, bought: &BTreeSet<String>) -> Vec<String> {
+    let worth = worth(strategy, books);
+    let least = strategy.orders().min_notional.decimal();
+    let mut wrong = Vec::new();
+    let left = books.cash - worth * strategy.cash().decimal();
+    if left > least {
+        wrong.push(format!("{name} has {} dollars of new cash left over", left.round_dp(2)));
+    }
+    for target in strategy.targets().iter().filter(|target| bought.contains(target.symbol.as_str())) {
+        let (qty, price) = books.positions.get(target.symbol.as_str()).copied().unwrap_or_default();
+        let beyond = qty * price - worth * target.weight.decimal();
+        if beyond > least {
+            wrong.push(format!("{name} bought {} to {} dollars beyond its target", target.symbol, beyond.round_dp(2)));
+        }
+    }
+    wrong
 }
 
 /// Holds the broker's whole order book against the recorded intents.

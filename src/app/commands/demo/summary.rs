@@ -226,7 +226,7 @@ pub(super) fn print(summary: &Summary, json: bool, stage: &Stage) -> anyhow::Res
         said += "\n";
     };
     say(format!("orders    {}, each with a recorded intent", summary.orders.len()));
-    say(format!("checked   {} full rebalances against their targets at the broker", summary.portfolios_checked));
+    say(format!("checked   {} portfolios after their trades, at the broker", summary.portfolios_checked));
     say(format!("database  {}", summary.database));
     say(format!("metrics   {} (as of the end)", summary.metrics));
     say(format!("log       {}", stage.log().display()));
