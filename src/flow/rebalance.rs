@@ -22,10 +22,8 @@ use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
 use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
-use crate::model::event::Actor;
-use crate::model::ids::{AccountId, GrantId, HaltId};
+use crate::model::ids::GrantId;
 use crate::model::intent::{Intent, IntentState};
-use crate::model::mandate::{Halt, HaltScope};
 use crate::model::money::Fraction;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::run::Closing;
@@ -291,7 +289,7 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
             .collect();
         let why =
             format!("the fate of {} is not known; the account is halted until a person has looked", stuck.join(", "));
-        return quarantine(world, course, EndReason::OrderUnknown, why).await;
+        return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::OrderUnknown, why));
     }
     if intents.is_empty() {
         return Ok(Outcome::completed(reason, course.detail.clone()));
@@ -300,7 +298,7 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
         Some(findings) if !findings.is_empty() => {
             let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let why = format!("{}; the account is halted until a person has looked", found.join("; "));
-            return quarantine(world, course, EndReason::LedgerMismatch, why).await;
+            return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why));
         }
         _ => {}
     }
@@ -320,18 +318,8 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
     })
 }
 
-/// Stops this account, and only this one, until a person has looked.
-async fn quarantine<E: Environment>(
-    world: &World,
-    course: &Course<E>,
-    reason: EndReason,
-    why: String,
-) -> Result<Outcome, store::Error> {
-    stop_account(world, &course.access.account, &why).await?;
-    Ok(Outcome::ended(OutcomeKind::Quarantined, reason, why))
-}
-
-/// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason.
+/// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason. One that leaves as quarantined halts
+/// its account in the same transaction.
 async fn close<E: Environment>(
     world: &World,
     claim: Claim<E>,
@@ -375,23 +363,5 @@ async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<
 /// # Errors
 /// When the database fails: then the lease ends, and the run is taken up again.
 pub async fn failed(world: &World, held: &Held, outcome: &Outcome) -> Result<(), store::Error> {
-    let now = world.clock.now();
-    if world.store.fail_run(held, &outcome.detail, now).await? {
-        stop_account(world, &held.account, &outcome.detail).await?;
-    }
-    Ok(())
-}
-
-/// Pulls the kill switch of one account, in the service's own name.
-async fn stop_account(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
-    let Ok(id) = HaltId::parse(&world.entropy.id("hlt_")) else { return Ok(()) };
-    let halt = Halt {
-        id,
-        scope: HaltScope::Account(account.clone()),
-        reason: why.to_owned(),
-        by: Actor::service().as_str().to_owned(),
-        pulled_at: world.clock.now(),
-        released: None,
-    };
-    world.store.halt(&halt).await
+    world.store.fail_run(held, &outcome.detail, world.clock.now()).await.map(drop)
 }

@@ -82,6 +82,13 @@ id!(
 id!(
     /// A halt row: `hlt_...`, ours.
     HaltId, "halt id");
+
+impl HaltId {
+    /// The halt that a quarantined run leaves behind. A run closes once, so it leaves one.
+    pub fn of_run(run: &RunId) -> Self {
+        Self(format!("hlt_{}", run.0.strip_prefix("run_").unwrap_or(&run.0)))
+    }
+}
 id!(
     /// A strategy's name, from its file.
     StrategyName, "strategy name");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rebalanced::edge::store::{Error, RecordAnswer, RunFilter};
 use rebalanced::model::ids::SubscriptionId;
+use rebalanced::model::mandate::HaltScope;
 use rebalanced::model::run::{DueMoment, RunState, Trigger};
 use rebalanced::model::time::Span;
 
@@ -179,6 +180,10 @@ async fn a_run_whose_code_failed_is_quarantined_and_keeps_its_decision() {
         assert_eq!(decision.as_deref(), Some(r#"{"decision":"trade"}"#));
         assert_eq!(run.drift_before, Some(recording().drift_before));
         assert_eq!(run.reason, Some(recording().reason));
+        let halts = db.store.halts(true).await.unwrap();
+        let [halt] = halts.as_slice() else { panic!("one halt, of the account: {halts:?}") };
+        assert_eq!(halt.scope, HaltScope::Account(run.account), "{}", db.name);
+        assert!(!db.store.fail_run(&claim.held(), "again", minutes(7)).await.unwrap(), "a run closes once");
     }
 }
 

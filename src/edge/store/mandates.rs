@@ -18,26 +18,7 @@ impl Store {
     /// When the database fails: then it does not hold.
     pub async fn halt(&self, halt: &Halt) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        let (scope, subject) = scope_of(&halt.scope);
-        sqlx::query(
-            "INSERT INTO halts (id, scope, subject, reason, pulled_by, pulled_at, released_at, released_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(halt.id.as_str())
-        .bind(scope)
-        .bind(subject)
-        .bind(clean(&halt.reason))
-        .bind(clean(&halt.by))
-        .bind(halt.pulled_at.micros())
-        .bind(halt.released.as_ref().map(|(at, _)| at.micros()))
-        .bind(halt.released.as_ref().map(|(_, by)| clean(by)))
-        .execute(&mut *tx)
-        .await
-        .map_err(|error| taken(error, || format!("there is a halt {} already", halt.id)))?;
-        let event = Event::new(halt.pulled_at, person(&halt.by), "halt.pulled")
-            .with("halt", &halt.id)
-            .with("reason", &halt.reason);
-        events::append(&mut tx, &[about(event, &halt.scope)]).await?;
+        pull(&mut tx, halt, person(&halt.by)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -323,4 +304,26 @@ fn listed(symbols: &[Symbol]) -> String {
 
 fn symbols(text: &str) -> Option<Vec<Symbol>> {
     text.split_ascii_whitespace().map(|symbol| Symbol::parse(symbol).ok()).collect()
+}
+
+/// Stores a halt and its event inside the caller's transaction.
+pub(super) async fn pull(link: &mut Link, halt: &Halt, actor: Actor) -> Result<(), Error> {
+    let (scope, subject) = scope_of(&halt.scope);
+    sqlx::query(
+        "INSERT INTO halts (id, scope, subject, reason, pulled_by, pulled_at, released_at, released_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(halt.id.as_str())
+    .bind(scope)
+    .bind(subject)
+    .bind(clean(&halt.reason))
+    .bind(clean(&halt.by))
+    .bind(halt.pulled_at.micros())
+    .bind(halt.released.as_ref().map(|(at, _)| at.micros()))
+    .bind(halt.released.as_ref().map(|(_, by)| clean(by)))
+    .execute(&mut *link)
+    .await
+    .map_err(|error| taken(error, || format!("there is a halt {} already", halt.id)))?;
+    let event = Event::new(halt.pulled_at, actor, "halt.pulled").with("halt", &halt.id).with("reason", &halt.reason);
+    events::append(link, &[about(event, &halt.scope)]).await
 }

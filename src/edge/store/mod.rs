@@ -11,6 +11,7 @@ mod subscriptions;
 mod accounts;
 mod mandates;
 mod slots;
+mod closing;
 mod intents;
 
 pub use accounts::{Connection, OAuthState};

@@ -8,15 +8,14 @@ use std::marker::PhantomData;
 
 use sqlx::Row;
 
-use crate::edge::store::db::{Engine, Error, Link, Reader, Store, clean};
+use crate::edge::store::db::{Engine, Error, Link, Reader, Store};
 use crate::edge::store::events;
 use crate::edge::store::runs::{run_of, with_outcome};
 use crate::model::canon;
 use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, RunId, StrategyName, SubscriptionId};
-use crate::model::money::Fraction;
-use crate::model::run::{Closing, DueMoment, Run, RunState, Trigger};
+use crate::model::run::{DueMoment, Run, RunState, Trigger};
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
 
@@ -106,7 +105,7 @@ pub struct Held {
     pub environment: Kind,
     /// The strategy.
     pub strategy: StrategyName,
-    epoch: i64,
+    pub(super) epoch: i64,
 }
 
 /// What waits, and for how long.
@@ -339,35 +338,6 @@ impl Store {
         Ok(Queue { due: row.int("due")?, running: row.int("running")?, oldest_due: row.maybe_moment("oldest_due")? })
     }
 
-    /// Closes a run: how it ended, and why, for good.
-    ///
-    /// # Errors
-    /// [`Error::ClaimLost`] when another worker has the run; otherwise when the database fails.
-    pub async fn close<E: Environment>(&self, claim: Claim<E>, closing: &Closing, now: Moment) -> Result<(), Error> {
-        let run = &claim.run.id;
-        if self.end_run((run, claim.epoch), closing, now).await? {
-            Ok(())
-        } else {
-            Err(Error::ClaimLost { run: run.to_string() })
-        }
-    }
-
-    /// Closes a run whose code failed: what it did is unknown, and a person must look. `false` when the claim was lost.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn fail_run(&self, held: &Held, why: &str, now: Moment) -> Result<bool, Error> {
-        let closing = Closing {
-            outcome: Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why),
-            drift_before: None,
-            drift_after: None,
-            turnover: None,
-            decision: None,
-            rebalanced: false,
-        };
-        self.end_run((&held.run, held.epoch), &closing, now).await
-    }
-
     /// The active subscriptions of a strategy, each with its start.
     async fn followers(&self, link: &mut Link, strategy: &StrategyName) -> Result<Vec<(Follower, Moment)>, Error> {
         let rows = sqlx::query(spoken(FOLLOWERS, self.engine())).bind(strategy.as_str()).fetch_all(link).await?;
@@ -377,56 +347,6 @@ impl Store {
         };
         rows.iter().map(read).collect()
     }
-
-    async fn end_run(&self, (id, epoch): (&RunId, i64), closing: &Closing, now: Moment) -> Result<bool, Error> {
-        let mut tx = self.begin().await?;
-        let text = |fraction: Option<Fraction>| fraction.map(|fraction| fraction.to_string());
-        let row = sqlx::query(
-            "UPDATE runs SET state = 'closed', lease_until = NULL, closed_at = $1, outcome = $2, outcome_reason = $3,
-                 outcome_detail = $4, drift_before = COALESCE($5, drift_before), drift_after = $6,
-                 turnover = COALESCE($7, turnover), decision = COALESCE($8, decision)
-             WHERE id = $9 AND epoch = $10 AND state = 'running' RETURNING *",
-        )
-        .bind(now.micros())
-        .bind(closing.outcome.kind.code())
-        .bind(closing.outcome.reason)
-        .bind(clean(&closing.outcome.detail))
-        .bind(text(closing.drift_before))
-        .bind(text(closing.drift_after))
-        .bind(text(closing.turnover))
-        .bind(closing.decision.as_deref().map(clean))
-        .bind(id.as_str())
-        .bind(epoch)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else {
-            return Ok(false);
-        };
-        let run = run_of(&row)?;
-        if closing.rebalanced {
-            sqlx::query("UPDATE subscriptions SET last_rebalanced_at = $1 WHERE id = $2")
-                .bind(now.micros())
-                .bind(run.subscription.as_str())
-                .execute(&mut *tx)
-                .await?;
-        }
-        events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-}
-
-fn closed(run: &Run, outcome: &Outcome, now: Moment) -> Event {
-    let event = Event::new(now, Actor::service(), "run.closed").account(&run.account).run(&run.id);
-    let mut event = with_outcome(event, outcome).with("slot", run.slot).with("strategy", &run.strategy);
-    for (name, value) in
-        [("drift_before", run.drift_before), ("drift_after", run.drift_after), ("turnover", run.turnover)]
-    {
-        if let Some(value) = value {
-            event = event.with(name, value);
-        }
-    }
-    event
 }
 
 /// Holds the run's row for the rest of the transaction; `false` when this claim is no longer the run's.

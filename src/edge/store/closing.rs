@@ -1,0 +1,115 @@
+//! How a run leaves the ledger: its outcome, its event, and what follows from them, in one transaction.
+//!
+//! A run closes once, by the worker that has it. One that closes as quarantined halts its account in that same
+//! transaction: there is no moment in which the run has ended and its account trades on.
+
+use crate::edge::store::db::{Error, Store, clean};
+use crate::edge::store::events;
+use crate::edge::store::mandates;
+use crate::edge::store::runs::{run_of, with_outcome};
+use crate::edge::store::slots::{Claim, Held};
+use crate::model::environment::Environment;
+use crate::model::event::{Actor, Event};
+use crate::model::ids::{HaltId, RunId};
+use crate::model::mandate::{Halt, HaltScope};
+use crate::model::money::Fraction;
+use crate::model::run::{Closing, Run};
+use crate::model::time::Moment;
+use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
+
+impl Store {
+    /// Closes a run: how it ended, and why, for good.
+    ///
+    /// # Errors
+    /// [`Error::ClaimLost`] when another worker has the run; otherwise when the database fails.
+    pub async fn close<E: Environment>(&self, claim: Claim<E>, closing: &Closing, now: Moment) -> Result<(), Error> {
+        let run = &claim.run().id;
+        if self.end_run((run, claim.epoch()), closing, now).await? {
+            Ok(())
+        } else {
+            Err(Error::ClaimLost { run: run.to_string() })
+        }
+    }
+
+    /// Closes a run whose code failed: what it did is unknown, its account is halted, and a person must look. `false` when
+    /// the claim was lost.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fail_run(&self, held: &Held, why: &str, now: Moment) -> Result<bool, Error> {
+        let closing = Closing {
+            outcome: Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why),
+            drift_before: None,
+            drift_after: None,
+            turnover: None,
+            decision: None,
+            rebalanced: false,
+        };
+        self.end_run((&held.run, held.epoch), &closing, now).await
+    }
+
+    async fn end_run(&self, (id, epoch): (&RunId, i64), closing: &Closing, now: Moment) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let text = |fraction: Option<Fraction>| fraction.map(|fraction| fraction.to_string());
+        let row = sqlx::query(
+            "UPDATE runs SET state = 'closed', lease_until = NULL, closed_at = $1, outcome = $2, outcome_reason = $3,
+                 outcome_detail = $4, drift_before = COALESCE($5, drift_before), drift_after = $6,
+                 turnover = COALESCE($7, turnover), decision = COALESCE($8, decision)
+             WHERE id = $9 AND epoch = $10 AND state = 'running' RETURNING *",
+        )
+        .bind(now.micros())
+        .bind(closing.outcome.kind.code())
+        .bind(closing.outcome.reason)
+        .bind(clean(&closing.outcome.detail))
+        .bind(text(closing.drift_before))
+        .bind(text(closing.drift_after))
+        .bind(text(closing.turnover))
+        .bind(closing.decision.as_deref().map(clean))
+        .bind(id.as_str())
+        .bind(epoch)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else {
+            return Ok(false);
+        };
+        let run = run_of(&row)?;
+        if closing.rebalanced {
+            sqlx::query("UPDATE subscriptions SET last_rebalanced_at = $1 WHERE id = $2")
+                .bind(now.micros())
+                .bind(run.subscription.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
+        events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
+        if closing.outcome.kind == OutcomeKind::Quarantined {
+            mandates::pull(&mut tx, &halt_of(&run, &closing.outcome, now), Actor::service()).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Stops the account of a quarantined run, and only it, until a person has looked.
+fn halt_of(run: &Run, outcome: &Outcome, now: Moment) -> Halt {
+    Halt {
+        id: HaltId::of_run(&run.id),
+        scope: HaltScope::Account(run.account.clone()),
+        reason: outcome.detail.clone(),
+        by: Actor::service().as_str().to_owned(),
+        pulled_at: now,
+        released: None,
+    }
+}
+
+fn closed(run: &Run, outcome: &Outcome, now: Moment) -> Event {
+    let event = Event::new(now, Actor::service(), "run.closed").account(&run.account).run(&run.id);
+    let mut event = with_outcome(event, outcome).with("slot", run.slot).with("strategy", &run.strategy);
+    for (name, value) in
+        [("drift_before", run.drift_before), ("drift_after", run.drift_after), ("turnover", run.turnover)]
+    {
+        if let Some(value) = value {
+            event = event.with(name, value);
+        }
+    }
+    event
+}
