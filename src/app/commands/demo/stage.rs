@@ -23,7 +23,7 @@ use crate::model::session::Sessions;
 use crate::model::time::{Moment, Span};
 
 /// The first day: a lively week, inside the years for which there are real prices.
-const FIRST_DAY: Date = date(2022, 5, 9);
+const FIRST_DAY: Date = date(2022, 5, 2);
 
 /// How fast the clock runs while orders are under way. Prices stand still for [`PRICE_STEP`] seconds, so that runs take
 /// a small part of one step also on a slow machine.
@@ -42,6 +42,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("factor-five.toml", include_str!("../../../../strategies/factor-five.toml")),
     ("sixty-forty.toml", include_str!("../../../../strategies/sixty-forty.toml")),
     ("tech-and-bonds.toml", include_str!("../../../../strategies/tech-and-bonds.toml")),
+    ("three-fund.toml", include_str!("../../../../strategies/three-fund.toml")),
 ];
 
 /// Everything that is on stage.
