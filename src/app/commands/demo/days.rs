@@ -69,7 +69,7 @@ impl Week {
             for (moment, due) in today {
                 let expected = users.iter().filter(|user| due.contains(&user.strategy)).count();
                 stage.jump(moment - Span::from_secs(1));
-                let closed = self.wait(stage, (moment, expected), &mut seen, |line| bar.println(line)).await?;
+                let closed = self.wait(stage, (moment, expected), &mut seen, |line| tell(&bar, &line)).await?;
                 let judged = judge::after_slot(stage, users, &closed)?;
                 self.portfolios_checked += judged.checked;
                 self.violations.extend(judged.violations);
@@ -117,6 +117,16 @@ impl Week {
         }
         closed.sort_by(|a, b| a.account.cmp(&b.account));
         Ok(closed)
+    }
+}
+
+/// Above the bar on a terminal; where there is no terminal there is no bar, and a plain line.
+#[expect(clippy::print_stderr, reason = "the demo tells what happens while it happens")]
+fn tell(bar: &ProgressBar, line: &str) {
+    if bar.is_hidden() {
+        eprintln!("{line}");
+    } else {
+        bar.println(line);
     }
 }
 

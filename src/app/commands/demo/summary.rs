@@ -189,11 +189,22 @@ fn row(name: &str, users: &[User], all: &[Run], intents: &[Intent]) -> StrategyR
     }
 }
 
-/// Prints the summary: JSON on standard output if asked for, and the tables where people look.
+/// Prints the summary: JSON on standard output if asked for, and the table where people look.
 #[expect(clippy::print_stdout, reason = "the summary is what this command is for")]
 pub(super) fn print(summary: &Summary, json: bool, stage: &Stage) -> anyhow::Result<()> {
+    let said = format!("\n{}\n\n{}", by_strategy(summary), closing_lines(summary, stage));
+    if json {
+        eprint!("{said}");
+        println!("{}", serde_json::to_string_pretty(summary)?);
+    } else {
+        print!("{said}");
+    }
+    Ok(())
+}
+
+fn by_strategy(summary: &Summary) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
         "strategy",
         "users",
@@ -218,30 +229,27 @@ pub(super) fn print(summary: &Summary, json: bool, stage: &Stage) -> anyhow::Res
             counted(&row.skipped),
         ]);
     }
+    table
+}
+
+fn closing_lines(summary: &Summary, stage: &Stage) -> String {
     let runs: Vec<String> =
         summary.runs.iter().map(|(kind, reasons)| format!("{kind}: {}", counted(reasons))).collect();
-    let mut said = format!("\n{table}\n\nruns      {}\n", runs.join("\n          "));
-    let mut say = |line: String| {
-        said += &line;
-        said += "\n";
+    let violations = match summary.violations.as_slice() {
+        [] => "none".to_owned(),
+        found => format!("{}\n  {}", found.len(), found.join("\n  ")),
     };
-    say(format!("orders    {}, each with a recorded intent", summary.orders.len()));
-    say(format!("checked   {} portfolios after their trades, at the broker", summary.portfolios_checked));
-    say(format!("database  {}", summary.database));
-    say(format!("metrics   {} (as of the end)", summary.metrics));
-    say(format!("log       {}", stage.log().display()));
-    if summary.violations.is_empty() {
-        say("violations none".to_owned());
-    } else {
-        say(format!("VIOLATIONS\n  {}", summary.violations.join("\n  ")));
-    }
-    if json {
-        eprint!("{said}");
-        println!("{}", serde_json::to_string_pretty(summary)?);
-    } else {
-        print!("{said}");
-    }
-    Ok(())
+    let lines = [
+        ("runs", runs.join("\n           ")),
+        ("orders", format!("{}, each with a recorded intent", summary.orders.len())),
+        ("checked", format!("{} portfolios after their trades, at the broker", summary.portfolios_checked)),
+        ("database", summary.database.clone()),
+        ("metrics", format!("{} (as of the end)", summary.metrics)),
+        ("log", stage.log().display().to_string()),
+        ("violations", violations),
+    ];
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
+    lines.join("\n") + "\n"
 }
 
 fn counted(reasons: &BTreeMap<String, usize>) -> String {
