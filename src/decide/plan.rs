@@ -397,7 +397,12 @@ fn sentence(decision: Decision, reason: Reason, drift: &Drift, (sold, bought, or
         format!("{} is {}{points} points from its target", row.symbol, if points.is_sign_negative() { "" } else { "+" })
     });
     match decision {
-        Decision::Trade => format!("{stands}; {orders} orders sell {sold} and buy {bought} dollars"),
+        Decision::Trade => {
+            let dollars = |verb: &str, sum: Usd| sum.is_positive().then(|| format!("{verb} {:.2}", sum.decimal()));
+            let done: Vec<String> = [dollars("sells", sold), dollars("buys", bought)].into_iter().flatten().collect();
+            let plural = if orders == 1 { "" } else { "s" };
+            format!("{stands}; {} dollars in {orders} order{plural}", done.join(" and "))
+        }
         Decision::Hold => match reason {
             Reason::PriceMissing => "a holding or target has no usable price".to_owned(),
             Reason::EmptyAccount => "the account holds neither cash nor a managed position".to_owned(),
