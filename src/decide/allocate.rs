@@ -8,9 +8,8 @@
 
 use std::cmp::Ordering;
 
-use crate::decide::drift::Valuation;
+use crate::decide::drift::{Valuation, Valued};
 use crate::model::money::{Fraction, Usd};
-use crate::model::plan::Drift;
 use crate::model::strategy::{Conditions, Destination, Strategy};
 
 /// A holding that may be raised.
@@ -111,25 +110,25 @@ pub fn band(conditions: &Conditions, target: Fraction) -> Option<Fraction> {
     }
 }
 
-/// Where each row is to go, as fractions of the portfolio; with the cash target they make a whole.
-pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, drift: &Drift) -> Vec<Fraction> {
+/// Where each row is to go, as fractions of a portfolio that is worth `value`; with the cash target they make a whole.
+pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, value: Usd) -> Vec<Fraction> {
     let targets = || valuation.rows.iter().map(|row| row.target);
     let conditions = strategy.conditions();
     if conditions.destination == Destination::Target {
         return targets().collect();
     }
     let half = Fraction::new(rust_decimal::Decimal::new(5, 1));
-    let mut desired: Vec<Fraction> = drift
-        .symbols
-        .iter()
-        .map(|row| match (conditions.destination, band(conditions, row.target)) {
-            (Destination::Halfway, _) => (row.actual + row.target) * half,
-            (_, Some(band)) => row.actual.clamp(row.target - band, row.target + band),
+    let place = |row: &Valued<'_>| {
+        let actual = row.worth.over(value);
+        match (conditions.destination, band(conditions, row.target)) {
+            (Destination::Halfway, _) => (actual + row.target) * half,
+            (_, Some(band)) => actual.clamp(row.target - band, row.target + band),
             // Without a band there is no edge to stop at.
             (_, None) => row.target,
-        })
-        .map(|weight| weight.max(Fraction::ZERO))
-        .collect();
+        }
+    };
+    let mut desired: Vec<Fraction> =
+        valuation.rows.iter().map(place).map(|weight| weight.max(Fraction::ZERO)).collect();
     let left = Fraction::ONE - strategy.cash() - desired.iter().copied().sum::<Fraction>();
     even_out(&mut desired, &targets().collect::<Vec<_>>(), left);
     desired

@@ -41,6 +41,9 @@ pub fn plan(strategy: &Strategy, snapshot: &Snapshot, stage: Stage) -> Plan {
     }
 }
 
+/// Rounds of the estimate of what the spread will cost: after three, less than a cent of a billion is left.
+const ROUNDS: usize = 3;
+
 /// A plan in the making.
 struct Draft<'a> {
     strategy: &'a Strategy,
@@ -62,8 +65,7 @@ impl<'a> Draft<'a> {
     fn finish(mut self, snapshot: &Snapshot, stage: Stage, drift: Drift) -> Plan {
         let reason = match stage {
             Stage::Completing => {
-                let desired = allocate::desired(self.strategy, &self.valuation, &drift);
-                let worth_after = self.worth_after(&desired, false);
+                let (desired, worth_after) = self.aim(false);
                 let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
                 self.buy(&desired, worth_after, spendable);
                 Reason::Completing
@@ -75,7 +77,7 @@ impl<'a> Draft<'a> {
                     Reason::NewCash
                 }
                 Ok(reason) => {
-                    self.rebalance(snapshot, &drift);
+                    self.rebalance(snapshot);
                     reason
                 }
             },
@@ -141,15 +143,17 @@ impl<'a> Draft<'a> {
     /// New cash into what is underweight; nothing is sold.
     fn invest(&mut self, snapshot: &Snapshot) {
         let targets: Vec<Fraction> = self.valuation.rows.iter().map(|row| row.target).collect();
-        let worth_after = self.worth_after(&targets, false);
+        let mut worth_after = self.valuation.value;
+        for _ in 0..ROUNDS {
+            worth_after = self.worth_after(&targets, worth_after, false);
+        }
         let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
         self.buy(&targets, worth_after, spendable);
     }
 
     /// Both halves, towards the destination.
-    fn rebalance(&mut self, snapshot: &Snapshot, drift: &Drift) {
-        let desired = allocate::desired(self.strategy, &self.valuation, drift);
-        let worth_after = self.worth_after(&desired, true);
+    fn rebalance(&mut self, snapshot: &Snapshot) {
+        let (desired, worth_after) = self.aim(true);
         self.sell(&desired, worth_after);
         let mut spendable = self.spendable(worth_after);
         if self.legs.is_empty() {
@@ -158,24 +162,31 @@ impl<'a> Draft<'a> {
         self.buy(&desired, worth_after, spendable);
     }
 
-    /// What the portfolio is worth once the spread is paid: `V' = V - sum(|d*V' - w| * half spread)`, a contraction
-    /// whose factor is the half spread, so three rounds leave less than a cent of a billion.
-    fn worth_after(&self, desired: &[Fraction], with_sales: bool) -> Usd {
-        let value = self.valuation.value;
-        let mut after = value;
-        for _ in 0..3 {
-            let mut cost = Usd::ZERO;
-            for (row, desired) in self.valuation.rows.iter().zip(desired) {
-                let gap = after * *desired - row.worth;
-                if gap.is_positive() {
-                    cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
-                } else if with_sales {
-                    cost += (-gap).at(row.middle) * spread(row.middle, row.quote.bid);
-                }
-            }
-            after = value - cost;
+    /// Where each row is to go, and what the portfolio is worth once it is there. Edges and halves of a band are counted
+    /// in what is left after the spread, so that a row that stands still keeps its share.
+    fn aim(&self, with_sales: bool) -> (Vec<Fraction>, Usd) {
+        let mut worth_after = self.valuation.value;
+        let mut desired = allocate::desired(self.strategy, &self.valuation, worth_after);
+        for _ in 0..ROUNDS {
+            worth_after = self.worth_after(&desired, worth_after, with_sales);
+            desired = allocate::desired(self.strategy, &self.valuation, worth_after);
         }
-        after
+        (desired, worth_after)
+    }
+
+    /// What the portfolio is worth once the spread is paid, from an estimate of it: `V' = V - sum(|d*V' - w| * half
+    /// spread)`, a contraction whose factor is the half spread.
+    fn worth_after(&self, desired: &[Fraction], estimate: Usd, with_sales: bool) -> Usd {
+        let mut cost = Usd::ZERO;
+        for (row, desired) in self.valuation.rows.iter().zip(desired) {
+            let gap = estimate * *desired - row.worth;
+            if gap.is_positive() {
+                cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
+            } else if with_sales {
+                cost += (-gap).at(row.middle) * spread(row.middle, row.quote.bid);
+            }
+        }
+        self.valuation.value - cost
     }
 
     fn sell(&mut self, desired: &[Fraction], worth_after: Usd) {
@@ -343,7 +354,7 @@ fn purchase(row: &Valued<'_>, strategy: &Strategy, added: Usd, cost: Usd) -> Res
     let least = strategy.orders().min_notional;
     let limit = strategy.orders().kind == OrderType::Limit;
     if row.fractionable && !limit {
-        let notional = cost.floor_cents();
+        let notional = cost.settle_division().floor_cents();
         if notional < least {
             return Err(SkipReason::BelowMinimum);
         }

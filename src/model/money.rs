@@ -159,6 +159,13 @@ impl Usd {
         Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToPositiveInfinity))
     }
 
+    /// Rounds to a billionth of a dollar: what is left of a division's last digits goes, so that a share of one third of
+    /// three dollars is a dollar again before it is rounded down to cents.
+    #[must_use]
+    pub fn settle_division(self) -> Self {
+        Self(self.0.round_dp(9))
+    }
+
     /// This amount as a fraction of `base`; zero when the base is zero.
     pub fn over(self, base: Self) -> Fraction {
         Fraction(self.0.checked_div(base.0).unwrap_or_default())

@@ -1,0 +1,7 @@
+//! The pure thinking, held against arithmetic done by hand and against generated cases.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+
+mod cast;
+mod plan;
+mod property;
