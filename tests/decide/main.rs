@@ -4,4 +4,7 @@
 
 mod cast;
 mod plan;
+mod due;
+mod guard;
+mod order;
 mod property;
