@@ -138,6 +138,15 @@ fn every_session_of_the_table_has_its_moment_and_no_other_day() {
 }
 
 #[test]
+fn a_bell_that_is_a_minute_late_loses_no_moment() {
+    let twice_a_minute = cron("0,30 * * * * *", "UTC");
+    let (ledger, now) = (utc("2019-06-03T12:00:00Z"), utc("2019-06-03T12:01:05Z"));
+    let found = due(&twice_a_minute, &sessions::builtin().unwrap(), ledger, now);
+    let texts: Vec<_> = found.iter().map(|moment| (moment.at.to_string(), moment.missed)).collect();
+    assert_eq!(texts, [("2019-06-03T12:00:30Z".to_owned(), false), ("2019-06-03T12:01:00Z".to_owned(), false)]);
+}
+
+#[test]
 fn row_51_after_a_pause_one_late_moment_runs_inside_the_grace_and_the_rest_are_recorded_as_missed() {
     let table = sessions::builtin().unwrap();
     let due_at = |misfire, ledger: &str, now: &str| -> Vec<(String, bool)> {

@@ -116,6 +116,11 @@ fn holds_together(strategy: &Strategy, snapshot: &Snapshot, plan: &Plan) {
     for leg in plan.legs_of(Phase::Buy) {
         if let rebalanced::model::plan::Amount::Qty(qty) = leg.amount {
             assert!(snapshot.assets[&leg.symbol].fractionable || qty.is_whole(), "{leg:?}");
+            let price = match leg.pricing {
+                rebalanced::model::plan::Pricing::Limit(price) => price,
+                rebalanced::model::plan::Pricing::Market => snapshot.quotes[&leg.symbol].ask,
+            };
+            assert!(leg.value >= qty * price, "what it may cost is never understated: {leg:?}");
         }
     }
     for leg in &plan.legs {
