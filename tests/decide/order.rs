@@ -126,7 +126,8 @@ fn ends_absorb_whatever_comes_later() {
 
 #[test]
 fn s3_an_order_that_is_not_what_was_sent_is_quarantined() {
-    let changes: [(&str, &dyn Fn(&mut OrderReport)); 8] = [
+    type Change = dyn Fn(&mut OrderReport);
+    let changes: [(&str, &Change); 8] = [
         ("client order id", &|it| it.client_order_id = ClientOrderId::parse("another").unwrap()),
         ("symbol", &|it| it.symbol = symbol("QQQ")),
         ("side", &|it| it.side = Side::Buy),

@@ -22,8 +22,8 @@ fn drifted() -> Snapshot {
     with(snapshot, "AGG", "50", ("100", "100"), true)
 }
 
-fn percent(text: &str) -> Option<Fraction> {
-    Some(Fraction::from_percent(dec(text)))
+fn percent(text: &str) -> Fraction {
+    Fraction::from_percent(dec(text))
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn limit_orders_go_to_the_far_side_in_ticks_and_by_quantity() {
 fn bands_are_left_strictly_and_the_first_that_is_left_is_the_reason() {
     let reason = |absolute: Option<&str>, relative: Option<&str>| {
         let mut parts = classic();
-        parts.conditions.drift_absolute = absolute.and_then(percent);
-        parts.conditions.drift_relative = relative.and_then(percent);
+        parts.conditions.drift_absolute = absolute.map(percent);
+        parts.conditions.drift_relative = relative.map(percent);
         let plan = open(&strategy(parts), &drifted());
         (plan.decision, plan.reason)
     };
@@ -101,7 +101,7 @@ fn bands_are_left_strictly_and_the_first_that_is_left_is_the_reason() {
 fn the_band_edge_and_halfway_are_nearer_than_the_target() {
     let to = |destination: Destination| {
         let mut parts = classic();
-        parts.conditions.drift_absolute = percent("5");
+        parts.conditions.drift_absolute = Some(percent("5"));
         parts.conditions.destination = destination;
         legs(&open(&strategy(parts), &drifted()))
     };
@@ -114,7 +114,7 @@ fn the_band_edge_and_halfway_are_nearer_than_the_target() {
 #[test]
 fn new_cash_buys_what_is_underweight_and_sells_nothing() {
     let mut parts = classic();
-    parts.conditions.drift_absolute = percent("5");
+    parts.conditions.drift_absolute = Some(percent("5"));
     // 1,000 dollars more than 5% of 20,000 would be: SPY 11,600 (58%), AGG 6,400 (32%), cash 2,000 (10%).
     let snapshot = with(account("2000"), "SPY", "23.2", ("500", "500"), true);
     let snapshot = with(snapshot, "AGG", "64", ("100", "100"), true);
@@ -129,7 +129,7 @@ fn new_cash_buys_what_is_underweight_and_sells_nothing() {
 #[test]
 fn new_cash_goes_first_only_where_it_is_needed_most() {
     let mut parts = classic();
-    parts.conditions.drift_absolute = percent("20");
+    parts.conditions.drift_absolute = Some(percent("20"));
     // 200 to spend, SPY far above: all of it goes to AGG.
     let plan = open(
         &strategy(parts.clone()),
@@ -219,7 +219,7 @@ fn shares_that_are_held_for_an_order_of_the_user_are_not_sold() {
 #[test]
 fn a_cooldown_rests_and_new_cash_does_not() {
     let mut parts = classic();
-    parts.conditions.drift_absolute = percent("5");
+    parts.conditions.drift_absolute = Some(percent("5"));
     parts.conditions.cooldown_days = 3;
     let parts = strategy(parts);
     let mut snapshot = drifted();
@@ -268,7 +268,7 @@ fn unknown_means_no_and_says_what_is_unknown() {
 #[test]
 fn cash_below_zero_is_raised_by_sales_alone() {
     let mut parts = classic();
-    parts.conditions.drift_absolute = percent("5");
+    parts.conditions.drift_absolute = Some(percent("5"));
     let mut snapshot = drifted();
     snapshot.account.cash = usd("-50");
     snapshot.account.buying_power = Usd::ZERO;
