@@ -41,7 +41,7 @@ async fn main() {
     // `cargo test --benches` runs benches too, with `--test`: a small round is enough there.
     let quick = std::env::args().any(|argument| argument == "--test") || cfg!(debug_assertions);
     let users = number("USERS", if quick { 20 } else { 1000 });
-    let in_flight = number("IN_FLIGHT", 32);
+    let in_flight = number("IN_FLIGHT", 64);
     let folder = tempfile::TempDir::new().unwrap();
     let start = Moment::parse("2019-06-03T13:00:00Z").unwrap();
     let sim = simulator(start);
