@@ -7,47 +7,45 @@ mod postgres;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// Runs a small demo; after each of `kills` milliseconds the daemon is killed with SIGKILL.
-fn demo(seed: &str, database: Option<&str>, kills: &[u64]) -> Value {
+/// How the line of a finished run is known.
+const OUTCOMES: [&str; 3] = [" completed ", " partial ", " skipped "];
+
+/// Kill the daemon this many milliseconds after so many runs were reported.
+type Kill = (usize, u64);
+
+/// Runs a small demo; the daemon is killed with SIGKILL at each of these points.
+fn demo(seed: &str, database: Option<&str>, kills: &[Kill]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rebalanced"));
     command.args(["demo", "--users", "10", "--days", "3", "--json", "--seed", seed]);
     if let Some(url) = database {
         command.args(["--database", url]);
     }
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (told, pids) = mpsc::channel::<u32>();
     let stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut kills: Vec<Kill> = kills.to_vec();
     let listener = std::thread::spawn(move || {
-        let mut log = String::new();
+        let (mut log, mut runs, mut daemon, mut done) = (String::new(), 0, None, 0);
         for line in stderr.lines().map_while(Result::ok) {
-            let pid = line.strip_prefix("daemon pid ").and_then(|rest| rest.split(' ').next()).map(str::parse);
-            if let Some(Ok(pid)) = pid {
-                told.send(pid).ok();
-            }
+            let pid = line.strip_prefix("daemon pid ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+            daemon = pid.or(daemon);
+            runs += usize::from(OUTCOMES.iter().any(|outcome| line.contains(outcome)));
             log.push_str(&line);
             log.push('\n');
+            let due = kills.first().copied().filter(|(after, _)| runs >= *after && daemon.is_some());
+            if let (Some((_, pause)), Some(pid)) = (due, daemon.take_if(|_| due.is_some())) {
+                kills.remove(0);
+                std::thread::sleep(Duration::from_millis(pause));
+                done += usize::from(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            }
         }
-        log
-    });
-    let kills = kills.to_vec();
-    let killer = std::thread::spawn(move || {
-        let mut done = 0;
-        for pause in kills {
-            let Ok(pid) = pids.recv_timeout(Duration::from_mins(1)) else { break };
-            std::thread::sleep(Duration::from_millis(pause));
-            let killed = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
-            done += u32::from(killed.success());
-        }
-        done
+        (log, done)
     });
     let output = child.wait_with_output().unwrap();
-    let log = listener.join().unwrap();
-    let done = killer.join().unwrap();
+    let (log, done) = listener.join().unwrap();
     assert!(output.status.success(), "the demo failed:\n{log}");
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}:\n{log}"));
     assert_eq!(summary["violations"], Value::Array(Vec::new()), "{log}");
@@ -60,12 +58,15 @@ fn row_14_a_demo_whose_daemon_is_killed_ends_with_the_same_holdings_and_no_order
     let postgres = postgres::empty_postgres();
     let calm = demo("5", None, &[]);
     assert!(calm["orders"].as_array().unwrap().len() > 10);
-    // Soon after it is ready it connects users; later it is in the middle of runs. Each restart gets its own pause.
-    let trials = [(&[1_900_u64, 700, 1_300][..], None), (&[2_600, 900, 450, 1_100], Some(postgres.as_str()))];
+    // Each kill comes when some runs of a moment have been reported: others of it are in the middle, or the next moment's
+    // are about to begin. The demo starts a killed daemon again.
+    let on_file: &[Kill] = &[(1, 0), (9, 40), (16, 5), (23, 80)];
+    let on_server: &[Kill] = &[(2, 0), (13, 20)];
+    let trials = [(on_file, None), (on_server, Some(postgres.as_str()))];
     for (kills, database) in trials {
         let hurt = demo("5", database, kills);
         assert_eq!(calm["holdings"], hurt["holdings"], "the same final holdings");
         assert_eq!(calm["orders"], hurt["orders"], "the same orders, none twice");
-        assert!(hurt["daemon_restarts"].as_u64().unwrap() >= 1, "the daemon was killed at least once");
+        assert_eq!(hurt["daemon_restarts"].as_u64().unwrap(), kills.len() as u64, "every kill struck a living daemon");
     }
 }

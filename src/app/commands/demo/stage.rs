@@ -115,7 +115,7 @@ impl Stage {
         let text = format!(
             r#"# Written by `rebalanced demo`. Every key is explained in config/rebalanced.toml.
 [database]
-url = "{database}"
+url = {database:?}
 [alpaca]
 client_id = "demo-app"
 client_secret_file = "{folder}/client-secret"
@@ -136,6 +136,8 @@ public_listen = "{public_listen}"
 operator_listen = "{operator}"
 [strategies]
 dir = "{folder}/strategies"
+[runs]
+lease_seconds = 15
 [clock]
 url = "{simulator}/sim/clock"
 "#,
