@@ -79,6 +79,7 @@ async fn show(args: &Args, json: bool) -> anyhow::Result<usize> {
 
 async fn play(stage: &mut Stage, args: &Args, json: bool) -> anyhow::Result<usize> {
     stage.start_daemon().await?;
+    stage.insist_on_an_empty_database().await?;
     let users = cast::connect_all(stage, args).await?;
     let mut week = Week::plan(stage, args)?;
     week.pass(stage, &users).await?;

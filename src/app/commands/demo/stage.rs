@@ -181,7 +181,9 @@ url = "{simulator}/sim/clock"
                 return Ok(());
             }
             if let Some(status) = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten()) {
-                bail!("the daemon ended before it was ready ({status}); its log is {}", self.log().display());
+                let log = fs::read_to_string(self.log()).unwrap_or_default();
+                let last = log.lines().last().unwrap_or("its log is empty");
+                bail!("the daemon ended before it was ready ({status}): {last}; its log is {}", self.log().display());
             }
             pause().await;
         }
@@ -209,6 +211,15 @@ url = "{simulator}/sim/clock"
         let store = Store::open(&self.database).await.with_context(|| format!("cannot open {}", self.database))?;
         self.store = Some(store.clone());
         Ok(store)
+    }
+
+    /// Refuses a database in which somebody lives already: its runs would be judged by this demo's books.
+    pub(super) async fn insist_on_an_empty_database(&mut self) -> anyhow::Result<()> {
+        let inhabitants = self.store().await?.accounts().await?.len();
+        if inhabitants > 0 {
+            bail!("{} holds {inhabitants} accounts already; the demo needs a new, empty database", self.database);
+        }
+        Ok(())
     }
 
     /// Moves the simulated clock forward to a moment.
