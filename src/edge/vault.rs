@@ -1,8 +1,10 @@
 //! Keeper of the tokens: what it seals is useless without the key, and opens only for the owner it was sealed for.
 //!
-//! XChaCha20-Poly1305 with a random 192-bit nonce. The owner, the kind of secret and the key's id are authenticated with
-//! it, so a ciphertext that was moved to another row does not open (S9, row 80). The key comes from a file that only its
-//! owner can read; nothing here ever prints a key or a secret.
+//! An envelope: each token is sealed with a data key of its own, and the data key with the vault's key, which is never in
+//! the database. Rotation seals the data keys again and leaves the tokens as they are. Both layers are
+//! XChaCha20-Poly1305 with random 192-bit nonces. Grant, user, kind of secret and version of the form are authenticated
+//! with the token, and the vault key's id with the data key, so a ciphertext that was moved to another row does not open
+//! (S9, row 80). Keys come from files that only their owner can read; nothing here ever prints a key or a secret.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -16,17 +18,33 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::edge::entropy::Entropy;
-use crate::model::ids::GrantId;
+use crate::model::ids::{GrantId, UserId};
 use crate::model::secret::{Sealed, Secret};
 
-/// The first byte of every sealed secret: which algorithm sealed it, so that another can follow.
-const XCHACHA20_POLY1305: u8 = 1;
+/// The first byte of every sealed secret: its form, so that another can follow. It is authenticated, too.
+const ENVELOPE: u8 = 2;
 
 const NONCE_BYTES: usize = 24;
 const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
+const WRAPPED_BYTES: usize = NONCE_BYTES + KEY_BYTES + TAG_BYTES;
 
 /// What is sealed; part of what is authenticated, so that one kind never opens as another.
-const KIND: &str = "access token";
+const TOKEN: &str = "access token";
+const DATA_KEY: &str = "data key";
+
+/// Where the service manager hands over credentials. It lets one service read them by an access list, which shows as a
+/// mode with group bits that nobody else has.
+const CREDENTIALS: &str = "/run/credentials/";
+
+/// Whose secret it is: part of what is authenticated.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The grant.
+    pub grant: &'a GrantId,
+    /// The user who gave it.
+    pub user: &'a UserId,
+}
 
 /// Why the vault did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -70,15 +88,21 @@ pub enum Error {
     NotSealed,
 }
 
-/// The key and its id.
-pub struct Vault {
+/// A key that seals data keys, and its id.
+struct KeyKey {
     key: Zeroizing<[u8; KEY_BYTES]>,
-    key_id: String,
+    id: String,
+}
+
+/// The key in use, and those that it replaces.
+pub struct Vault {
+    current: KeyKey,
+    previous: Vec<KeyKey>,
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vault(key {}, [redacted])", self.key_id)
+        write!(f, "Vault(key {}, {} before it, [redacted])", self.current.id, self.previous.len())
     }
 }
 
@@ -88,17 +112,16 @@ impl Vault {
     /// # Errors
     /// When the file cannot be read, holds no key, or can be read by others than its owner.
     pub fn open(key_file: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::File { path: key_file.to_owned(), source };
-        let file = File::open(key_file).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(Error::Mode { path: key_file.to_owned(), mode });
-        }
-        // One byte more than any key has: a longer file is no key, whatever its length.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES * 2 + 3));
-        file.take(KEY_BYTES as u64 * 2 + 3).read_to_end(&mut bytes).map_err(failed)?;
-        let key = key_of(&bytes).ok_or_else(|| Error::Form { path: key_file.to_owned() })?;
-        Ok(Self { key_id: id_of(&key), key })
+        Ok(Self { current: KeyKey::read(key_file)?, previous: Vec::new() })
+    }
+
+    /// Also opens, and never seals, with the key of this file: for the time of a rotation.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn and_previous(mut self, key_file: &Path) -> Result<Self, Error> {
+        self.previous.push(KeyKey::read(key_file)?);
+        Ok(self)
     }
 
     /// Makes a new key in a new file that only its owner can read.
@@ -114,49 +137,116 @@ impl Vault {
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
     }
 
-    /// Which key this is: safe to show.
+    /// Which key seals: safe to show.
     pub fn key_id(&self) -> &str {
-        &self.key_id
+        &self.current.id
     }
 
-    /// Seals a secret for its owner.
+    /// Seals a secret for its owner, with a data key of its own.
     ///
     /// # Errors
     /// Never in practice: a token is far smaller than the cipher's limit.
-    pub fn seal(&self, owner: &GrantId, secret: &Secret, entropy: &Entropy) -> Result<Sealed, Error> {
-        let mut nonce = [0; NONCE_BYTES];
-        entropy.fill("vault nonce", &mut nonce);
-        let bound = bound_to(owner, &self.key_id);
-        let payload = Payload { msg: secret.expose().as_bytes(), aad: &bound };
-        let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::NotSealed)?;
-        let mut bytes = vec![XCHACHA20_POLY1305];
-        bytes.extend(nonce);
-        bytes.extend(sealed);
-        Ok(Sealed { key_id: self.key_id.clone(), bytes })
+    pub fn seal(&self, owner: Owner<'_>, secret: &Secret, entropy: &Entropy) -> Result<Sealed, Error> {
+        let mut data_key = Zeroizing::new([0; KEY_BYTES]);
+        entropy.fill("vault data key", data_key.as_mut());
+        let mut bytes = vec![ENVELOPE];
+        bytes.extend(self.current.wrap(owner, &data_key, entropy)?);
+        bytes.extend(sealed(&data_key, secret.expose().as_bytes(), &bound(TOKEN, owner, ""), entropy)?);
+        Ok(Sealed { key_id: self.current.id.clone(), bytes })
     }
 
     /// Opens what was sealed for this owner.
     ///
     /// # Errors
     /// When it was sealed with another key or for another owner, or was changed.
-    pub fn open_sealed(&self, owner: &GrantId, sealed: &Sealed) -> Result<Secret, Error> {
-        if sealed.key_id != self.key_id {
-            return Err(Error::OtherKey { theirs: sealed.key_id.clone(), ours: self.key_id.clone() });
-        }
-        let Some((&XCHACHA20_POLY1305, rest)) = sealed.bytes.split_first() else { return Err(Error::DoesNotOpen) };
-        let Some((nonce, sealed)) = rest.split_first_chunk::<NONCE_BYTES>() else { return Err(Error::DoesNotOpen) };
-        let bound = bound_to(owner, &self.key_id);
-        let payload = Payload { msg: sealed, aad: &bound };
-        let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload).map_err(|_| Error::DoesNotOpen)?;
-        String::from_utf8(opened).map(Secret::new).map_err(|error| {
+    pub fn open_sealed(&self, owner: Owner<'_>, sealed: &Sealed) -> Result<Secret, Error> {
+        let (wrapped, token) = parts(sealed)?;
+        let data_key = self.key_of_row(sealed)?.unwrap(owner, wrapped)?;
+        let mut text = opened(&data_key, token, &bound(TOKEN, owner, ""))?;
+        String::from_utf8(std::mem::take(&mut *text)).map(Secret::new).map_err(|error| {
             error.into_bytes().zeroize();
             Error::DoesNotOpen
         })
     }
 
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Key::from(*self.key))
+    /// The same secret with its data key sealed by the current key; `None` when it is already. The secret itself is not
+    /// opened.
+    ///
+    /// # Errors
+    /// As [`Vault::open_sealed`].
+    pub fn rewrap(&self, owner: Owner<'_>, sealed: &Sealed, entropy: &Entropy) -> Result<Option<Sealed>, Error> {
+        if sealed.key_id == self.current.id {
+            return Ok(None);
+        }
+        let (wrapped, token) = parts(sealed)?;
+        let data_key = self.key_of_row(sealed)?.unwrap(owner, wrapped)?;
+        let mut bytes = vec![ENVELOPE];
+        bytes.extend(self.current.wrap(owner, &data_key, entropy)?);
+        bytes.extend(token);
+        Ok(Some(Sealed { key_id: self.current.id.clone(), bytes }))
     }
+
+    fn key_of_row(&self, sealed: &Sealed) -> Result<&KeyKey, Error> {
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .find(|key| key.id == sealed.key_id)
+            .ok_or_else(|| Error::OtherKey { theirs: sealed.key_id.clone(), ours: self.current.id.clone() })
+    }
+}
+
+impl KeyKey {
+    fn read(key_file: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::File { path: key_file.to_owned(), source };
+        let file = File::open(key_file).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+        let others = if key_file.starts_with(CREDENTIALS) { 0o037 } else { 0o077 };
+        if mode & others != 0 {
+            return Err(Error::Mode { path: key_file.to_owned(), mode });
+        }
+        // One byte more than any key has: a longer file is no key, whatever its length.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES * 2 + 3));
+        file.take(KEY_BYTES as u64 * 2 + 3).read_to_end(&mut bytes).map_err(failed)?;
+        let key = key_of(&bytes).ok_or_else(|| Error::Form { path: key_file.to_owned() })?;
+        Ok(Self { id: id_of(&key), key })
+    }
+
+    fn wrap(&self, owner: Owner<'_>, data_key: &[u8; KEY_BYTES], entropy: &Entropy) -> Result<Vec<u8>, Error> {
+        sealed(&self.key, data_key, &bound(DATA_KEY, owner, &self.id), entropy)
+    }
+
+    fn unwrap(&self, owner: Owner<'_>, wrapped: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, Error> {
+        let bytes = opened(&self.key, wrapped, &bound(DATA_KEY, owner, &self.id))?;
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        if bytes.len() != KEY_BYTES {
+            return Err(Error::DoesNotOpen);
+        }
+        key.copy_from_slice(&bytes);
+        Ok(key)
+    }
+}
+
+/// The wrapped data key and the sealed token.
+fn parts(sealed: &Sealed) -> Result<(&[u8], &[u8]), Error> {
+    let Some((&ENVELOPE, rest)) = sealed.bytes.split_first() else { return Err(Error::DoesNotOpen) };
+    let (wrapped, token) = rest.split_first_chunk::<WRAPPED_BYTES>().ok_or(Error::DoesNotOpen)?;
+    Ok((wrapped, token))
+}
+
+/// A random nonce, then the ciphertext.
+fn sealed(key: &[u8; KEY_BYTES], secret: &[u8], bound: &[u8], entropy: &Entropy) -> Result<Vec<u8>, Error> {
+    let mut nonce = [0; NONCE_BYTES];
+    entropy.fill("vault nonce", &mut nonce);
+    let payload = Payload { msg: secret, aad: bound };
+    let cipher = XChaCha20Poly1305::new(&Key::from(*key));
+    let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| Error::NotSealed)?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn opened(key: &[u8; KEY_BYTES], sealed: &[u8], bound: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(Error::DoesNotOpen)?;
+    let cipher = XChaCha20Poly1305::new(&Key::from(*key));
+    let payload = Payload { msg: sealed, aad: bound };
+    cipher.decrypt(&XNonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| Error::DoesNotOpen)
 }
 
 fn key_of(bytes: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
@@ -180,9 +270,9 @@ fn id_of(key: &[u8; KEY_BYTES]) -> String {
 }
 
 /// What a sealed secret is bound to, each part with its length before it.
-fn bound_to(owner: &GrantId, key_id: &str) -> Vec<u8> {
-    let mut bound = Vec::new();
-    for part in [KIND, owner.as_str(), key_id] {
+fn bound(kind: &str, owner: Owner<'_>, key_id: &str) -> Vec<u8> {
+    let mut bound = vec![ENVELOPE];
+    for part in [kind, owner.grant.as_str(), owner.user.as_str(), key_id] {
         bound.extend((part.len() as u64).to_be_bytes());
         bound.extend(part.as_bytes());
     }

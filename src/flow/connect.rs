@@ -7,7 +7,7 @@
 use crate::edge::World;
 use crate::edge::alpaca::{self, Granted};
 use crate::edge::store::{self, Connection, OAuthState};
-use crate::edge::vault;
+use crate::edge::vault::{self, Owner};
 use crate::model::canon::digest;
 use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::event::Actor;
@@ -159,8 +159,9 @@ pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Erro
     let granted = world.alpaca.exchange_code(&code).await.map_err(Error::Broker)?;
     let accounts = identify(world, &granted, started.environment).await?;
     let grant = GrantId::parse(&world.entropy.id("gra_"))?;
-    let sealed = world.vault.seal(&grant, &granted.token, &world.entropy).map_err(Error::Vault)?;
-    let user = UserId::parse(&world.entropy.id("usr_"))?;
+    let user = user_of(world, &accounts).await?;
+    let owner = Owner { grant: &grant, user: &user };
+    let sealed = world.vault.seal(owner, &granted.token, &world.entropy).map_err(Error::Vault)?;
     for account in &accounts {
         let connection = Connection {
             user: user.clone(),
@@ -178,6 +179,16 @@ pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Erro
         world.store.connect(&connection).await?;
     }
     Ok(Connected { accounts, strategy: started.strategy, scopes: granted.scopes })
+}
+
+/// Whose accounts these are: the user who is known with one of them, or a new one. The token is bound to the user.
+async fn user_of(world: &World, accounts: &[ConnectedAccount]) -> Result<UserId, Error> {
+    for account in accounts {
+        if let Some(known) = world.store.account(&account.account).await? {
+            return Ok(known.user);
+        }
+    }
+    Ok(UserId::parse(&world.entropy.id("usr_"))?)
 }
 
 /// The accounts that the token really opens: one paper, one live, or one of each (facts 1.1).

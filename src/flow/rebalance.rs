@@ -17,6 +17,7 @@ use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::decisions;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
+use crate::edge::vault::Owner;
 use crate::flow::dispatch::{self, Wall};
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
@@ -106,13 +107,13 @@ async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Resu
         }
         GrantHealth::Gone(since) => return skipped(EndReason::Unsubscribed, format!("the user left at {since}")),
     }
-    let Some((grant, sealed)) = world.store.sealed_token(&run.account).await? else {
+    let Some(kept) = world.store.sealed_token(&run.account).await? else {
         return skipped(
             EndReason::TokenDead,
             "no token is kept for this account; the user must connect again".to_owned(),
         );
     };
-    let token = match world.vault.open_sealed(&grant, &sealed) {
+    let token = match world.vault.open_sealed(Owner { grant: &kept.grant, user: &kept.user }, &kept.sealed) {
         Ok(secret) => AccessToken::new(secret),
         Err(error) => {
             return Ok(Err(Outcome::ended(
@@ -124,7 +125,7 @@ async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Resu
     };
     Ok(Ok(Course {
         strategy: Arc::clone(strategy),
-        grant,
+        grant: kept.grant,
         access: Access { account: run.account.clone(), token },
         reason: run.reason,
         detail: String::new(),

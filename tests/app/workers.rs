@@ -13,7 +13,7 @@ use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::entropy::Entropy;
 use rebalanced::edge::metrics::Metrics;
 use rebalanced::edge::store::{Connection, RunFilter, Store};
-use rebalanced::edge::vault::Vault;
+use rebalanced::edge::vault::{Owner, Vault};
 use rebalanced::edge::{sessions, strategies};
 use rebalanced::flow::tick::tick;
 use rebalanced::model::environment::Kind;
@@ -75,9 +75,10 @@ async fn connect(world: &World, name: &str) -> AccountId {
     let grant = GrantId::parse(&format!("gra_{name}")).unwrap();
     let token = Secret::new(format!("token-{name}"));
     let account = AccountId::parse(&format!("account-{name}")).unwrap();
+    let user = UserId::parse(&format!("usr_{name}")).unwrap();
     let connection = Connection {
-        user: UserId::parse(&format!("usr_{name}")).unwrap(),
-        sealed: world.vault.seal(&grant, &token, &world.entropy).unwrap(),
+        sealed: world.vault.seal(Owner { grant: &grant, user: &user }, &token, &world.entropy).unwrap(),
+        user,
         grant,
         reference: None,
         account: account.clone(),

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rebalanced::edge::entropy::Entropy;
-use rebalanced::edge::vault::{Error, Vault};
-use rebalanced::model::ids::GrantId;
+use rebalanced::edge::vault::{Error, Owner, Vault};
+use rebalanced::model::ids::{GrantId, UserId};
 use rebalanced::model::secret::{Sealed, Secret};
 use tempfile::TempDir;
 
@@ -23,8 +23,11 @@ fn vault() -> (TempDir, Vault) {
     (folder, vault)
 }
 
-fn owner(number: usize) -> GrantId {
-    GrantId::parse(&format!("gra_{number}")).unwrap()
+/// A grant and the user who gave it.
+fn owner(number: usize) -> Owner<'static> {
+    let grant = Box::leak(Box::new(GrantId::parse(&format!("gra_{number}")).unwrap()));
+    let user = Box::leak(Box::new(UserId::parse(&format!("usr_{number}")).unwrap()));
+    Owner { grant, user }
 }
 
 #[test]
@@ -32,12 +35,12 @@ fn row_80_a_ciphertext_in_another_row_never_opens() {
     let (_folder, vault) = vault();
     let entropy = Entropy::seeded(1);
     let sealed: Vec<Sealed> = (0..101)
-        .map(|number| vault.seal(&owner(number), &Secret::new(format!("token {number}")), &entropy).unwrap())
+        .map(|number| vault.seal(owner(number), &Secret::new(format!("token {number}")), &entropy).unwrap())
         .collect();
     let mut swaps = 0;
     for (number, sealed) in sealed.iter().enumerate() {
         for row in 0..101 {
-            let opened = vault.open_sealed(&owner(row), sealed);
+            let opened = vault.open_sealed(owner(row), sealed);
             if row == number {
                 assert_eq!(opened.unwrap().expose(), format!("token {number}"));
             } else {
@@ -50,15 +53,56 @@ fn row_80_a_ciphertext_in_another_row_never_opens() {
 }
 
 #[test]
+fn row_80_neither_grant_nor_user_nor_key_can_be_exchanged_alone() {
+    let (_folder, vault) = vault();
+    let entropy = Entropy::seeded(2);
+    let (mine, other) = (owner(1), owner(2));
+    let sealed = vault.seal(mine, &Secret::new("a token".to_owned()), &entropy).unwrap();
+    for wrong in [Owner { user: other.user, ..mine }, Owner { grant: other.grant, ..mine }] {
+        assert!(matches!(vault.open_sealed(wrong, &sealed), Err(Error::DoesNotOpen)));
+    }
+    // The data key of one row with the token of another: each opens at home only.
+    let theirs = vault.seal(other, &Secret::new("another".to_owned()), &entropy).unwrap();
+    let wrapped = 1 + 24 + 32 + 16;
+    let mixed = [&sealed.bytes[..wrapped], &theirs.bytes[wrapped..]].concat();
+    for owner in [mine, other] {
+        let mixed = Sealed { bytes: mixed.clone(), ..sealed.clone() };
+        assert!(matches!(vault.open_sealed(owner, &mixed), Err(Error::DoesNotOpen)));
+    }
+}
+
+#[test]
+fn a_rotation_seals_the_data_key_again_and_leaves_the_old_key_useless() {
+    let folder = TempDir::new().unwrap();
+    let entropy = Entropy::seeded(3);
+    let (old_file, new_file) = (folder.path().join("old"), folder.path().join("new"));
+    Vault::create_key_file(&old_file, &entropy).unwrap();
+    Vault::create_key_file(&new_file, &entropy).unwrap();
+    let old = Vault::open(&old_file).unwrap();
+    let sealed = old.seal(owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
+    let both = Vault::open(&new_file).unwrap().and_previous(&old_file).unwrap();
+    assert_eq!(both.open_sealed(owner(1), &sealed).unwrap().expose(), "a token", "while it lasts both open");
+    let again = both.rewrap(owner(1), &sealed, &entropy).unwrap().expect("it was sealed with the old key");
+    assert_eq!(again.bytes[73..], sealed.bytes[73..], "the token itself is not sealed again");
+    assert_eq!(both.rewrap(owner(1), &again, &entropy).unwrap(), None, "twice is once");
+    assert!(matches!(both.rewrap(owner(2), &sealed, &entropy), Err(Error::DoesNotOpen)));
+    let new = Vault::open(&new_file).unwrap();
+    assert_eq!(new.open_sealed(owner(1), &again).unwrap().expose(), "a token");
+    assert!(matches!(old.open_sealed(owner(1), &again), Err(Error::OtherKey { .. })));
+    let relabelled = Sealed { key_id: old.key_id().to_owned(), ..again };
+    assert!(matches!(old.open_sealed(owner(1), &relabelled), Err(Error::DoesNotOpen)), "the old key opens nothing new");
+}
+
+#[test]
 fn a_change_of_any_byte_or_length_is_noticed() {
     let (_folder, vault) = vault();
-    let sealed = vault.seal(&owner(1), &Secret::new("a token".to_owned()), &Entropy::seeded(1)).unwrap();
+    let sealed = vault.seal(owner(1), &Secret::new("a token".to_owned()), &Entropy::seeded(1)).unwrap();
     for index in 0..sealed.bytes.len() {
         let mut changed = sealed.clone();
         changed.bytes[index] ^= 1;
-        assert!(matches!(vault.open_sealed(&owner(1), &changed), Err(Error::DoesNotOpen)), "byte {index}");
+        assert!(matches!(vault.open_sealed(owner(1), &changed), Err(Error::DoesNotOpen)), "byte {index}");
         let cut = Sealed { bytes: sealed.bytes[..index].to_vec(), ..sealed.clone() };
-        assert!(matches!(vault.open_sealed(&owner(1), &cut), Err(Error::DoesNotOpen)), "cut at {index}");
+        assert!(matches!(vault.open_sealed(owner(1), &cut), Err(Error::DoesNotOpen)), "cut at {index}");
     }
 }
 
@@ -67,13 +111,13 @@ fn row_81_another_key_does_not_open_and_is_named() {
     let (folder, vault) = vault();
     let other = Vault::open(&key_file(folder.path(), "8f".repeat(32).as_bytes(), 0o400)).unwrap();
     let entropy = Entropy::system();
-    let sealed = vault.seal(&owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
-    let error = other.open_sealed(&owner(1), &sealed).err().unwrap();
+    let sealed = vault.seal(owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
+    let error = other.open_sealed(owner(1), &sealed).err().unwrap();
     let said = error.to_string();
     assert!(said.contains(vault.key_id()) && said.contains(other.key_id()), "{said}");
     let relabelled = Sealed { key_id: other.key_id().to_owned(), ..sealed.clone() };
-    assert!(matches!(other.open_sealed(&owner(1), &relabelled), Err(Error::DoesNotOpen)));
-    let again = vault.seal(&owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
+    assert!(matches!(other.open_sealed(owner(1), &relabelled), Err(Error::DoesNotOpen)));
+    let again = vault.seal(owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
     assert_ne!(sealed.bytes, again.bytes, "a nonce is never used twice");
 }
 
@@ -123,8 +167,8 @@ fn a_new_key_file_is_its_owners_alone_and_never_replaces_one() {
 #[test]
 fn neither_key_nor_token_is_ever_printed() {
     let (_folder, vault) = vault();
-    let sealed = vault.seal(&owner(1), &Secret::new("canary-token".to_owned()), &Entropy::seeded(1)).unwrap();
-    let shown = format!("{vault:?} {sealed:?} {:?}", vault.open_sealed(&owner(1), &sealed));
+    let sealed = vault.seal(owner(1), &Secret::new("canary-token".to_owned()), &Entropy::seeded(1)).unwrap();
+    let shown = format!("{vault:?} {sealed:?} {:?}", vault.open_sealed(owner(1), &sealed));
     assert!(shown.contains("redacted") && !shown.contains("canary-token"), "{shown}");
     assert!(!shown.contains("7, 7, 7, 7"), "{shown}");
     let text = String::from_utf8_lossy(&sealed.bytes).into_owned();

@@ -1,6 +1,6 @@
 //! People come, come back and leave.
 
-use rebalanced::edge::store::{Error, OAuthState, RunFilter};
+use rebalanced::edge::store::{Error, OAuthState, RunFilter, SealedToken};
 use rebalanced::model::account::GrantHealth;
 use rebalanced::model::environment::Kind;
 use rebalanced::model::ids::{AccountId, SubscriptionId};
@@ -20,7 +20,7 @@ async fn a_connected_account_is_known_with_its_sealed_token_and_its_strategy() {
         connected(&db.store, 1).await;
         let account = db.store.account(&account(1)).await.unwrap().expect(db.name);
         assert_eq!((account.reference.as_deref(), account.health), (Some("customer 1"), GrantHealth::Active));
-        let (owner, sealed) = db.store.sealed_token(&account.id).await.unwrap().unwrap();
+        let SealedToken { grant: owner, sealed, .. } = db.store.sealed_token(&account.id).await.unwrap().unwrap();
         assert_eq!((owner, sealed), (grant(1), connection(1).sealed));
         let subscriptions = db.store.subscriptions(true).await.unwrap();
         assert_eq!(subscriptions.len(), 1);
@@ -79,7 +79,7 @@ async fn one_grant_may_open_two_accounts_and_lives_until_both_have_left() {
         let mut back = connection(3);
         (back.account, back.at) = (paper.account, minutes(4));
         db.store.connect(&back).await.unwrap();
-        assert_eq!(db.store.sealed_token(&back.account).await.unwrap().unwrap().0, grant(3), "who comes back is back");
+        assert_eq!(db.store.sealed_token(&back.account).await.unwrap().unwrap().grant, grant(3), "who comes back is back");
         assert_eq!(db.store.subscriptions(true).await.unwrap()[0].started_at, minutes(4));
     }
 }

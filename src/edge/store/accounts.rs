@@ -44,6 +44,17 @@ pub struct Connection {
     pub at: Moment,
 }
 
+/// A token as it lies here, with the owner that it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedToken {
+    /// The grant.
+    pub grant: GrantId,
+    /// The user who gave it.
+    pub user: UserId,
+    /// The token.
+    pub sealed: Sealed,
+}
+
 /// A started connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthState {
@@ -65,7 +76,7 @@ pub struct OAuthState {
 
 /// An account with its grant and user: what [`account_of`] reads.
 const ACCOUNTS: &str = "SELECT a.id, a.environment, a.grant_id, a.user_id, u.reference, a.number, a.connected_at,
-        a.disconnected_at, g.reauth_at, g.gone_at, g.key_id, g.sealed
+        a.disconnected_at, g.reauth_at, g.gone_at, g.key_id, g.sealed, g.user_id AS grant_user
      FROM accounts a JOIN grants g ON g.id = a.grant_id JOIN users u ON u.id = a.user_id
      WHERE CAST($1 AS TEXT) IS NULL OR a.id = $1
      ORDER BY a.connected_at, a.id";
@@ -93,7 +104,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sealed_token(&self, id: &AccountId) -> Result<Option<(GrantId, Sealed)>, Error> {
+    pub async fn sealed_token(&self, id: &AccountId) -> Result<Option<SealedToken>, Error> {
         let row = sqlx::query(ACCOUNTS).bind(Some(id.as_str().to_owned())).fetch_optional(self.read()).await?;
         let Some(row) = row else {
             return Ok(None);
@@ -102,9 +113,7 @@ impl Store {
         if row.maybe_moment("disconnected_at")?.is_some() {
             return Ok(None);
         }
-        let grant = row.parsed("grant_id", |text| GrantId::parse(text).ok())?;
-        let sealed = row.maybe_text("key_id")?.zip(row.maybe_bytes("sealed")?);
-        Ok(sealed.map(|(key_id, bytes)| (grant, Sealed { key_id, bytes })))
+        token_of(&row)
     }
 
     /// How many accounts have which health; every health is there, if only with zero.
@@ -143,6 +152,7 @@ impl Store {
             Some(row) => row.text("user_id")?,
             None => new_user(&mut tx, new).await?,
         };
+        insert_user(&mut tx, new).await?;
         insert_grant(&mut tx, new, &user).await?;
         upsert_account(&mut tx, new, &user).await?;
         let mut made = Event::new(new.at, Actor::user(&user), "account.connected")
@@ -287,15 +297,21 @@ async fn new_user(link: &mut Link, new: &Connection) -> Result<String, Error> {
     if let Some(user) = sharing {
         return Ok(user);
     }
+    insert_user(link, new).await?;
+    Ok(new.user.as_str().to_owned())
+}
+
+async fn insert_user(link: &mut Link, new: &Connection) -> Result<(), Error> {
     sqlx::query("INSERT INTO users (id, reference, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
         .bind(new.user.as_str())
         .bind(new.reference.as_deref().map(clean))
         .bind(new.at.micros())
         .execute(link)
         .await?;
-    Ok(new.user.as_str().to_owned())
+    Ok(())
 }
 
+/// The grant belongs to the user to whom its token is bound, whoever else was known with the account meanwhile.
 async fn insert_grant(link: &mut Link, new: &Connection, user: &str) -> Result<(), Error> {
     if let Some(reference) = &new.reference {
         sqlx::query("UPDATE users SET reference = $1 WHERE id = $2")
@@ -309,7 +325,7 @@ async fn insert_grant(link: &mut Link, new: &Connection, user: &str) -> Result<(
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(new.grant.as_str())
-    .bind(user)
+    .bind(new.user.as_str())
     .bind(clean(&new.scopes.join(" ")))
     .bind(new.sealed.key_id.as_str())
     .bind(new.sealed.bytes.clone())
@@ -352,6 +368,15 @@ async fn destroy_unused(link: &mut Link, grant: &GrantId, at: Moment) -> Result<
     .execute(link)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+pub(super) fn token_of(row: &Reader<'_>) -> Result<Option<SealedToken>, Error> {
+    let Some((key_id, bytes)) = row.maybe_text("key_id")?.zip(row.maybe_bytes("sealed")?) else { return Ok(None) };
+    Ok(Some(SealedToken {
+        grant: row.parsed("grant_id", |text| GrantId::parse(text).ok())?,
+        user: row.parsed("grant_user", |text| UserId::parse(text).ok())?,
+        sealed: Sealed { key_id, bytes },
+    }))
 }
 
 fn account_of(row: &AnyRow) -> Result<Account, Error> {

@@ -14,7 +14,7 @@ mod slots;
 mod closing;
 mod intents;
 
-pub use accounts::{Connection, OAuthState};
+pub use accounts::{Connection, OAuthState, SealedToken};
 pub use db::{Error, Store, WriterLock};
 pub use intents::{IntentFilter, RecordAnswer, Recording};
 pub use runs::RunFilter;
