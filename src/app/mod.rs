@@ -72,7 +72,7 @@ pub enum Command {
     Halts(halts::ListArgs),
     /// The audit's chain of events: verify, export.
     Audit(audit::Args),
-    /// Keys that seal tokens: new.
+    /// Keys that seal tokens: new, rotate, revoke-all.
     Keys(keys::Args),
     /// Try to reach everything that the daemon needs.
     Doctor,
@@ -114,7 +114,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Resume(args) => halts::resume(&context, args).await,
         Command::Halts(args) => halts::list(&context, &args).await,
         Command::Audit(args) => audit::obey(&context, args).await,
-        Command::Keys(args) => keys::obey(&context, &args),
+        Command::Keys(args) => keys::obey(&context, args).await,
         Command::Doctor => doctor::obey(&context).await,
     }
 }

@@ -121,6 +121,23 @@ pub fn lines(faults: &[impl fmt::Display]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Opens the vault with the key in force and, while a rotation lasts, the one before it.
+///
+/// # Errors
+/// When a key is missing or cannot be used; the message names the file and the setting.
+pub fn vault(settings: &Settings) -> anyhow::Result<Vault> {
+    let file = settings
+        .vault_key
+        .as_deref()
+        .context("`vault.key_file` is missing; make one with `rebalanced keys new --file PATH`")?;
+    let vault = Vault::open(file)
+        .with_context(|| format!("the key in {} cannot be used (`vault.key_file`)", file.display()))?;
+    let Some(file) = settings.previous_vault_key.as_deref() else { return Ok(vault) };
+    vault
+        .and_previous(file)
+        .with_context(|| format!("the key in {} cannot be used (`vault.previous_key_file`)", file.display()))
+}
+
 /// Builds the whole outside for the daemon.
 ///
 /// # Errors
@@ -128,7 +145,6 @@ pub fn lines(faults: &[impl fmt::Display]) -> String {
 pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Result<World> {
     let url = settings.database.as_ref().map(Secret::expose).context("`database.url` is missing")?;
     let app = settings.app.take().context("the app's registration is missing (`alpaca.client_id`)")?;
-    let key_file = settings.vault_key.as_deref().context("`vault.key_file` is missing")?;
     let clock = clock(settings).await?;
     let metrics = Metrics::new();
     let hosts = hosts(settings);
@@ -137,8 +153,7 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
         AppCredentials { client_id: app.client_id, client_secret: app.client_secret, redirect_uri: app.redirect_uri };
     let data_key = settings.data_key.take().map(|key| DataKey { id: key.id, secret: key.secret });
     Ok(World {
-        vault: Vault::open(key_file)
-            .with_context(|| format!("the key in {} cannot be used (`vault.key_file`)", key_file.display()))?,
+        vault: vault(settings)?,
         sessions: sessions::builtin().context("the built-in table of sessions cannot be read")?,
         store: open_store(url).await?,
         alpaca: Client::new(hosts, credentials, data_key, transport, clock.clone(), metrics.clone()),

@@ -32,7 +32,11 @@ pub enum Error {
     Id(#[from] crate::model::ids::NotAnId),
 }
 
-fn said(text: &str, what: &'static str) -> Result<String, Error> {
+/// A name or a reason that must be there.
+///
+/// # Errors
+/// [`Error::Missing`] when it is empty.
+pub fn said(text: &str, what: &'static str) -> Result<String, Error> {
     let text = text.trim();
     if text.is_empty() { Err(Error::Missing(what)) } else { Ok(text.to_owned()) }
 }

@@ -10,7 +10,6 @@ use crate::edge::store::{self, Connection, OAuthState};
 use crate::edge::vault::{self, Owner};
 use crate::model::canon::digest;
 use crate::model::environment::{Environment, Kind, Live, Paper};
-use crate::model::event::Actor;
 use crate::model::ids::{AccountId, GrantId, NotAnId, StrategyName, SubscriptionId, UserId};
 use crate::model::secret::{AccessToken, Secret};
 use crate::model::time::Span;
@@ -214,12 +213,4 @@ async fn who<E: Environment>(world: &World, granted: &Granted) -> Result<Option<
         Err(alpaca::Error::Unauthorized { .. }) => Ok(None),
         Err(error) => Err(Error::Broker(error)),
     }
-}
-
-/// A user leaves: subscriptions end and the token is destroyed.
-///
-/// # Errors
-/// When the database fails.
-pub async fn disconnect(world: &World, account: &AccountId, by: &Actor) -> Result<(), store::Error> {
-    world.store.disconnect(account, by, world.clock.now()).await
 }

@@ -3,7 +3,8 @@
 //! Only a [`store::Error`](crate::edge::store::Error) gets through: without memory we stop. Everything else becomes an
 //! outcome with a reason.
 //!
-//! The files stand in reading order; `rebalance` names `observe`, `dispatch` and `settle`; the other stories name nobody.
+//! The files stand in reading order; `rebalance` names `observe`, `dispatch` and `settle`, `tokens` names `approve`; the
+//! other stories name nobody.
 
 pub mod observe;
 pub mod dispatch;
@@ -13,5 +14,6 @@ pub mod recover;
 pub mod tick;
 pub mod connect;
 pub mod approve;
+pub mod tokens;
 pub mod rehearse;
 pub mod verify;

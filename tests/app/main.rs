@@ -8,4 +8,5 @@ mod commands;
 mod daemon;
 mod http;
 mod workers;
+mod keys;
 mod support;

@@ -10,3 +10,4 @@ mod cast;
 mod claims;
 mod recording;
 mod schema;
+mod tokens;

@@ -79,7 +79,11 @@ async fn one_grant_may_open_two_accounts_and_lives_until_both_have_left() {
         let mut back = connection(3);
         (back.account, back.at) = (paper.account, minutes(4));
         db.store.connect(&back).await.unwrap();
-        assert_eq!(db.store.sealed_token(&back.account).await.unwrap().unwrap().grant, grant(3), "who comes back is back");
+        assert_eq!(
+            db.store.sealed_token(&back.account).await.unwrap().unwrap().grant,
+            grant(3),
+            "who comes back is back"
+        );
         assert_eq!(db.store.subscriptions(true).await.unwrap()[0].started_at, minutes(4));
     }
 }

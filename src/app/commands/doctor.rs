@@ -13,7 +13,6 @@ use crate::app::settings::Settings;
 use crate::app::{shown, wire};
 use crate::edge::alpaca::transport::{Transport, Wire};
 use crate::edge::clock::Clock;
-use crate::edge::vault::Vault;
 use crate::model::time::Moment;
 
 /// A clock that differs from the broker's by more than this trades at wrong moments and misjudges the age of prices.
@@ -76,12 +75,7 @@ fn strategies(settings: &Settings) -> Finding {
 }
 
 fn key(settings: &Settings) -> Finding {
-    let result = match &settings.vault_key {
-        None => Err("`vault.key_file` is missing; make one with `rebalanced keys new --file PATH`".to_owned()),
-        Some(path) => {
-            Vault::open(path).map(|_| "opens".to_owned()).map_err(|error| format!("{:#}", anyhow::Error::new(error)))
-        }
-    };
+    let result = wire::vault(settings).map(|_| "opens".to_owned()).map_err(|error| format!("{error:#}"));
     Finding::of("vault key", result)
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
 use crate::app::shown;
+use crate::flow::tokens;
 use crate::model::event::Actor;
 use crate::model::ids::AccountId;
 
@@ -54,7 +55,7 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                     "no account {account} is connected; `rebalanced users` lists them"
                 )));
             }
-            means.store.disconnect(&account, &Actor::operator(&by), means.clock.now()).await?;
+            tokens::disconnect(&means.desk(), &account, &Actor::operator(&by)).await?;
             let answer = json!({ "disconnected": account.as_str() });
             context.print(&answer, |_| format!("{account} is disconnected and its token destroyed"))
         }

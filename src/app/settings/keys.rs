@@ -50,6 +50,7 @@ pub const KEYS: &[Key] = &[
     plain("alpaca.live_trading_approved"),
     plain("alpaca.developer_account_ids"),
     secret("vault.key_file"),
+    secret("vault.previous_key_file"),
     plain("web.public_listen"),
     plain("web.operator_listen"),
     secret("web.operator_token_file"),

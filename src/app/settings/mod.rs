@@ -125,6 +125,8 @@ pub struct Settings {
     pub policy: ServicePolicy,
     /// The file of the key that seals tokens.
     pub vault_key: Option<PathBuf>,
+    /// The file of the key before it, for the time of a rotation.
+    pub previous_vault_key: Option<PathBuf>,
     /// Where browsers arrive.
     pub public_listen: SocketAddr,
     /// Where operators arrive.
@@ -160,6 +162,7 @@ impl Settings {
             data_key: data_key(&mut reader),
             policy: policy(&mut reader),
             vault_key: reader.secret_file("vault.key_file"),
+            previous_vault_key: reader.secret_file("vault.previous_key_file"),
             public_listen: reader.listen("web.public_listen"),
             operator_listen: reader.listen("web.operator_listen"),
             operator_token: operator_token(&mut reader),

@@ -148,7 +148,11 @@ impl<'a> Reader<'a> {
     /// The file of a secret: what the `*_file` key names, or else the credential of the same name.
     pub fn secret_file(&mut self, key: &'static str) -> Option<PathBuf> {
         let credential = key.strip_suffix("_file").unwrap_or(key);
-        let credential = if key == "vault.key_file" { "vault.key" } else { credential };
+        let credential = match key {
+            "vault.key_file" => "vault.key",
+            "vault.previous_key_file" => "vault.previous.key",
+            _ => credential,
+        };
         if let Some(path) = self.path(key) {
             self.show(key, "set");
             return Some(path);

@@ -44,17 +44,6 @@ pub struct Connection {
     pub at: Moment,
 }
 
-/// A token as it lies here, with the owner that it is bound to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedToken {
-    /// The grant.
-    pub grant: GrantId,
-    /// The user who gave it.
-    pub user: UserId,
-    /// The token.
-    pub sealed: Sealed,
-}
-
 /// A started connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthState {
@@ -76,7 +65,7 @@ pub struct OAuthState {
 
 /// An account with its grant and user: what [`account_of`] reads.
 const ACCOUNTS: &str = "SELECT a.id, a.environment, a.grant_id, a.user_id, u.reference, a.number, a.connected_at,
-        a.disconnected_at, g.reauth_at, g.gone_at, g.key_id, g.sealed, g.user_id AS grant_user
+        a.disconnected_at, g.reauth_at, g.gone_at, g.key_id, g.sealed
      FROM accounts a JOIN grants g ON g.id = a.grant_id JOIN users u ON u.id = a.user_id
      WHERE CAST($1 AS TEXT) IS NULL OR a.id = $1
      ORDER BY a.connected_at, a.id";
@@ -98,22 +87,6 @@ impl Store {
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, Error> {
         let row = sqlx::query(ACCOUNTS).bind(Some(id.as_str().to_owned())).fetch_optional(self.read()).await?;
         row.as_ref().map(account_of).transpose()
-    }
-
-    /// The sealed token of a connected account.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn sealed_token(&self, id: &AccountId) -> Result<Option<SealedToken>, Error> {
-        let row = sqlx::query(ACCOUNTS).bind(Some(id.as_str().to_owned())).fetch_optional(self.read()).await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let row = Reader::new(&row, "accounts", "id");
-        if row.maybe_moment("disconnected_at")?.is_some() {
-            return Ok(None);
-        }
-        token_of(&row)
     }
 
     /// How many accounts have which health; every health is there, if only with zero.
@@ -368,15 +341,6 @@ async fn destroy_unused(link: &mut Link, grant: &GrantId, at: Moment) -> Result<
     .execute(link)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-pub(super) fn token_of(row: &Reader<'_>) -> Result<Option<SealedToken>, Error> {
-    let Some((key_id, bytes)) = row.maybe_text("key_id")?.zip(row.maybe_bytes("sealed")?) else { return Ok(None) };
-    Ok(Some(SealedToken {
-        grant: row.parsed("grant_id", |text| GrantId::parse(text).ok())?,
-        user: row.parsed("grant_user", |text| UserId::parse(text).ok())?,
-        sealed: Sealed { key_id, bytes },
-    }))
 }
 
 fn account_of(row: &AnyRow) -> Result<Account, Error> {

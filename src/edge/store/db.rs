@@ -221,6 +221,11 @@ impl Store {
         &self.read
     }
 
+    /// Where to write outside a transaction: housekeeping only.
+    pub(super) fn write(&self) -> &AnyPool {
+        &self.write
+    }
+
     /// A transaction that may write. On SQLite it is the only one in this process and takes the file's write lock at
     /// once, so it never fails half-way for want of it.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {

@@ -10,12 +10,14 @@ mod runs;
 mod subscriptions;
 mod accounts;
 mod mandates;
+mod tokens;
 mod slots;
 mod closing;
 mod intents;
 
-pub use accounts::{Connection, OAuthState, SealedToken};
+pub use accounts::{Connection, OAuthState};
 pub use db::{Error, Store, WriterLock};
 pub use intents::{IntentFilter, RecordAnswer, Recording};
 pub use runs::RunFilter;
 pub use slots::{AnyClaim, Claim, Held, Queue};
+pub use tokens::SealedToken;
