@@ -118,11 +118,15 @@ fn row<'a>(
     })
 }
 
-/// What open purchases may still take. One that cannot be priced makes the cash unknowable.
-fn reserved(snapshot: &Snapshot) -> Result<Usd, Reason> {
+/// What open purchases may still take.
+///
+/// # Errors
+/// One that cannot be priced makes the cash unknowable.
+pub fn reserved(snapshot: &Snapshot) -> Result<Usd, Reason> {
     let mut sum = Usd::ZERO;
     for order in snapshot.open_orders.iter().filter(|order| order.side == crate::model::plan::Side::Buy) {
-        sum += match (order.reserves, order.remaining, snapshot.quotes.get(&order.symbol)) {
+        let quote = snapshot.quotes.get(&order.symbol).filter(|quote| quote.is_usable());
+        sum += match (order.reserves, order.remaining, quote) {
             (Some(reserves), _, _) => reserves,
             (None, Some(remaining), Some(quote)) => (remaining * quote.ask).ceil_cents(),
             _ => return Err(Reason::PriceMissing),

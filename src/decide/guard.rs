@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
+use crate::decide::drift;
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
 use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate};
@@ -295,12 +296,18 @@ fn books(facts: &Facts<'_>, legs: &[Leg]) -> Vec<Refusal> {
         }
     }
     if facts.phase == Phase::Buy {
-        let reserved: Usd = facts.snapshot.open_orders.iter().filter_map(|order| order.reserves).sum();
-        let there = facts.snapshot.account.cash - reserved;
         let bought: Usd = legs.iter().map(|leg| leg.value).sum();
-        if bought > there {
-            let detail = format!("purchases of {bought} dollars are above the {there} dollars of cash that are there");
-            refusals.push(refusal(RefusalCode::Overspend, detail));
+        match drift::reserved(facts.snapshot).map(|reserved| facts.snapshot.account.cash - reserved) {
+            Ok(there) if bought <= there => {}
+            Ok(there) => {
+                let detail =
+                    format!("purchases of {bought} dollars are above the {there} dollars of cash that are there");
+                refusals.push(refusal(RefusalCode::Overspend, detail));
+            }
+            Err(_) => {
+                let detail = "what an open purchase may still take is not known, so neither is the cash".to_owned();
+                refusals.push(refusal(RefusalCode::Overspend, detail));
+            }
         }
     }
     let sold: BTreeSet<&Symbol> = facts.plan.legs_of(Phase::Sell).map(|leg| &leg.symbol).collect();

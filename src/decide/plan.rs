@@ -175,15 +175,17 @@ impl<'a> Draft<'a> {
     }
 
     /// What the portfolio is worth once the spread is paid, from an estimate of it: `V' = V - sum(|d*V' - w| * half
-    /// spread)`, a contraction whose factor is the half spread.
+    /// spread)`, a contraction whose factor is the half spread. What cannot be traded costs nothing: else the others
+    /// would be sold for a cost that never comes, and bought back in the second half of the same run (S21).
     fn worth_after(&self, desired: &[Fraction], estimate: Usd, with_sales: bool) -> Usd {
         let mut cost = Usd::ZERO;
-        for (row, desired) in self.valuation.rows.iter().zip(desired) {
+        let open = |(row, _): &(&Valued<'_>, _)| row.tradable && !row.busy;
+        for (row, desired) in self.valuation.rows.iter().zip(desired).filter(open) {
             let gap = estimate * *desired - row.worth;
             if gap.is_positive() {
                 cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
             } else if with_sales {
-                cost += (-gap).at(row.middle) * spread(row.middle, row.quote.bid);
+                cost += (-gap).at(row.middle).min(row.available) * spread(row.middle, row.quote.bid);
             }
         }
         self.valuation.value - cost

@@ -281,3 +281,29 @@ fn s5_a_mandate_of_another_account_or_environment_clears_nothing() {
     all.snapshot.account.cash = Usd::ZERO;
     assert!(all.codes::<Paper>().len() >= 3, "all refusals at once");
 }
+
+#[test]
+fn s20_an_open_purchase_that_cannot_be_priced_leaves_no_cash_that_is_known() {
+    let open_purchase = |cash: &'static str, priced: bool| {
+        Case::spoiled(|case| {
+            case.phase = Phase::Buy;
+            case.snapshot.account.cash = usd(cash);
+            if priced {
+                let quote = case.snapshot.quotes[&symbol("AGG")];
+                case.snapshot.quotes.insert(symbol("KO"), quote);
+            }
+            case.snapshot.open_orders.push(OpenOrder {
+                id: rebalanced::model::ids::OrderId::parse("o-1").unwrap(),
+                client_order_id: rebalanced::model::ids::ClientOrderId::parse("by-hand").unwrap(),
+                symbol: symbol("KO"),
+                side: Side::Buy,
+                reserves: None,
+                remaining: Some(Qty::new(dec("3"))),
+            });
+        })
+    };
+    // Three shares at the asked 100 dollars, beside our purchase of 2,000.
+    assert_eq!(open_purchase("2300", true), []);
+    assert_eq!(open_purchase("2299.99", true), [RefusalCode::Overspend]);
+    assert_eq!(open_purchase("1000000", false), [RefusalCode::Overspend]);
+}

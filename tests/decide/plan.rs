@@ -2,7 +2,7 @@
 
 use rebalanced::decide::plan::{Stage, plan};
 use rebalanced::model::ids::{ClientOrderId, OrderId};
-use rebalanced::model::money::{Fraction, Usd};
+use rebalanced::model::money::{Fraction, Price, Qty, Usd};
 use rebalanced::model::plan::{Decision, Phase, Side};
 use rebalanced::model::snapshot::{OpenOrder, Snapshot};
 use rebalanced::model::strategy::{Destination, OrderType, Unmanaged};
@@ -20,6 +20,18 @@ fn classic() -> rebalanced::model::strategy::StrategyParts {
 fn drifted() -> Snapshot {
     let snapshot = with(account("1000"), "SPY", "28", ("500", "500"), true);
     with(snapshot, "AGG", "50", ("100", "100"), true)
+}
+
+/// An order of the user's own: what it reserves, or the shares that it may still trade.
+fn by_hand(name: &str, side: Side, (reserves, remaining): (Option<&str>, Option<&str>)) -> OpenOrder {
+    OpenOrder {
+        id: OrderId::parse("o-1").unwrap(),
+        client_order_id: ClientOrderId::parse("by-hand").unwrap(),
+        symbol: symbol(name),
+        side,
+        reserves: reserves.map(usd),
+        remaining: remaining.map(|shares| Qty::new(dec(shares))),
+    }
 }
 
 fn percent(text: &str) -> Fraction {
@@ -193,14 +205,7 @@ fn what_the_strategy_does_not_name_is_ignored_sold_or_blocks() {
 #[test]
 fn a_symbol_with_an_open_order_is_not_touched_and_its_cash_is_not_spent() {
     let mut snapshot = drifted();
-    snapshot.open_orders.push(OpenOrder {
-        id: OrderId::parse("o-1").unwrap(),
-        client_order_id: ClientOrderId::parse("by-hand").unwrap(),
-        symbol: symbol("SPY"),
-        side: Side::Buy,
-        reserves: Some(usd("700")),
-        remaining: None,
-    });
+    snapshot.open_orders.push(by_hand("SPY", Side::Buy, (Some("700"), None)));
     let plan = open(&strategy(classic()), &snapshot);
     // SPY's sale is left out; of the 1,000 dollars 1,000 are the cash target, so nothing can be bought either.
     assert_eq!(plan.decision, Decision::Hold);
@@ -211,7 +216,7 @@ fn a_symbol_with_an_open_order_is_not_touched_and_its_cash_is_not_spent() {
 #[test]
 fn shares_that_are_held_for_an_order_of_the_user_are_not_sold() {
     let mut snapshot = drifted();
-    snapshot.holdings.get_mut(&symbol("SPY")).unwrap().available = rebalanced::model::money::Qty::new(dec("1.5"));
+    snapshot.holdings.get_mut(&symbol("SPY")).unwrap().available = Qty::new(dec("1.5"));
     let plan = open(&strategy(classic()), &snapshot);
     assert_eq!(legs(&plan), ["sell SPY 1.5", "buy AGG $750"]);
 }
@@ -252,8 +257,7 @@ fn unknown_means_no_and_says_what_is_unknown() {
         Reason::PriceMissing
     );
     assert_eq!(
-        why(&|snapshot| snapshot.holdings.get_mut(&symbol("AGG")).unwrap().qty =
-            rebalanced::model::money::Qty::new(dec("-1"))),
+        why(&|snapshot| snapshot.holdings.get_mut(&symbol("AGG")).unwrap().qty = Qty::new(dec("-1"))),
         Reason::ShortPosition
     );
     assert_eq!(
@@ -277,4 +281,62 @@ fn cash_below_zero_is_raised_by_sales_alone() {
     // Worth 18,950: SPY to 11,370 sells 2,630 or 5.26 shares; AGG to 6,632.50 buys 1,632.50; 947.50 remain.
     assert_eq!(legs(&plan), ["sell SPY 5.26", "buy AGG $1632.5"]);
     assert_eq!(plan.cash_after, usd("947.5"));
+}
+
+#[test]
+fn s21_what_cannot_be_traded_costs_nothing_so_no_other_is_sold_for_it_and_bought_back() {
+    // A is far above but has an order of the user's own, C cannot be traded; only B has somewhere to go.
+    let strategy = strategy(parts(&[("A", "30"), ("B", "35"), ("C", "30")]));
+    let snapshot = with(account("2000"), "A", "100", ("99", "101"), true);
+    let snapshot = with(snapshot, "B", "80", ("100", "100"), true);
+    let mut snapshot = with(snapshot, "C", "0", ("49", "51"), true);
+    snapshot.assets.get_mut(&symbol("C")).unwrap().tradable = false;
+    snapshot.open_orders.push(by_hand("A", Side::Sell, (Some("0"), None)));
+    let first = open(&strategy, &snapshot);
+    // Worth 20,000: B's 35% are 7,000, so 1,000 dollars or 10 shares are sold, whatever selling A would have cost.
+    assert_eq!(legs(&first), ["sell B 10"]);
+    let skipped: Vec<_> = first.skipped.iter().map(|skip| (skip.symbol.as_str(), skip.value, skip.reason)).collect();
+    assert_eq!(
+        skipped,
+        [("A", usd("4000"), SkipReason::OpenOrder), ("C", usd("6000"), SkipReason::NotTradable)],
+        "10,000 - 30% of 20,000, and 30% of it"
+    );
+    let second = plan(&strategy, &filled(&snapshot, &first, Phase::Sell), Stage::Completing);
+    assert_eq!(second.legs, [], "B stands where it should");
+}
+
+#[test]
+fn an_open_purchase_by_quantity_takes_its_price_out_of_the_cash() {
+    let mut snapshot = with(drifted(), "KO", "0", ("99.999", "100.001"), true);
+    snapshot.account.cash = usd("1500");
+    snapshot.open_orders.push(by_hand("KO", Side::Buy, (None, Some("3"))));
+    // Worth 20,500: SPY to 12,300 sells 1,700 or 3.4 shares; AGG to 7,175 is short by 2,175.
+    // Three KO at 100.001 are 300.003 -> 300.01: 1,500 + 1,700 - 300.01 - 5% (1,025) = 1,874.99 are there.
+    let plan = open(&strategy(classic()), &snapshot);
+    assert_eq!(legs(&plan), ["sell SPY 3.4", "buy AGG $1874.99"]);
+    assert_eq!(plan.cash_after, usd("1325.01"), "1,025 and the 300.01 that are spoken for");
+    snapshot.quotes.get_mut(&symbol("KO")).unwrap().ask = Price::ZERO;
+    assert_eq!(
+        open(&strategy(classic()), &snapshot).reason,
+        Reason::PriceMissing,
+        "no price is not a price of nothing"
+    );
+    snapshot.quotes.remove(&symbol("KO"));
+    assert_eq!(open(&strategy(classic()), &snapshot).reason, Reason::PriceMissing);
+}
+
+#[test]
+fn on_target_and_less_than_one_share_are_said() {
+    let mut banded = classic();
+    banded.conditions.drift_absolute = Some(percent("5"));
+    // 12,000 : 7,000 : 1,000.
+    let snapshot = with(account("1000"), "SPY", "24", ("500", "500"), true);
+    let plan = open(&strategy(banded), &with(snapshot, "AGG", "70", ("100", "100"), true));
+    assert_eq!((plan.decision, plan.reason), (Decision::Hold, Reason::OnTarget));
+    // AGG at 2,500 a share, two held: worth 20,000, short by 2,000, which is no share.
+    let snapshot = with(account("1000"), "SPY", "28", ("500", "500"), true);
+    let plan = open(&strategy(classic()), &with(snapshot, "AGG", "2", ("2500", "2500"), false));
+    assert_eq!(legs(&plan), ["sell SPY 4"]);
+    let skipped: Vec<_> = plan.skipped.iter().map(|skip| (skip.symbol.as_str(), skip.value, skip.reason)).collect();
+    assert_eq!(skipped, [("AGG", usd("2000"), SkipReason::LessThanOneShare)]);
 }
