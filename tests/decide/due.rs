@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use rebalanced::decide::due::{due, moments};
 use rebalanced::edge::sessions;
 use rebalanced::model::run::DueMoment;
@@ -60,6 +63,32 @@ fn row_46_a_time_that_the_clock_change_leaves_out_or_repeats_comes_exactly_once(
 }
 
 #[test]
+fn row_46_every_clock_change_of_every_zone_from_2020_to_2037() {
+    let table = sessions::builtin().unwrap();
+    let (from, to) = (utc("2020-01-01T00:00:00Z").timestamp(), utc("2038-01-01T00:00:00Z").timestamp());
+    let mut changes = 0;
+    for name in jiff::tz::db().available() {
+        let zone = TimeZone::get(name.as_str()).unwrap();
+        for change in zone.following(from).take_while(|change| change.timestamp() < to) {
+            let before = zone.to_offset(change.timestamp() - SignedDuration::from_secs(1));
+            let shift = i64::from(change.offset().seconds() - before.seconds());
+            if shift == 0 {
+                continue;
+            }
+            // The middle of the hour that is left out, or of the hour that comes twice, read on the clock as it was.
+            let said = before.to_datetime(change.timestamp()) + SignedDuration::from_secs(shift / 2);
+            let meant = Moment::from(before.to_timestamp(said).unwrap());
+            let rule = cron(&format!("{} {} {} * * *", said.second(), said.minute(), said.hour()), name.as_str());
+            let found = moments(&rule, &table, meant - Span::from_hours(36), meant + Span::from_hours(36));
+            assert_eq!(found.len(), 3, "{} at {meant}: once on each of three days, not {found:?}", name.as_str());
+            assert_eq!(found[1], meant, "{}: a gap later, or the first of the two", name.as_str());
+            changes += 1;
+        }
+    }
+    assert!(changes > 5_000, "{changes} changes of clocks");
+}
+
+#[test]
 fn row_46_new_york_by_name() {
     let half_past_two = all(&cron("0 30 2 * * *", "America/New_York"), "2026-03-07T12:00:00Z", "2026-03-09T12:00:00Z");
     let texts: Vec<_> = half_past_two.iter().map(ToString::to_string).collect();
@@ -92,6 +121,31 @@ fn l4_however_the_time_line_is_cut_each_moment_comes_once() {
             }
             assert_eq!(cut, whole);
         }
+    }
+}
+
+#[test]
+fn l4_bells_at_odd_times_take_each_moment_once_and_none_is_lost() {
+    let table = sessions::builtin().unwrap();
+    let (from, to) = (utc("2025-10-20T00:00:00Z"), utc("2026-04-01T00:00:00Z"));
+    for (strategy, pause) in [
+        (cron("0 30 1,2 * * *", "America/New_York"), 90),
+        (cron("0 */20 * * * *", "Europe/Berlin"), 36_000),
+        (session(Every::Session, "close-15m"), 400_000),
+    ] {
+        let dice = &mut StdRng::seed_from_u64(46);
+        let (mut ledger, mut taken) = (from, Vec::new());
+        while ledger < to {
+            let now = (ledger + Span::from_secs(dice.random_range(1..=pause))).min(to);
+            let found = due(&strategy, &table, ledger, now);
+            for (place, moment) in found.iter().enumerate() {
+                let grace = if place + 1 == found.len() { Span::from_mins(30) } else { Span::from_secs(90) };
+                assert_eq!(moment.missed, now.since(moment.at) > grace, "{moment:?} at {now}");
+            }
+            taken.extend(found.into_iter().map(|moment| moment.at));
+            ledger = now;
+        }
+        assert_eq!(taken, moments(&strategy, &table, from, to));
     }
 }
 

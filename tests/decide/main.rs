@@ -7,4 +7,5 @@ mod plan;
 mod due;
 mod guard;
 mod order;
+mod explain;
 mod property;
