@@ -43,6 +43,9 @@ fn skip(reason: SkipReason) -> &'static str {
         SkipReason::OpenOrder => "An order on this symbol is open already; a second could count as a wash trade.",
         SkipReason::SharesHeld => "The shares are held by other open orders.",
         SkipReason::NoCash => "No cash is left for it.",
+        SkipReason::SoldThisRun => {
+            "This run sold some of it; that prices have moved since is no reason to buy it back."
+        }
         SkipReason::LessThanOneShare => "It would be less than one share, and the asset does not trade in fractions.",
     }
 }

@@ -52,6 +52,9 @@ impl<E: Environment> Cleared<E> {
     }
 }
 
+/// A quote may be this much younger than now: clocks differ a little.
+const CLOCKS_AGREE: Span = Span::from_secs(-5);
+
 /// What the guard looks at besides the mandate.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -234,7 +237,8 @@ fn world(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
         match facts.snapshot.quotes.get(&leg.symbol) {
             Some(quote) if quote.is_usable() => {
                 let age = facts.now.since(quote.at);
-                if age > most {
+                // A quote from the future shows a clock that cannot be trusted: its age is unknown.
+                if age > most || age < CLOCKS_AGREE {
                     let detail = format!(
                         "the quote of {} is {} s old, {} are allowed",
                         leg.symbol,

@@ -22,15 +22,18 @@ use crate::model::verdict::{Reason, SkipReason};
 
 /// Which half of a run is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum Stage<'a> {
     /// Nothing is decided yet: whether to trade, and both halves as if every sale filled at the quote.
     Opening,
     /// The sales of this run are done: purchases only, from the cash that is really there, without asking the bands.
-    Completing,
+    Completing {
+        /// What this run sold: prices move meanwhile, and it is not bought back (S21).
+        sold: &'a [Symbol],
+    },
 }
 
 /// Plans one account at one moment.
-pub fn plan(strategy: &Strategy, snapshot: &Snapshot, stage: Stage) -> Plan {
+pub fn plan<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot, stage: Stage<'a>) -> Plan {
     let blocked = strategy.conditions().unmanaged == Unmanaged::Block;
     match drift::drift(strategy, snapshot) {
         Err(reason) => held(snapshot, reason, Drift::default(), None),
@@ -52,6 +55,8 @@ struct Draft<'a> {
     skipped: Vec<Skip>,
     /// Change of each row at the middle price.
     moved: Vec<Usd>,
+    /// What the first half of the run sold.
+    sold_before: &'a [Symbol],
     sold: Usd,
     bought: Usd,
 }
@@ -59,12 +64,22 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(strategy: &'a Strategy, valuation: Valuation<'a>) -> Self {
         let moved = vec![Usd::ZERO; valuation.rows.len()];
-        Self { strategy, valuation, legs: Vec::new(), skipped: Vec::new(), moved, sold: Usd::ZERO, bought: Usd::ZERO }
+        Self {
+            strategy,
+            valuation,
+            legs: Vec::new(),
+            skipped: Vec::new(),
+            moved,
+            sold_before: &[],
+            sold: Usd::ZERO,
+            bought: Usd::ZERO,
+        }
     }
 
-    fn finish(mut self, snapshot: &Snapshot, stage: Stage, drift: Drift) -> Plan {
+    fn finish(mut self, snapshot: &Snapshot, stage: Stage<'a>, drift: Drift) -> Plan {
         let reason = match stage {
-            Stage::Completing => {
+            Stage::Completing { sold } => {
+                self.sold_before = sold;
                 let (desired, worth_after) = self.aim(false);
                 let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
                 self.buy(&desired, worth_after, spendable);
@@ -222,13 +237,13 @@ impl<'a> Draft<'a> {
                 vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost });
             }
         }
-        let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels
-            .into_iter()
-            .partition(|vessel| self.valuation.rows.get(vessel.row).is_some_and(|row| row.tradable && !row.busy));
+        let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels.into_iter().partition(|vessel| {
+            self.valuation.rows.get(vessel.row).is_some_and(|row| barred(row, self.sold_before).is_none())
+        });
         for vessel in closed {
-            let busy = self.valuation.rows.get(vessel.row).is_some_and(|row| row.busy);
-            let reason = if busy { SkipReason::OpenOrder } else { SkipReason::NotTradable };
-            self.skip(vessel.row, Side::Buy, vessel.desired - vessel.worth, reason);
+            let reason = self.valuation.rows.get(vessel.row).and_then(|row| barred(row, self.sold_before));
+            let gap = vessel.desired - vessel.worth;
+            self.skip(vessel.row, Side::Buy, gap, reason.unwrap_or(SkipReason::NotTradable));
         }
         let least = self.strategy.orders().min_notional;
         // An order by quantity is rounded up to a cent where it is valued: that cent is kept back for each.
@@ -298,6 +313,19 @@ impl<'a> Draft<'a> {
             value: self.valuation.value,
             cash_after,
         }
+    }
+}
+
+/// Why a row cannot be bought now.
+fn barred(row: &Valued<'_>, sold_before: &[Symbol]) -> Option<SkipReason> {
+    if row.busy {
+        Some(SkipReason::OpenOrder)
+    } else if !row.tradable {
+        Some(SkipReason::NotTradable)
+    } else if sold_before.contains(row.symbol) {
+        Some(SkipReason::SoldThisRun)
+    } else {
+        None
     }
 }
 

@@ -23,7 +23,7 @@ use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
 use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
-use crate::model::ids::GrantId;
+use crate::model::ids::{GrantId, Symbol};
 use crate::model::intent::{Intent, IntentState};
 use crate::model::money::Fraction;
 use crate::model::plan::{Decision, Phase, Plan};
@@ -223,7 +223,9 @@ async fn consider<E: Environment>(
         Err(Blind::TokenDead(message)) => return Ok(Err(token_dead(world, course, &message).await?)),
         Err(blind) => return Ok(Err(blind.outcome())),
     };
-    let stage = if course.reason.is_some() { Stage::Completing } else { Stage::Opening };
+    let sold: Vec<Symbol> =
+        course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
+    let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
     let plan = decide::plan::plan(&course.strategy, &snapshot, stage);
     course.decisions.push(decisions::text(&plan));
     if stage == Stage::Opening {

@@ -91,6 +91,8 @@ codes! {
         NoCash = "no_cash",
         /// Less than one whole share, and the asset is not fractionable.
         LessThanOneShare = "less_than_one_share",
+        /// This run sold it; prices have moved since.
+        SoldThisRun = "sold_this_run",
     }
 }
 

@@ -200,6 +200,7 @@ fn the_world_must_be_open_and_its_prices_young() {
     assert_eq!(when("2019-07-03T17:30:00Z"), [RefusalCode::MarketClosed], "a half day, after 13:00");
     let aged = |seconds| Case::spoiled(|case| case.now = now() + Span::from_secs(seconds));
     assert_eq!((aged(15), aged(16)), (vec![], vec![RefusalCode::QuoteStale]));
+    assert_eq!((aged(-5), aged(-6)), (vec![], vec![RefusalCode::QuoteStale]), "from the future");
     let crossed = |case: &mut Case| {
         let quote = case.snapshot.quotes.get_mut(&symbol("SPY")).unwrap();
         (quote.bid, quote.ask) = (rebalanced::model::money::Price::new(dec("501")), quote.ask);

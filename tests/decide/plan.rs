@@ -166,7 +166,7 @@ fn the_second_half_buys_from_the_cash_that_is_really_there() {
     let mut after = filled(&snapshot, &first, Phase::Sell);
     // The sale brought 100 dollars less than the quote said: 2,900 in cash, worth 19,900, 995 of it stays.
     after.account.cash = usd("2900");
-    let second = plan(&parts, &after, Stage::Completing);
+    let second = plan(&parts, &after, Stage::Completing { sold: &[] });
     // SPY is below its 11,940 no more; AGG is short by 6,965 - 5,000 = 1,965, and 1,905 are there.
     assert_eq!(legs(&second), ["buy AGG $1905"]);
     assert_eq!((second.reason, second.cash_after), (Reason::Completing, usd("995")));
@@ -301,7 +301,7 @@ fn s21_what_cannot_be_traded_costs_nothing_so_no_other_is_sold_for_it_and_bought
         [("A", usd("4000"), SkipReason::OpenOrder), ("C", usd("6000"), SkipReason::NotTradable)],
         "10,000 - 30% of 20,000, and 30% of it"
     );
-    let second = plan(&strategy, &filled(&snapshot, &first, Phase::Sell), Stage::Completing);
+    let second = plan(&strategy, &filled(&snapshot, &first, Phase::Sell), Stage::Completing { sold: &[] });
     assert_eq!(second.legs, [], "B stands where it should");
 }
 
@@ -339,4 +339,20 @@ fn on_target_and_less_than_one_share_are_said() {
     assert_eq!(legs(&plan), ["sell SPY 4"]);
     let skipped: Vec<_> = plan.skipped.iter().map(|skip| (skip.symbol.as_str(), skip.value, skip.reason)).collect();
     assert_eq!(skipped, [("AGG", usd("2000"), SkipReason::LessThanOneShare)]);
+}
+
+#[test]
+fn s21_what_a_run_sold_it_does_not_buy_back_when_prices_move() {
+    let strategy = strategy(classic());
+    let first = open(&strategy, &drifted());
+    let mut after = filled(&drifted(), &first, Phase::Sell);
+    // SPY falls by a tenth between the halves: now it is below its target.
+    after = with(after, "SPY", "24", ("450", "450"), true);
+    let sold = [symbol("SPY")];
+    let plan_with = |sold| plan(&strategy, &after, Stage::Completing { sold });
+    assert!(legs(&plan_with(&[])).iter().any(|leg| leg.starts_with("buy SPY")), "this is what is prevented");
+    let second = plan_with(&sold);
+    // Worth 10,800 + 5,000 + 3,000 = 18,800: AGG to 6,580 takes 1,580.
+    assert_eq!(legs(&second), ["buy AGG $1580"]);
+    assert_eq!(second.skipped[0].reason, SkipReason::SoldThisRun);
 }

@@ -183,7 +183,7 @@ fn every_non_trade_has_its_reason(strategy: &Strategy, plan: &Plan) {
 fn run(strategy: &Strategy, snapshot: &Snapshot, first: &Plan) -> (Vec<(Phase, Symbol)>, Snapshot) {
     let between = filled(snapshot, first, Phase::Sell);
     let sold = first.legs_of(Phase::Sell).count();
-    let buys = if sold == 0 { first.clone() } else { plan(strategy, &between, Stage::Completing) };
+    let buys = if sold == 0 { first.clone() } else { plan(strategy, &between, Stage::Completing { sold: &[] }) };
     holds_together(strategy, &between, &buys);
     let after = filled(&between, &buys, Phase::Buy);
     assert!(after.account.cash >= Usd::ZERO || snapshot.account.cash < Usd::ZERO, "S7: {:?}", after.account.cash);
