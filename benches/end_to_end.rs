@@ -134,6 +134,7 @@ async fn world(base: &str, folder: &std::path::Path) -> World {
         strategies: catalog,
         sessions: sessions::builtin().unwrap(),
         policy: ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() },
+        switch: rebalanced::edge::switch::Switch::default(),
         order_wait: Span::from_secs(300),
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 
 use crate::app::http::{self, Shared};
+use crate::app::killswitch;
 use crate::app::lifecycle::{Lifecycle, tell_ready};
 use crate::app::readiness::Readiness;
 use crate::app::scheduler::{Bell, Scheduler};
@@ -55,6 +56,8 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
         let remote = remote.clone();
         life.spawn(async move { remote.follow().await });
     }
+    let pulled = killswitch::listen().context("SIGUSR1 cannot be listened for")?;
+    life.spawn(killswitch::watch(Arc::clone(&world), pulled));
     let readiness = Readiness::new(bell.clone(), life.soft.clone());
     let operator_token = Arc::new(settings.operator_token.take());
     let shared = Shared { world: Arc::clone(&world), readiness: readiness.clone(), operator_token, secure };

@@ -8,6 +8,7 @@ pub mod settings;
 pub mod telemetry;
 pub mod scheduler;
 pub mod lifecycle;
+pub mod killswitch;
 pub mod readiness;
 pub mod shown;
 pub mod failure;

@@ -18,6 +18,7 @@ use crate::edge::metrics::Metrics;
 use crate::edge::sessions;
 use crate::edge::store::Store;
 use crate::edge::strategies::{Catalog, FileFault, load_dir};
+use crate::edge::switch::Switch;
 use crate::edge::vault::Vault;
 use crate::flow::approve::Desk;
 use crate::model::ids::StrategyName;
@@ -162,6 +163,7 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
         metrics,
         strategies,
         policy: settings.policy.clone(),
+        switch: Switch::with_file(settings.halt_file.clone()),
         order_wait: settings.runs.order_wait,
     })
 }

@@ -1,12 +1,13 @@
 //! The outside: the database, Alpaca, the vault, the clock, dice, metrics and files. No decision about money is made here.
 //!
 //! `clock`, `entropy` and `metrics` are the ground of this room, and the others may use them; `alpaca`, `store`, `vault`,
-//! `sessions`, `decisions` and `strategies` do not know each other and meet in one [`World`].
+//! `switch`, `sessions`, `decisions` and `strategies` do not know each other and meet in one [`World`].
 
 pub mod clock;
 pub mod entropy;
 pub mod metrics;
 pub mod vault;
+pub mod switch;
 pub mod sessions;
 pub mod decisions;
 pub mod strategies;
@@ -19,6 +20,7 @@ use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
 use crate::edge::store::Store;
 use crate::edge::strategies::Catalog;
+use crate::edge::switch::Switch;
 use crate::edge::vault::Vault;
 use crate::model::mandate::ServicePolicy;
 use crate::model::session::Sessions;
@@ -44,6 +46,8 @@ pub struct World {
     pub sessions: Sessions,
     /// What the configuration allows.
     pub policy: ServicePolicy,
+    /// The kill switch that needs no database.
+    pub switch: Switch,
     /// How long one half of a run waits for its orders before it cancels what is left.
     pub order_wait: Span,
 }

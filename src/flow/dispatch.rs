@@ -16,7 +16,7 @@ use crate::model::ids::StrategyVersion;
 use crate::model::intent::{Intent, IntentState, IntentUpdate};
 use crate::model::mandate::HaltScope;
 use crate::model::time::{Moment, Span};
-use crate::model::verdict::Refusal;
+use crate::model::verdict::{Refusal, RefusalCode};
 
 /// How often one intent may be sent while the broker keeps saying "too many requests", or proves not to have it.
 const SENDS: u32 = 4;
@@ -61,6 +61,9 @@ pub async fn record<E: Environment>(
     cleared: &Cleared<E>,
     recording: &Recording,
 ) -> Result<Wall<E>, store::Error> {
+    if let Some(detail) = world.switch.pulled() {
+        return Ok(Wall::Refused(vec![Refusal { code: RefusalCode::HaltedService, detail }]));
+    }
     let now = world.clock.now();
     let run = claim.run();
     let decide = |mandate: &crate::model::mandate::Mandate| {
@@ -68,9 +71,8 @@ pub async fn record<E: Environment>(
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        decide::intents::intents(cleared, &run.id, now).map_err(|fault| {
-            vec![Refusal { code: crate::model::verdict::RefusalCode::ClaimLost, detail: fault.to_string() }]
-        })
+        decide::intents::intents(cleared, &run.id, now)
+            .map_err(|fault| vec![Refusal { code: RefusalCode::ClaimLost, detail: fault.to_string() }])
     };
     let day = exchange_day(world, now);
     Ok(match world.store.record(claim, recording, (&world.policy, day), now, decide).await? {
@@ -185,6 +187,9 @@ async fn one<E: Environment>(
 /// Why an intent may not be sent any more, asked right before each send: a halt pulled since the wall, or a session that
 /// has ended. What cannot be read counts as pulled (rule 5).
 async fn forbidden(world: &World, intent: &Intent) -> Option<String> {
+    if let Some(why) = world.switch.pulled() {
+        return Some(why);
+    }
     let Ok(halts) = world.store.halts(true).await else {
         return Some("the halts could not be read, which counts as halted".to_owned());
     };

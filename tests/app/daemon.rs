@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{SECRET, Scratch, TOKEN};
+use crate::support::{PATIENCE, SECRET, Scratch, TOKEN};
 
 #[test]
 fn it_becomes_ready_is_watched_and_stops_politely() {
@@ -79,4 +79,30 @@ fn with_skip_invalid_it_starts_with_the_valid_strategies() {
     let (status, log) = crate::support::Daemon::start(command, scratch.path()).stop();
     assert!(status.success());
     assert!(log.iter().any(|line| line.contains("broken.toml") && line.contains("left out")), "{log:?}");
+}
+
+#[test]
+fn row_82_a_signal_and_a_file_pull_the_kill_switch_and_both_are_written_down() {
+    let scratch = Scratch::new();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), format!("{config}[runs]\nhalt_file = \"halt\"\n")).unwrap();
+    let daemon = scratch.daemon();
+    let halts = || scratch.run(&["halts", "--json"]).ok().json()["halts"].as_array().unwrap().clone();
+    let wait_for = |by: &str| {
+        let begun = std::time::Instant::now();
+        while !halts().iter().any(|halt| halt["by"] == by) {
+            assert!(begun.elapsed() < PATIENCE, "no halt by the {by}: {:?}", halts());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    assert!(halts().is_empty());
+    daemon.signal("USR1");
+    wait_for("signal");
+    fs::write(scratch.path().join("halt"), "the broker misbehaves\n").unwrap();
+    wait_for("file");
+    assert!(halts().iter().any(|halt| halt["reason"].as_str().unwrap().ends_with("the broker misbehaves")));
+    assert_eq!(halts().len(), 2, "each once, however long the file is there");
+    fs::remove_file(scratch.path().join("halt")).unwrap();
+    assert_eq!(scratch.line("resume --by ann --json").ok().json()["released"], 2);
+    assert!(halts().is_empty());
 }

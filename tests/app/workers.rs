@@ -13,6 +13,7 @@ use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::entropy::Entropy;
 use rebalanced::edge::metrics::Metrics;
 use rebalanced::edge::store::{Connection, RunFilter, Store};
+use rebalanced::edge::switch::Switch;
 use rebalanced::edge::vault::{Owner, Vault};
 use rebalanced::edge::{sessions, strategies};
 use rebalanced::flow::tick::tick;
@@ -67,6 +68,7 @@ async fn world(scratch: &Scratch, clock: &VirtualClock) -> World {
         strategies: strategies::load_dir(&scratch.path().join("strategies")).unwrap().0,
         sessions: sessions::builtin().unwrap(),
         policy: ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() },
+        switch: Switch::default(),
         order_wait: Span::from_secs(60),
     }
 }

@@ -9,3 +9,4 @@ mod support;
 mod year;
 mod trouble;
 mod live_gate;
+mod halt;

@@ -1,7 +1,8 @@
 //! A whole service in memory: the real line, the real store, the real client, with the clock, the dice and the wire
 //! replaced. The wire leads into Alpaca in a box in this same process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use alpaca_sim::{ApiKey, ConsentMode, ConsentRule, Environment, NewAccount, OAuthApp, Sim, SimConfig};
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use rebalanced::edge::metrics::Metrics;
 use rebalanced::edge::sessions;
 use rebalanced::edge::store::Store;
 use rebalanced::edge::strategies;
+use rebalanced::edge::switch::Switch;
 use rebalanced::edge::vault::Vault;
 use rebalanced::flow;
 use rebalanced::model::environment::Kind;
@@ -36,11 +38,19 @@ const BASE: &str = "http://127.0.0.1:9";
 struct InMemory {
     sim: Sim,
     clock: VirtualClock,
+    latency: std::time::Duration,
+    sent: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Transport for InMemory {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, Lost>> {
         async move {
+            if request.method() == http::Method::POST && request.uri().path().ends_with("/v2/orders") {
+                self.sent.lock().unwrap().push(Instant::now());
+            }
+            if !self.latency.is_zero() {
+                tokio::time::sleep(self.latency).await;
+            }
             self.sim.set_clock(self.clock.now().timestamp());
             self.sim.call(request).await.map_err(|dropped| Lost::new(dropped.to_string()))
         }
@@ -53,6 +63,8 @@ pub(crate) struct TestWorld {
     pub world: World,
     pub sim: Sim,
     pub clock: VirtualClock,
+    /// When each order left, in real time.
+    pub sent: Arc<Mutex<Vec<Instant>>>,
     /// Held so that it lives as long as the service; it goes when dropped.
     _folder: TempDir,
 }
@@ -92,6 +104,9 @@ pub(crate) struct Setup<'a> {
     pub app_approved_at_broker: bool,
     pub price_step_seconds: u32,
     pub database: Keeper,
+    pub switch: Switch,
+    /// How long each request really takes, in real time.
+    pub latency: std::time::Duration,
 }
 
 impl Default for Setup<'_> {
@@ -104,6 +119,8 @@ impl Default for Setup<'_> {
             app_approved_at_broker: false,
             price_step_seconds: 900,
             database: Keeper::Sqlite,
+            switch: Switch::default(),
+            latency: std::time::Duration::ZERO,
         }
     }
 }
@@ -149,7 +166,13 @@ impl TestWorld {
         let key = folder.path().join("vault.key");
         Vault::create_key_file(&key, &entropy).unwrap();
         let metrics = Metrics::new();
-        let wire = Arc::new(InMemory { sim: sim.clone(), clock: clock.clone() });
+        let sent = Arc::default();
+        let wire = Arc::new(InMemory {
+            sim: sim.clone(),
+            clock: clock.clone(),
+            latency: setup.latency,
+            sent: Arc::clone(&sent),
+        });
         let app = AppCredentials {
             client_id: "app".to_owned(),
             client_secret: Secret::new("app-secret".to_owned()),
@@ -173,9 +196,10 @@ impl TestWorld {
             strategies: catalog,
             sessions: sessions::builtin().unwrap(),
             policy: setup.policy,
+            switch: setup.switch,
             order_wait: Span::from_secs(300),
         };
-        Self { world, sim, clock, _folder: folder }
+        Self { world, sim, clock, sent, _folder: folder }
     }
 
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.

@@ -60,6 +60,7 @@ pub const KEYS: &[Key] = &[
     plain("runs.lease_seconds"),
     plain("runs.order_wait_seconds"),
     plain("runs.stop_wait_seconds"),
+    plain("runs.halt_file"),
     plain("limits.max_quote_age_seconds"),
     plain("limits.max_trading_runs_per_day"),
     plain("log.format"),

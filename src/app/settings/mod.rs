@@ -127,6 +127,8 @@ pub struct Settings {
     pub vault_key: Option<PathBuf>,
     /// The file of the key before it, for the time of a rotation.
     pub previous_vault_key: Option<PathBuf>,
+    /// While this file exists, nothing is sent.
+    pub halt_file: Option<PathBuf>,
     /// Where browsers arrive.
     pub public_listen: SocketAddr,
     /// Where operators arrive.
@@ -163,6 +165,7 @@ impl Settings {
             policy: policy(&mut reader),
             vault_key: reader.secret_file("vault.key_file"),
             previous_vault_key: reader.secret_file("vault.previous_key_file"),
+            halt_file: halt_file(&mut reader),
             public_listen: reader.listen("web.public_listen"),
             operator_listen: reader.listen("web.operator_listen"),
             operator_token: operator_token(&mut reader),
@@ -352,6 +355,11 @@ fn clock(reader: &mut Reader<'_>, addresses: Option<&Addresses>) -> Option<Url> 
         }
     }
     Some(url)
+}
+
+fn halt_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    let text = reader.text("runs.halt_file")?;
+    Some(reader.resolved("runs.halt_file", Path::new(&text)))
 }
 
 fn runs(reader: &mut Reader<'_>) -> Runs {
