@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
+use crate::app::checkpoints;
 use crate::app::http::{self, Shared};
 use crate::app::killswitch;
 use crate::app::lifecycle::{Lifecycle, tell_ready};
@@ -58,6 +59,9 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     }
     let pulled = killswitch::listen().context("SIGUSR1 cannot be listened for")?;
     life.spawn(killswitch::watch(Arc::clone(&world), pulled));
+    if let Some((notary, file)) = wire::notary(settings)? {
+        life.spawn(checkpoints::keep(Arc::clone(&world), notary, file));
+    }
     let readiness = Readiness::new(bell.clone(), life.soft.clone());
     let operator_token = Arc::new(settings.operator_token.take());
     let shared = Shared { world: Arc::clone(&world), readiness: readiness.clone(), operator_token, secure };

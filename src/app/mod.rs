@@ -9,6 +9,7 @@ pub mod telemetry;
 pub mod scheduler;
 pub mod lifecycle;
 pub mod killswitch;
+pub mod checkpoints;
 pub mod readiness;
 pub mod shown;
 pub mod failure;

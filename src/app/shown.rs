@@ -193,6 +193,24 @@ pub fn event(event: &ChainedEvent) -> Value {
     })
 }
 
+/// Reads an event back from the form in which [`event`] shows it; `None` when it is not in that form. `at` is for people:
+/// the moment is `at_micros`, and both must say the same.
+pub fn event_of(value: &Value) -> Option<ChainedEvent> {
+    let field = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let read = ChainedEvent {
+        sequence: value.get("sequence")?.as_i64()?,
+        at: Moment::from_micros(value.get("at_micros")?.as_i64()?),
+        actor: field("actor")?,
+        kind: field("kind")?,
+        account: field("account")?,
+        run: field("run")?,
+        facts: field("facts")?,
+        previous: field("previous")?,
+        hash: field("hash")?,
+    };
+    (event(&read) == *value).then_some(read)
+}
+
 /// A table of JSON rows: one column per field named, in that order. What is null is a dash.
 pub fn table(rows: &[Value], columns: &[&str]) -> String {
     if rows.is_empty() {

@@ -15,6 +15,7 @@ use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
 use crate::edge::clock::{Clock, RemoteClock};
 use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
+use crate::edge::notary::Notary;
 use crate::edge::sessions;
 use crate::edge::store::Store;
 use crate::edge::strategies::{Catalog, FileFault, load_dir};
@@ -137,6 +138,19 @@ pub fn vault(settings: &Settings) -> anyhow::Result<Vault> {
     vault
         .and_previous(file)
         .with_context(|| format!("the key in {} cannot be used (`vault.previous_key_file`)", file.display()))
+}
+
+/// Who signs the audit's end, and where to; `None` when it is not configured.
+///
+/// # Errors
+/// When the key is none, or only one of the two settings is there.
+pub fn notary(settings: &mut Settings) -> anyhow::Result<Option<(Notary, PathBuf)>> {
+    match (settings.audit_key.take(), settings.checkpoint_file.clone()) {
+        (None, None) => Ok(None),
+        (Some(key), Some(file)) => Ok(Some((Notary::new(&key).context("`audit.key_file` cannot be used")?, file))),
+        (None, Some(_)) => Err(anyhow!("`audit.checkpoint_file` is set, but `audit.key_file` is not")),
+        (Some(_), None) => Err(anyhow!("`audit.key_file` is set, but `audit.checkpoint_file` is not")),
+    }
 }
 
 /// Builds the whole outside for the daemon.

@@ -15,4 +15,5 @@ pub mod classify;
 pub mod order;
 pub mod backoff;
 pub mod reconcile;
+pub mod chain;
 pub mod explain;

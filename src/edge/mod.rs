@@ -1,13 +1,14 @@
 //! The outside: the database, Alpaca, the vault, the clock, dice, metrics and files. No decision about money is made here.
 //!
 //! `clock`, `entropy` and `metrics` are the ground of this room, and the others may use them; `alpaca`, `store`, `vault`,
-//! `switch`, `sessions`, `decisions` and `strategies` do not know each other and meet in one [`World`].
+//! `switch`, `notary`, `sessions`, `decisions` and `strategies` do not know each other and meet in one [`World`].
 
 pub mod clock;
 pub mod entropy;
 pub mod metrics;
 pub mod vault;
 pub mod switch;
+pub mod notary;
 pub mod sessions;
 pub mod decisions;
 pub mod strategies;

@@ -98,3 +98,14 @@ pub struct ChainedEvent {
     /// SHA-256 over the canonical form of all the above, in hex.
     pub hash: String,
 }
+
+/// The end of the chain at one moment: what is signed and kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// How many events there were.
+    pub sequence: i64,
+    /// The hash of the last.
+    pub hash: String,
+    /// When.
+    pub at: Moment,
+}

@@ -9,4 +9,5 @@ mod daemon;
 mod http;
 mod workers;
 mod keys;
+mod audit;
 mod support;

@@ -7,5 +7,6 @@ mod plan;
 mod due;
 mod guard;
 mod order;
+mod chain;
 mod explain;
 mod property;

@@ -1,18 +1,21 @@
 //! `audit`: walk the chain of events, or write it out.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
 use crate::app::shown;
 use crate::app::wire::Means;
-use crate::flow::verify::{self, Broken};
+use crate::edge::notary::{self, Notary};
+use crate::flow::verify::{self, Walk};
+use crate::model::event::Checkpoint;
 
 /// Events are read in pages of this size, so that memory stays bounded.
 const PAGE: i64 = 1000;
@@ -28,70 +31,149 @@ pub struct Args {
 /// What can be done with the audit.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Walk the whole chain: every place filled, every hash right.
-    Verify,
-    /// Write every event as one JSON object per line.
+    /// Walk the whole chain: every place filled, every hash right, every checkpoint met.
+    Verify {
+        /// An export instead of the database; needs no configuration and no secret.
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+        /// The daemon's signed checkpoints (`audit.checkpoint_file`): they show a tail that was cut off.
+        #[arg(long, value_name = "FILE", requires = "public_key")]
+        checkpoints: Option<PathBuf>,
+        /// The public key that they were signed with: `rebalanced audit public-key`.
+        #[arg(long, value_name = "HEX", requires = "checkpoints")]
+        public_key: Option<String>,
+    },
+    /// Write every event as one JSON object per line; beside a file also a manifest.
     Export {
         /// Where to; standard output when absent.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Print the public key of the daemon's checkpoints. Keep it elsewhere.
+    PublicKey,
 }
 
 /// Carries it out.
 ///
 /// # Errors
-/// When the chain does not hold or the database does not answer.
+/// When the chain does not hold, a file cannot be read or written, or the database does not answer.
 pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
-    let (_, means) = context.means().await?;
     match args.action {
-        Action::Verify => match verify::audit(&means.store).await {
-            Ok(verified) => {
-                let answer = json!({ "holds": true, "events": verified.events, "head": verified.head });
-                context
-                    .print(&answer, |_| format!("the chain holds: {} events, head {}", verified.events, verified.head))
-            }
-            Err(broken @ Broken::Event { .. }) => {
-                if context.json {
-                    context.print(&json!({ "holds": false, "why": broken.to_string() }), |_| String::new())?;
-                }
-                Err(Failure::Other(anyhow!(
-                    "the chain is broken: {broken}; restore the database from a backup and compare"
-                )))
-            }
-            Err(error) => Err(Failure::Other(anyhow::Error::new(error))),
-        },
+        Action::Verify { export, checkpoints, public_key } => {
+            let points = signed(checkpoints.as_deref(), public_key.as_deref())?;
+            let walked = match export {
+                Some(file) => walk_export(&file, points)?,
+                None => verify::audit(&context.means().await?.1.store, points).await.map_err(|error| error.to_string()),
+            };
+            verdict(context, walked)
+        }
         Action::Export { output } => {
+            let (_, means) = context.means().await?;
             let written = match output {
-                Some(path) => {
-                    let file =
-                        File::create_new(&path).with_context(|| format!("{} cannot be created", path.display()))?;
-                    export(&means, &mut BufWriter::new(file)).await
-                }
-                None => export(&means, &mut io::stdout()).await,
+                Some(path) => export_file(&means, &path).await,
+                None => export(&means, &mut io::stdout()).await.map(drop),
+            };
+            let is_closed = |error: &anyhow::Error| {
+                error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
             };
             match written {
-                Err(error)
-                    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
-                {
-                    Ok(())
-                }
+                Err(error) if is_closed(&error) => Ok(()),
                 other => Ok(other.context("the events could not be exported")?),
             }
+        }
+        Action::PublicKey => {
+            let mut settings = context.settings()?;
+            let secret = settings.audit_key.take().context("`audit.key_file` is missing")?;
+            let key = Notary::new(&secret).map_err(|error| anyhow!("`audit.key_file`: {error}"))?.public_key();
+            context.print(&json!({ "public_key": key }), |_| key.clone())
         }
     }
 }
 
-async fn export(means: &Means, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut after = 0;
+/// The checkpoints whose signatures are right; a wrong one ends it.
+fn signed(file: Option<&Path>, public_key: Option<&str>) -> Result<Vec<Checkpoint>, Failure> {
+    let (Some(file), Some(public_key)) = (file, public_key) else { return Ok(Vec::new()) };
+    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(notary::read(&text, public_key).map_err(|error| anyhow!("{}: {error}", file.display()))?)
+}
+
+/// Walks an export. The inner error says where the chain breaks.
+fn walk_export(file: &Path, points: Vec<Checkpoint>) -> Result<Result<Walk, String>, Failure> {
+    let lines = BufReader::new(File::open(file).with_context(|| format!("{} cannot be read", file.display()))?).lines();
+    let mut walk = Walk::begin(points);
+    for (number, line) in lines.enumerate() {
+        let line = line.with_context(|| format!("{} cannot be read", file.display()))?;
+        let event = serde_json::from_str::<Value>(&line).ok().as_ref().and_then(shown::event_of);
+        let Some(event) = event else { return Ok(Err(format!("line {} is no event", number + 1))) };
+        if let Err(broken) = walk.step(&event) {
+            return Ok(Err(broken.to_string()));
+        }
+    }
+    Ok(walk.end().map_err(|broken| broken.to_string()))
+}
+
+fn verdict(context: &Context, walked: Result<Walk, String>) -> Result<(), Failure> {
+    match walked {
+        Ok(walk) => {
+            let answer = json!({ "holds": true, "events": walk.events(), "head": walk.head() });
+            context.print(&answer, |_| format!("the chain holds: {} events, head {}", walk.events(), walk.head()))
+        }
+        Err(why) => {
+            if context.json {
+                context.print(&json!({ "holds": false, "why": why }), |_| String::new())?;
+            }
+            Err(Failure::Other(anyhow!("the chain is broken: {why}; restore the database from a backup and compare")))
+        }
+    }
+}
+
+/// Writes the events and, beside them, what they are: how many, the last hash, and the file's own hash.
+async fn export_file(means: &Means, path: &Path) -> anyhow::Result<()> {
+    let file = File::create_new(path).with_context(|| format!("{} cannot be created", path.display()))?;
+    let mut out = Hashed { inner: BufWriter::new(file), hasher: Sha256::new() };
+    let (events, head) = export(means, &mut out).await?;
+    let manifest = json!({
+        "events": events,
+        "head": head,
+        "sha256": hex::encode(out.hasher.finalize()),
+        "written_at": means.clock.now().to_string(),
+        "written_by": concat!("rebalanced ", env!("CARGO_PKG_VERSION")),
+    });
+    let mut name = path.as_os_str().to_owned();
+    name.push(".manifest.json");
+    fs::write(&name, format!("{manifest:#}\n")).context("the manifest cannot be written")
+}
+
+/// Writes every event; returns how many, and the last one's hash.
+async fn export(means: &Means, out: &mut impl Write) -> anyhow::Result<(i64, String)> {
+    let (mut after, mut head) = (0, String::new());
     loop {
         let page = means.store.events(after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.sequence;
+        head.clone_from(&last.hash);
         for event in &page {
             writeln!(out, "{}", shown::event(event))?;
         }
     }
     out.flush()?;
-    Ok(())
+    Ok((after, head))
+}
+
+/// A writer that also hashes what goes through.
+struct Hashed<W> {
+    inner: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }

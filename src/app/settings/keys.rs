@@ -61,6 +61,8 @@ pub const KEYS: &[Key] = &[
     plain("runs.order_wait_seconds"),
     plain("runs.stop_wait_seconds"),
     plain("runs.halt_file"),
+    secret("audit.key_file"),
+    plain("audit.checkpoint_file"),
     plain("limits.max_quote_age_seconds"),
     plain("limits.max_trading_runs_per_day"),
     plain("log.format"),

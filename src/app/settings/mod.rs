@@ -129,6 +129,10 @@ pub struct Settings {
     pub previous_vault_key: Option<PathBuf>,
     /// While this file exists, nothing is sent.
     pub halt_file: Option<PathBuf>,
+    /// The key that signs the audit's end.
+    pub audit_key: Option<Secret>,
+    /// Where signed checkpoints of the audit go.
+    pub checkpoint_file: Option<PathBuf>,
     /// Where browsers arrive.
     pub public_listen: SocketAddr,
     /// Where operators arrive.
@@ -165,7 +169,9 @@ impl Settings {
             policy: policy(&mut reader),
             vault_key: reader.secret_file("vault.key_file"),
             previous_vault_key: reader.secret_file("vault.previous_key_file"),
-            halt_file: halt_file(&mut reader),
+            halt_file: file(&mut reader, "runs.halt_file"),
+            audit_key: reader.secret("audit.key_file"),
+            checkpoint_file: file(&mut reader, "audit.checkpoint_file"),
             public_listen: reader.listen("web.public_listen"),
             operator_listen: reader.listen("web.operator_listen"),
             operator_token: operator_token(&mut reader),
@@ -357,9 +363,9 @@ fn clock(reader: &mut Reader<'_>, addresses: Option<&Addresses>) -> Option<Url> 
     Some(url)
 }
 
-fn halt_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
-    let text = reader.text("runs.halt_file")?;
-    Some(reader.resolved("runs.halt_file", Path::new(&text)))
+fn file(reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {
+    let text = reader.text(key)?;
+    Some(reader.resolved(key, Path::new(&text)))
 }
 
 fn runs(reader: &mut Reader<'_>) -> Runs {

@@ -18,6 +18,16 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// The end of the chain: how many events there are, and the hash of the last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn chain_end(&self) -> Result<(i64, String), Error> {
+        let row = sqlx::query("SELECT sequence, hash FROM chain_head WHERE id = 1").fetch_one(self.read()).await?;
+        let row = Reader::new(&row, "chain_head", "sequence");
+        Ok((row.int("sequence")?, row.text("hash")?))
+    }
+
     /// The events after this place in the chain, in order, at most so many.
     ///
     /// # Errors
