@@ -106,3 +106,12 @@ fn row_82_a_signal_and_a_file_pull_the_kill_switch_and_both_are_written_down() {
     assert_eq!(scratch.line("resume --by ann --json").ok().json()["released"], 2);
     assert!(halts().is_empty());
 }
+
+#[test]
+fn d5_the_daemon_leaves_no_core_dump() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}

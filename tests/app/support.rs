@@ -194,6 +194,10 @@ impl Daemon {
         daemon
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for a message to the service manager.
     pub fn wait_for(&mut self, message: &str) {
         let until = Instant::now() + PATIENCE;
