@@ -29,7 +29,7 @@ fn share(value: Option<Fraction>) -> Value {
 /// An account with its grant's health and the strategy that it follows.
 pub fn account(account: &Account, subscriptions: &[Subscription]) -> Value {
     let since = match account.health {
-        GrantHealth::Active => None,
+        GrantHealth::Active | GrantHealth::ReadOnly => None,
         GrantHealth::Reauth(at) | GrantHealth::Gone(at) => Some(at),
     };
     let follows = subscriptions.iter().find(|subscription| {

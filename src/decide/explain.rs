@@ -93,6 +93,7 @@ fn end(reason: EndReason) -> &'static str {
         EndReason::CalendarUnknown => "The broker's calendar and ours differ, or ours does not reach this day.",
         EndReason::BrokerUnreachable => "The broker did not answer, or answered nonsense, several times.",
         EndReason::TokenDead => "The broker refuses the token; the user must connect again.",
+        EndReason::TradingNotGranted => "The user did not grant trading; they must connect again and agree to it.",
         EndReason::WrongAccount => "The token opens another account than the one that was connected.",
         EndReason::AccountBlocked => "The broker blocked or suspended the account.",
         EndReason::OrdersRejected => "The broker refused at least one order.",

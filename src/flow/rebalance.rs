@@ -99,6 +99,12 @@ async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Resu
     };
     match account.health {
         GrantHealth::Active => {}
+        GrantHealth::ReadOnly => {
+            return skipped(
+                EndReason::TradingNotGranted,
+                "the user did not grant `trading`; they must connect again and agree to it".to_owned(),
+            );
+        }
         GrantHealth::Reauth(since) => {
             return skipped(
                 EndReason::TokenDead,

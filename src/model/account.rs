@@ -10,6 +10,8 @@ use crate::model::time::Moment;
 pub enum GrantHealth {
     /// The token works, as far as is known.
     Active,
+    /// The user did not grant `trading`: the token reads, and no order can be sent with it.
+    ReadOnly,
     /// The broker refused the token: the user must connect again.
     Reauth(Moment),
     /// The user left; the token is destroyed.
@@ -21,6 +23,7 @@ impl GrantHealth {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::ReadOnly => "read_only",
             Self::Reauth(_) => "reauth",
             Self::Gone(_) => "gone",
         }

@@ -10,3 +10,4 @@ mod year;
 mod trouble;
 mod live_gate;
 mod halt;
+mod connecting;

@@ -215,37 +215,32 @@ impl TestWorld {
     ) -> Result<String, flow::connect::Error> {
         self.sim.create_person(Some(name), name).unwrap();
         new.person = name.to_owned();
-        let environment = new.environment;
+        let kind = if new.environment == Environment::Live { Kind::Live } else { Kind::Paper };
         let account = self.sim.create_account(new).unwrap().to_string();
-        self.sim.set_consent(ConsentRule {
-            mode: ConsentMode::Auto,
-            person: Some(name.to_owned()),
-            ..ConsentRule::default()
-        });
-        let started = flow::connect::begin(
-            &self.world,
-            flow::connect::Begin {
-                strategy: Some(StrategyName::parse(strategy).unwrap()),
-                environment: Some(if environment == Environment::Live { Kind::Live } else { Kind::Paper }),
-                reference: Some(name.to_owned()),
-            },
-        )
-        .await?;
-        let request = http::Request::get(started.location.as_str()).body(Bytes::new()).unwrap();
-        let answer = self.sim.call(request).await.unwrap();
-        let back: url::Url = answer.headers()["location"].to_str().unwrap().parse().unwrap();
-        let part = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        flow::connect::finish(
-            &self.world,
-            flow::connect::Callback {
-                code: part("code").map(Secret::new),
-                state: part("state").map(Secret::new),
-                error: part("error"),
-                cookie: Some(started.cookie),
-            },
-        )
-        .await?;
+        self.sim.set_consent(agreed(name));
+        let (back, cookie) = self.at_the_broker(strategy, Some(kind), name).await?;
+        flow::connect::finish(&self.world, callback(&back, cookie)).await?;
         Ok(account)
+    }
+
+    /// Begins a connection and goes through the broker's page, which answers as the simulator was told; returns where the
+    /// browser is sent back to, and its cookie.
+    pub(crate) async fn at_the_broker(
+        &self,
+        strategy: &str,
+        environment: Option<Kind>,
+        name: &str,
+    ) -> Result<(url::Url, Secret), flow::connect::Error> {
+        let wish = flow::connect::Begin {
+            strategy: Some(StrategyName::parse(strategy).unwrap()),
+            environment,
+            reference: Some(name.to_owned()),
+        };
+        let started = flow::connect::begin(&self.world, wish).await?;
+        let request = http::Request::get(started.location.as_str()).body(Bytes::new()).unwrap();
+        self.sim.set_clock(self.clock.now().timestamp());
+        let answer = self.sim.call(request).await.unwrap();
+        Ok((answer.headers()["location"].to_str().unwrap().parse().unwrap(), started.cookie))
     }
 
     /// Moves time forward, rings the bell once, and carries every due run to its close, one after the other.
@@ -288,6 +283,22 @@ impl TestWorld {
             }
         }
         flow::verify::audit(&self.world.store, Vec::new()).await.expect("S13: the chain holds");
+    }
+}
+
+/// This person agrees to everything.
+pub(crate) fn agreed(name: &str) -> ConsentRule {
+    ConsentRule { mode: ConsentMode::Auto, person: Some(name.to_owned()), ..ConsentRule::default() }
+}
+
+/// What the browser brings back.
+pub(crate) fn callback(back: &url::Url, cookie: Secret) -> flow::connect::Callback {
+    let part = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    flow::connect::Callback {
+        code: part("code").map(Secret::new),
+        state: part("state").map(Secret::new),
+        error: part("error"),
+        cookie: Some(cookie),
     }
 }
 

@@ -126,6 +126,12 @@ fn welcome(connected: &Connected) -> Response {
         .iter()
         .map(|account| format!("Your {} account {} is connected.", account.environment, account.number))
         .collect();
+    if !connected.scopes.iter().any(|scope| scope == "trading") {
+        paragraphs.push(
+            "You did not allow trading, so nothing will be bought or sold. Connect again and allow it if you want that."
+                .to_owned(),
+        );
+    }
     paragraphs.push(match &connected.strategy {
         Some(strategy) => format!("It follows the strategy {strategy} from its next scheduled moment on."),
         None => "It follows no strategy yet.".to_owned(),

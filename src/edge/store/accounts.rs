@@ -65,7 +65,7 @@ pub struct OAuthState {
 
 /// An account with its grant and user: what [`account_of`] reads.
 const ACCOUNTS: &str = "SELECT a.id, a.environment, a.grant_id, a.user_id, u.reference, a.number, a.connected_at,
-        a.disconnected_at, g.reauth_at, g.gone_at, g.key_id, g.sealed
+        a.disconnected_at, g.reauth_at, g.gone_at, g.scopes
      FROM accounts a JOIN grants g ON g.id = a.grant_id JOIN users u ON u.id = a.user_id
      WHERE CAST($1 AS TEXT) IS NULL OR a.id = $1
      ORDER BY a.connected_at, a.id";
@@ -96,6 +96,7 @@ impl Store {
     pub async fn token_health(&self) -> Result<BTreeMap<&'static str, i64>, Error> {
         let none = GrantHealth::Active.code();
         let mut count = BTreeMap::from([(none, 0)]);
+        count.insert(GrantHealth::ReadOnly.code(), 0);
         count.insert(GrantHealth::Reauth(Moment::EPOCH).code(), 0);
         count.insert(GrantHealth::Gone(Moment::EPOCH).code(), 0);
         for account in self.accounts().await? {
@@ -349,7 +350,8 @@ fn account_of(row: &AnyRow) -> Result<Account, Error> {
     let health = match (gone, row.maybe_moment("reauth_at")?) {
         (Some(at), _) => GrantHealth::Gone(at),
         (None, Some(at)) => GrantHealth::Reauth(at),
-        (None, None) => GrantHealth::Active,
+        (None, None) if row.text("scopes")?.split(' ').any(|scope| scope == "trading") => GrantHealth::Active,
+        (None, None) => GrantHealth::ReadOnly,
     };
     Ok(Account {
         id: row.parsed("id", |text| AccountId::parse(text).ok())?,
