@@ -72,7 +72,8 @@ async fn row_81_a_rotation_that_is_killed_again_and_again_ends_with_every_token_
     let both = Vault::open(&scratch.path().join("new.key")).unwrap().and_previous(&scratch.path().join("vault.key"));
     let both = both.unwrap();
     let mut stopped = Vec::new();
-    for pause in [60, 90, 120, 150, 60, 200] {
+    for round in 0..6 {
+        let before = store.tokens_to_reseal(both.key_id()).await.unwrap();
         let mut rotation = scratch
             .program()
             .args(["keys", "rotate", "--by", "ann", "--config"])
@@ -81,7 +82,11 @@ async fn row_81_a_rotation_that_is_killed_again_and_again_ends_with_every_token_
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        tokio::time::sleep(Duration::from_millis(pause)).await;
+        // Killed as soon as it has begun to seal, and a little later each time.
+        while store.tokens_to_reseal(both.key_id()).await.unwrap() == before && rotation.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(7 * round)).await;
         Command::new("kill").args(["-9", &rotation.id().to_string()]).stderr(Stdio::null()).status().unwrap();
         rotation.wait().unwrap();
         stopped.push(store.tokens_to_reseal(both.key_id()).await.unwrap());
