@@ -9,8 +9,9 @@ use std::marker::PhantomData;
 use crate::decide::drift;
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
+use crate::model::intent::Intent;
 use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate};
-use crate::model::money::{Qty, Usd};
+use crate::model::money::{Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Phase, Plan};
 use crate::model::session::Session;
 use crate::model::snapshot::Snapshot;
@@ -123,6 +124,37 @@ pub fn gate<E: Environment>(
     }
     if E::KIND == Kind::Live {
         refusals.extend(live(cleared, strategy, mandate, now));
+    }
+    refusals
+}
+
+/// How long a recorded intent may wait for its first byte: a process that died or slept in between may come back much
+/// later, and prices, holdings and cash have moved. What is older waits for the next slot.
+const SEND_WITHIN: Span = Span::from_mins(15);
+
+/// The same wall for one intent that is stored already, asked right before each send. A restart or a long pause may lie
+/// between the record and the send, and every flag may have been withdrawn in it (S4).
+pub fn may_still_leave<E: Environment>(
+    intent: &Intent,
+    strategy: (&StrategyName, &StrategyVersion),
+    mandate: &Mandate,
+    now: Moment,
+) -> Vec<Refusal> {
+    let leg = Leg {
+        phase: intent.phase,
+        symbol: intent.symbol.clone(),
+        amount: intent.amount,
+        pricing: intent.pricing,
+        value: intent.value,
+        reference_price: Price::ZERO,
+    };
+    let cleared: Cleared<E> =
+        Cleared { account: intent.account.clone(), phase: intent.phase, legs: vec![leg], environment: PhantomData };
+    let mut refusals = gate(&cleared, strategy, mandate, now);
+    let age = now.since(intent.recorded_at);
+    if age > SEND_WITHIN {
+        let detail = format!("it was recorded {} s ago, {} are allowed", age.as_secs(), SEND_WITHIN.as_secs());
+        refusals.push(refusal(RefusalCode::QuoteStale, detail));
     }
     refusals
 }

@@ -11,10 +11,10 @@ use crate::decide::guard::Cleared;
 use crate::edge::World;
 use crate::edge::alpaca::{self, Access};
 use crate::edge::store::{self, Claim, RecordAnswer, Recording};
+use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
 use crate::model::ids::StrategyVersion;
 use crate::model::intent::{Intent, IntentState, IntentUpdate};
-use crate::model::mandate::HaltScope;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
 
@@ -105,7 +105,7 @@ pub fn exchange_day(world: &World, now: Moment) -> (Moment, Moment) {
 /// When the database fails: what was sent stays recorded, and recovery asks the broker for it.
 pub async fn send<E: Environment>(
     world: &World,
-    claim: &Claim<E>,
+    (claim, version): (&Claim<E>, &StrategyVersion),
     access: &Access<E>,
     recorded: Recorded<E>,
 ) -> Result<Sent, store::Error> {
@@ -119,7 +119,7 @@ pub async fn send<E: Environment>(
         }
         let update = match &token_dead {
             Some(why) if !recorded.maybe_sent => decide::order::withdrawn(&intent, why, world.clock.now()),
-            _ => one(world, access, &intent, recorded.maybe_sent, &mut token_dead).await,
+            _ => one(world, (claim, version), access, (&intent, recorded.maybe_sent), &mut token_dead).await,
         };
         intents.push(updated(intent, &update));
         updates.push(update);
@@ -142,9 +142,9 @@ pub fn updated(mut intent: Intent, update: &IntentUpdate) -> Intent {
 /// One intent, from its first byte to an answer that means something.
 async fn one<E: Environment>(
     world: &World,
+    on_behalf: (&Claim<E>, &StrategyVersion),
     access: &Access<E>,
-    intent: &Intent,
-    ask_first: bool,
+    (intent, ask_first): (&Intent, bool),
     token_dead: &mut Option<String>,
 ) -> IntentUpdate {
     if ask_first {
@@ -156,7 +156,7 @@ async fn one<E: Environment>(
     }
     let mut throttled_only = !ask_first;
     for _ in 0..SENDS {
-        if let Some(why) = forbidden(world, intent).await {
+        if let Some(why) = forbidden(world, on_behalf, intent).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
         match decide::classify::classify(world.alpaca.submit(access, intent).await) {
@@ -184,24 +184,32 @@ async fn one<E: Environment>(
     decide::order::unknown(intent, "sent several times without an answer that means something", world.clock.now())
 }
 
-/// Why an intent may not be sent any more, asked right before each send: a halt pulled since the wall, or a session that
-/// has ended. What cannot be read counts as pulled (rule 5).
-async fn forbidden(world: &World, intent: &Intent) -> Option<String> {
+/// Why an intent may not be sent any more, asked right before each send: a flag, halt, approval or limit that does not
+/// hold any more, a user who has left, too long a wait, or a session that has ended. What cannot be read counts as no
+/// (rule 5).
+async fn forbidden<E: Environment>(
+    world: &World,
+    (claim, version): (&Claim<E>, &StrategyVersion),
+    intent: &Intent,
+) -> Option<String> {
     if let Some(why) = world.switch.pulled() {
         return Some(why);
     }
-    let Ok(halts) = world.store.halts(true).await else {
-        return Some("the halts could not be read, which counts as halted".to_owned());
+    let now = world.clock.now();
+    let run = claim.run();
+    let Ok(mandate) = world.store.mandate(run, (&world.policy, exchange_day(world, now))).await else {
+        return Some("what is allowed could not be read, which counts as not allowed".to_owned());
     };
-    let pulled = halts.iter().find(|halt| match &halt.scope {
-        HaltScope::Service => true,
-        HaltScope::Account(account) => *account == intent.account,
-        HaltScope::Symbol(symbol) => *symbol == intent.symbol,
-    });
-    if let Some(halt) = pulled {
-        return Some(format!("halted by {}: {}", halt.by, halt.reason));
+    let refusals = decide::guard::may_still_leave::<E>(intent, (&run.strategy, version), &mandate, now);
+    if !refusals.is_empty() {
+        return Some(refusals.into_iter().map(|refusal| refusal.detail).collect::<Vec<_>>().join("; "));
     }
-    let closed = world.sessions.at(world.clock.now()).is_none();
+    match world.store.account(&intent.account).await {
+        Ok(Some(account)) if !matches!(account.health, GrantHealth::Gone(_)) => {}
+        Ok(_) => return Some("the user left before it was sent".to_owned()),
+        Err(_) => return Some("the account could not be read, which counts as gone".to_owned()),
+    }
+    let closed = world.sessions.at(now).is_none();
     closed.then(|| "the session ended before it was sent".to_owned())
 }
 

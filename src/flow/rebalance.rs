@@ -185,7 +185,9 @@ async fn half<E: Environment>(
     } else {
         dispatch::resume(claim, stored)
     };
-    let sent = dispatch::send(world, claim, &course.access, recorded).await?;
+    // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
+    let version = claim.run().version.clone().unwrap_or_else(|| course.strategy.version().clone());
+    let sent = dispatch::send(world, (claim, &version), &course.access, recorded).await?;
     let followed = settle::follow(world, claim, &course.access, sent.intents).await?;
     for intent in &followed {
         world.metrics.order_settled(intent.phase.side(), intent.state);

@@ -1,5 +1,7 @@
 //! Live orders: refused unless every flag is set, and the refusal names every flag that is missing.
 
+use std::time::Duration;
+
 use alpaca_sim::{Environment, NewAccount};
 use rebalanced::flow::approve::{self, Desk};
 use rebalanced::model::ids::{AccountId, StrategyName};
@@ -15,7 +17,7 @@ const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
 const FLAGS: [&str; 5] =
     ["live_switched_off", "app_not_approved", "consent_missing", "strategy_not_approved", "subscription_not_approved"];
 
-async fn run_with(on: Keeper, flags: u32) -> (TestWorld, Vec<String>) {
+async fn prepared(on: Keeper, flags: u32, latency: Duration) -> TestWorld {
     let given = |index: u32| flags & (1 << index) != 0;
     let policy = ServicePolicy { live_trading: given(0), app_approved: given(1), ..policy() };
     let setup = Setup {
@@ -23,6 +25,7 @@ async fn run_with(on: Keeper, flags: u32) -> (TestWorld, Vec<String>) {
         policy,
         app_approved_at_broker: true,
         database: on,
+        latency,
         ..Setup::default()
     };
     let service = TestWorld::new(setup).await;
@@ -43,6 +46,11 @@ async fn run_with(on: Keeper, flags: u32) -> (TestWorld, Vec<String>) {
         }
     }
     service.ring(new_york("2019-06-03T10:00:00")).await;
+    service
+}
+
+async fn run_with(on: Keeper, flags: u32) -> (TestWorld, Vec<String>) {
+    let service = prepared(on, flags, Duration::ZERO).await;
     let outcomes = service.ring(new_york("2019-06-03T15:45:00")).await;
     let lines =
         outcomes.iter().map(|outcome| format!("{} {} {}", outcome.kind, outcome.reason, outcome.detail)).collect();
@@ -70,3 +78,63 @@ async fn s4_no_live_order_leaves_unless_every_flag_is_set(on: Keeper) {
 }
 
 on_both_databases!(s4_no_live_order_leaves_unless_every_flag_is_set,);
+
+/// What happens between the crash and the restart.
+#[derive(Debug, Clone, Copy)]
+enum Meanwhile {
+    Nothing,
+    LiveSwitchedOff,
+    StrategyRevoked,
+    UserLeft,
+    ADayPasses,
+}
+
+#[tokio::test]
+async fn s4_live_orders_that_a_crash_left_unsent_need_every_flag_again_after_the_restart() {
+    for meanwhile in [
+        Meanwhile::Nothing,
+        Meanwhile::LiveSwitchedOff,
+        Meanwhile::StrategyRevoked,
+        Meanwhile::UserLeft,
+        Meanwhile::ADayPasses,
+    ] {
+        let mut service = prepared(Keeper::Sqlite, (1 << FLAGS.len()) - 1, Duration::from_millis(20)).await;
+        let first = async {
+            while service.sent.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_micros(300)).await;
+            }
+        };
+        // The process dies while the first order is on its way out: recorded, and not at the broker.
+        tokio::select! {
+            outcomes = service.ring(new_york("2019-06-03T15:45:00")) => panic!("it was to die: {outcomes:?}"),
+            () = first => {}
+        }
+        assert!(service.sim.ledger().orders.is_empty());
+        let now = service.clock.now();
+        let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::LiveSwitchedOff => service.world.policy.live_trading = false,
+            Meanwhile::StrategyRevoked => {
+                for approval in service.world.store.approvals().await.unwrap() {
+                    if matches!(approval.kind, ApprovalKind::Strategy { .. }) {
+                        assert!(approve::revoke(&desk, &approval.id, "ada").await.unwrap());
+                    }
+                }
+            }
+            Meanwhile::UserLeft => {
+                let account = service.world.store.accounts().await.unwrap()[0].id.clone();
+                let by = rebalanced::model::event::Actor::operator("ada");
+                service.world.store.disconnect(&account, &by, now).await.unwrap();
+            }
+            Meanwhile::ADayPasses => service.clock.set(now - rebalanced::model::time::Span::from_hours(-24)),
+        }
+        rebalanced::flow::recover::recover(&service.world).await.unwrap();
+        let outcomes = service.drain().await;
+        let orders = service.sim.ledger().orders.len();
+        match meanwhile {
+            Meanwhile::Nothing => assert_eq!(orders, 2, "recovery carries it on: {outcomes:?}"),
+            _ => assert_eq!(orders, 0, "{meanwhile:?}: nothing leaves: {outcomes:?}"),
+        }
+    }
+}
