@@ -111,7 +111,10 @@ impl<'a> Draft<'a> {
             snapshot.as_of.since(last) < Span::from_hours(24 * i64::from(conditions.cooldown_days))
         });
         let bandless = conditions.drift_absolute.is_none() && conditions.drift_relative.is_none();
-        let unmanaged = self.valuation.rows.iter().any(|row| row.target.is_zero() && row.qty.is_positive());
+        // Only what can be sold now: a remnant that cannot would move the whole account at every look.
+        let strange = |row: &&Valued<'_>| row.target.is_zero() && row.qty.is_positive();
+        let unmanaged =
+            self.valuation.rows.iter().filter(strange).any(|row| sale(row, self.strategy, row.worth, true).is_ok());
         if unmanaged && !resting {
             return Ok(Reason::UnmanagedSold);
         }
@@ -139,6 +142,9 @@ impl<'a> Draft<'a> {
         self.invest(snapshot);
         let value = self.valuation.value;
         let inside = self.valuation.rows.iter().zip(&self.moved).all(|(row, moved)| {
+            if row.target.is_zero() {
+                return true;
+            }
             let deviation = ((row.worth + *moved).over(value) - row.target).abs();
             allocate::band(self.strategy.conditions(), row.target).is_none_or(|band| deviation <= band)
         });
@@ -336,7 +342,7 @@ fn spread(above: Price, below: Price) -> Price {
 /// The first band that is left, if any: strictly outside, as the broker's own rebalancer counts it (facts 8.3).
 fn breach(strategy: &Strategy, drift: &Drift) -> Option<Reason> {
     let conditions = strategy.conditions();
-    for row in &drift.symbols {
+    for row in drift.symbols.iter().filter(|row| !row.target.is_zero()) {
         if conditions.drift_absolute.is_some_and(|band| row.absolute.abs() > band) {
             return Some(Reason::DriftAbsolute);
         }

@@ -8,7 +8,7 @@ use crate::model::canon;
 use crate::model::ids::ClientOrderId;
 use crate::model::intent::{Intent, IntentState};
 use crate::model::money::Qty;
-use crate::model::report::OrderReport;
+use crate::model::report::{OrderReport, OrderStatus};
 
 /// A difference between the two ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,8 @@ pub fn reconcile(intents: &[Intent], reports: &[OrderReport]) -> Vec<Finding> {
         let placed = matches!(intent.state, IntentState::Open | IntentState::Filled | IntentState::Ended);
         match theirs.get(&intent.client_order_id) {
             None if placed => findings.push(Finding::Missing(id)),
-            Some(report) if intent.state == IntentState::Withdrawn && !report.filled_qty.is_zero() => {
+            // Refused or taken back by our books, and there all the same: a reply was lost before it, or it came late.
+            Some(report) if never_placed(intent) && report.status != OrderStatus::Rejected => {
                 findings.push(Finding::Ghost(id));
             }
             Some(report) if placed && report.filled_qty != intent.filled_qty => {
@@ -62,6 +63,10 @@ pub fn reconcile(intents: &[Intent], reports: &[OrderReport]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn never_placed(intent: &Intent) -> bool {
+    matches!(intent.state, IntentState::Rejected | IntentState::Withdrawn)
 }
 
 /// Orders in our form that no intent of the account knows (S16).

@@ -233,8 +233,12 @@ async fn ask<E: Environment>(world: &World, access: &Access<E>, intent: &Intent)
                 return Found::Settled(Box::new(decide::order::apply(intent, &report, world.clock.now())));
             }
             Ok(None) => absent = true,
-            Err(alpaca::Error::Throttled { until: Some(until) }) => world.clock.sleep_until(until).await,
-            Err(_) => absent = false,
+            Err(error) => {
+                absent = false;
+                if let alpaca::Error::Throttled { until: Some(until) } = error {
+                    world.clock.sleep_until(until).await;
+                }
+            }
         }
         asks += 1;
     }

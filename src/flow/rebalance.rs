@@ -311,7 +311,11 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
             let why = format!("{}; the account is halted until a person has looked", found.join("; "));
             return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why));
         }
-        _ => {}
+        Some(_) => {}
+        None => {
+            let why = "the orders have ended, but the broker's ledger could not be read to compare them";
+            return Ok(Outcome::ended(OutcomeKind::Partial, EndReason::BrokerUnreachable, why));
+        }
     }
     let missing = |states: &[IntentState]| intents.iter().filter(|intent| states.contains(&intent.state)).count();
     let rejected = missing(&[IntentState::Rejected]);
@@ -329,6 +333,24 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
     })
 }
 
+/// However a run came to its close: while an order of it has no known end, it is quarantined and nothing else (L2).
+fn with_orders_left(outcome: Outcome, intents: &[Intent]) -> Outcome {
+    let left: Vec<&str> = intents
+        .iter()
+        .filter(|intent| !intent.state.is_terminal() || intent.state == IntentState::Quarantined)
+        .map(|intent| intent.client_order_id.as_str())
+        .collect();
+    if left.is_empty() || outcome.kind == OutcomeKind::Quarantined {
+        return outcome;
+    }
+    let why = format!(
+        "{}; the fate of {} is not known; the account is halted until a person has looked",
+        outcome.detail,
+        left.join(", ")
+    );
+    Outcome::ended(OutcomeKind::Quarantined, EndReason::OrderUnknown, why)
+}
+
 /// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason. One that leaves as quarantined halts
 /// its account in the same transaction.
 async fn close<E: Environment>(
@@ -337,7 +359,9 @@ async fn close<E: Environment>(
     course: Option<Course<E>>,
     outcome: Outcome,
 ) -> Result<Outcome, store::Error> {
-    let rebalanced = course.as_ref().is_some_and(|course| settle::any_filled(&course.intents));
+    let intents = world.store.intents_of(&claim.run().id).await?;
+    let outcome = with_orders_left(outcome, &intents);
+    let rebalanced = settle::any_filled(&intents);
     let mut closing = Closing {
         outcome: outcome.clone(),
         drift_before: None,

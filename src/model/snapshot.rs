@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
+
 use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
 use crate::model::money::{Price, Qty, Usd};
 use crate::model::plan::Side;
@@ -82,6 +84,10 @@ pub struct Quote {
     pub at: Moment,
 }
 
+/// The widest spread, as a share of the middle, at which the middle is a price. Beyond it the quote is a stub: half of a
+/// market, or none.
+const MAX_SPREAD: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
+
 impl Quote {
     /// The price at which holdings are valued.
     pub fn middle(&self) -> Price {
@@ -90,7 +96,8 @@ impl Quote {
 
     /// Whether both sides are there and not crossed (fault row 42).
     pub fn is_usable(&self) -> bool {
-        self.bid.is_positive() && self.ask >= self.bid
+        let spread = (self.ask - self.bid).decimal();
+        self.bid.is_positive() && self.ask >= self.bid && spread <= self.middle().decimal() * MAX_SPREAD
     }
 }
 

@@ -192,6 +192,10 @@ fn s15_s16_the_brokers_ledger_against_ours() {
     };
     assert_eq!(reconcile(&with(IntentState::Ended, "1"), &[report("canceled", "2")]), [filled("1", "2")]);
     assert_eq!(reconcile(&with(IntentState::Withdrawn, "0"), &[report("filled", "4")]), [Finding::Ghost(id.clone())]);
+    for state in [IntentState::Rejected, IntentState::Withdrawn] {
+        assert_eq!(reconcile(&with(state, "0"), &[report("new", "0")]), [Finding::Ghost(id.clone())], "{state:?}");
+        assert_eq!(reconcile(&with(state, "0"), &[report("rejected", "0")]), [], "{state:?}");
+    }
     assert_eq!(strangers(&[], &[report("filled", "4")]), [Finding::Stranger(id.clone())]);
     assert_eq!(strangers(&[id], &[report("filled", "4")]), []);
     let mut by_hand = report("filled", "4");

@@ -356,3 +356,27 @@ fn s21_what_a_run_sold_it_does_not_buy_back_when_prices_move() {
     assert_eq!(legs(&second), ["buy AGG $1580"]);
     assert_eq!(second.skipped[0].reason, SkipReason::SoldThisRun);
 }
+
+#[test]
+fn a_remnant_that_cannot_be_sold_moves_nothing_else() {
+    let mut parts = classic();
+    parts.conditions.unmanaged = Unmanaged::Sell;
+    parts.conditions.drift_absolute = Some(percent("12"));
+    parts.conditions.drift_relative = Some(percent("40"));
+    let parts = strategy(parts);
+    let dust = with(drifted(), "KO", "0.001", ("60", "60"), true);
+    let plan = open(&parts, &dust);
+    assert_eq!((plan.decision, plan.reason), (Decision::Hold, Reason::InsideBands), "six cents are below the minimum");
+    let mut frozen = with(drifted(), "KO", "10", ("60", "60"), true);
+    frozen.assets.get_mut(&symbol("KO")).unwrap().tradable = false;
+    assert_eq!(open(&parts, &frozen).decision, Decision::Hold);
+    assert_eq!(open(&parts, &with(drifted(), "KO", "10", ("60", "60"), true)).reason, Reason::UnmanagedSold);
+}
+
+#[test]
+fn row_42_half_a_market_is_no_price() {
+    let quoted = |bid, ask| open(&strategy(classic()), &with(drifted(), "AGG", "50", (bid, ask), true)).reason;
+    assert_eq!(quoted("50", "300"), Reason::PriceMissing);
+    assert_eq!(quoted("97", "103"), Reason::PriceMissing, "six percent wide");
+    assert_eq!(quoted("98", "102"), Reason::Scheduled);
+}

@@ -136,5 +136,10 @@ async fn s4_live_orders_that_a_crash_left_unsent_need_every_flag_again_after_the
             Meanwhile::Nothing => assert_eq!(orders, 2, "recovery carries it on: {outcomes:?}"),
             _ => assert_eq!(orders, 0, "{meanwhile:?}: nothing leaves: {outcomes:?}"),
         }
+        if matches!(meanwhile, Meanwhile::UserLeft) {
+            // The token is gone, so nobody can ask what became of them: that is never a plain "skipped" (L2).
+            assert_eq!(outcomes[0].kind, OutcomeKind::Quarantined, "{outcomes:?}");
+            assert_eq!(service.world.store.halts(true).await.unwrap().len(), 1);
+        }
     }
 }

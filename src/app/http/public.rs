@@ -136,7 +136,7 @@ fn welcome(connected: &Connected) -> Response {
         Some(strategy) => format!("It follows the strategy {strategy} from its next scheduled moment on."),
         None => "It follows no strategy yet.".to_owned(),
     });
-    paragraphs.push("You can withdraw this at any time, here or on Alpaca's page of connected apps.".to_owned());
+    paragraphs.push("You can withdraw this at any time on Alpaca's page of connected apps.".to_owned());
     paragraphs.push("You may close this window.".to_owned());
     page(StatusCode::OK, "Connected", &paragraphs)
 }
