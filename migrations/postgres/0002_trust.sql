@@ -1,0 +1,62 @@
+-- Operators, consent texts, raised limits, what was last seen of an account. Twin of migrations/sqlite/0002_trust.sql.
+
+-- Who may act, by which token. The token itself is nowhere: only its hash.
+CREATE TABLE operators (
+    name TEXT NOT NULL PRIMARY KEY,
+    token_hash TEXT NOT NULL UNIQUE,
+    scopes TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    made_at BIGINT NOT NULL,
+    removed_at BIGINT,
+    removed_by TEXT
+);
+
+-- Every text that a user was ever asked to agree to, under its hash.
+CREATE TABLE consent_texts (
+    hash TEXT NOT NULL PRIMARY KEY,
+    text TEXT NOT NULL,
+    first_shown_at BIGINT NOT NULL
+);
+
+-- A started connection: the account it must bring back, if it is to reconnect one, and what its user agreed to.
+ALTER TABLE oauth_states ADD COLUMN account TEXT;
+ALTER TABLE oauth_states ADD COLUMN text_hash TEXT;
+ALTER TABLE oauth_states ADD COLUMN live_agreed BIGINT NOT NULL DEFAULT 0;
+
+-- What was last seen of an account: a world that is suddenly empty is not believed.
+ALTER TABLE accounts ADD COLUMN seen_equity TEXT;
+ALTER TABLE accounts ADD COLUMN seen_positions BIGINT;
+ALTER TABLE accounts ADD COLUMN seen_at BIGINT;
+
+-- The version of the program that decided.
+ALTER TABLE runs ADD COLUMN program TEXT;
+
+-- A raised limit is an approval, and a bound may name sides. The columns stand in the order of the twin.
+CREATE TABLE approvals_new (
+    id TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('consent', 'strategy', 'subscription', 'limits')),
+    account TEXT,
+    strategy TEXT,
+    version TEXT,
+    text_hash TEXT,
+    symbols TEXT,
+    sides TEXT,
+    max_order_notional TEXT,
+    max_run_notional TEXT,
+    raises TEXT,
+    granted_by TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    granted_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    revoked_by TEXT
+);
+INSERT INTO approvals_new (id, kind, account, strategy, version, text_hash, symbols, max_order_notional,
+    max_run_notional, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by)
+SELECT id, kind, account, strategy, version, text_hash, symbols, max_order_notional,
+    max_run_notional, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by
+FROM approvals;
+DROP TABLE approvals;
+ALTER TABLE approvals_new RENAME TO approvals;
+CREATE INDEX approvals_by_account ON approvals (account);
+CREATE INDEX approvals_by_strategy ON approvals (strategy);
