@@ -9,13 +9,14 @@ use jiff::tz::TimeZone;
 
 use crate::model::run::DueMoment;
 use crate::model::session::{Session, Sessions};
-use crate::model::strategy::{CronRule, Every, Misfire, Schedule, SessionPoint, Strategy};
+use crate::model::strategy::{CronRule, Every, Misfire, Schedule, SessionPoint, Strategy, When};
 use crate::model::time::{Moment, Span};
 
 /// A moment this late still counts as on time: bells are late, processes pause.
 const ON_TIME: Span = Span::from_secs(90);
 
-/// At most so many moments of one question are looked at; a rule that rings each second for a day stays below it.
+/// At most so many moments of one question are looked at: two months of a rule that rings each minute, the densest there
+/// is.
 const MOMENTS_MAX: usize = 100_000;
 
 /// At most so many missed moments are recorded one by one; older ones are left out.
@@ -23,6 +24,9 @@ const MISSED_MAX: usize = 50;
 
 /// No time zone is further from UTC, and no change of its clocks is larger.
 const ZONE_REACH: Span = Span::from_hours(30);
+
+/// Where a point beyond the close of a half day is put, before that close: time enough for both halves of a run.
+const LAST_LOOK: Span = Span::from_mins(15);
 
 /// The scheduled moments in `(after, until]`, in order.
 pub fn moments(strategy: &Strategy, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Moment> {
@@ -95,12 +99,33 @@ fn begins(sessions: &Sessions, session: &Session, every: Every) -> bool {
     }
 }
 
-/// A point before the close of a half day may lie before its open: then it is the open.
+/// A point before the close of a half day may lie before its open: then it is the open. One after its open may lie beyond
+/// its close: then it is shortly before the close.
 fn point(session: &Session, at: SessionPoint) -> Moment {
     match at {
-        SessionPoint::AfterOpen(minutes) => session.open + Span::from_mins(i64::from(minutes)),
+        SessionPoint::AfterOpen(minutes) => {
+            let at = session.open + Span::from_mins(i64::from(minutes));
+            if at < session.close { at } else { session.close - LAST_LOOK }
+        }
         SessionPoint::BeforeClose(minutes) => (session.close - Span::from_mins(i64::from(minutes))).max(session.open),
     }
+}
+
+/// How long a run may wait for its turn after its moment: what is older would trade on a day that its author did not mean.
+pub fn valid_for(when: &When) -> Span {
+    Span::from_mins(i64::from(when.grace_minutes)).max(ON_TIME)
+}
+
+/// The missed moments that are too many to be recorded one by one: how many, the first and the last.
+pub fn left_out(
+    strategy: &Strategy,
+    sessions: &Sessions,
+    ledger: Moment,
+    now: Moment,
+) -> Option<(usize, Moment, Moment)> {
+    let all = moments(strategy, sessions, ledger, now);
+    let old = all.get(..all.len().saturating_sub(MISSED_MAX + 1))?;
+    Some((old.len(), *old.first()?, *old.last()?))
 }
 
 /// What is due at `now`, when everything up to `ledger` has been looked at: moments to run, and moments that are

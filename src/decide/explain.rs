@@ -88,7 +88,7 @@ fn refusal(code: RefusalCode) -> &'static str {
 
 fn end(reason: EndReason) -> &'static str {
     match reason {
-        EndReason::Missed => "The moment passed while the service was down, and its strategy does not make up for it.",
+        EndReason::Missed => "The moment passed before the run could begin, and its strategy does not make up for it.",
         EndReason::MarketClosed => "The exchange is closed at this moment.",
         EndReason::CalendarUnknown => "The broker's calendar and ours differ, or ours does not reach this day.",
         EndReason::BrokerUnreachable => "The broker did not answer, or answered nonsense, several times.",
@@ -111,6 +111,9 @@ fn end(reason: EndReason) -> &'static str {
         EndReason::SessionEnded => "The session ended before the run could finish.",
         EndReason::RateLimited => "The broker asked for fewer requests until the session ended.",
         EndReason::PriceMissing => "A quote could not be had.",
+        EndReason::VaultLocked => {
+            "The vault has not the key that sealed the token. Name it in `vault.previous_key_file`."
+        }
     }
 }
 

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Ends absorb. A status that no document knows is never an end (S14). What the broker shows must be what was sent, field
-//! by field, or the intent is quarantined (S3). A filled quantity never shrinks.
+//! by field, or the intent is quarantined (S3). A filled quantity never shrinks: a smaller one is an old reading, and an
+//! order that ends with less than was shown is quarantined.
 
 use crate::model::intent::{Intent, IntentState, IntentUpdate};
 use crate::model::plan::{Amount, Pricing};
@@ -66,6 +67,10 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         return quarantined(intent, &difference, now);
     }
     if report.filled_qty < intent.filled_qty {
+        if !report.status.is_end() {
+            // A list that lags behind what was shown before: nothing new is in it.
+            return update(intent, intent.state, intent.note.clone(), now);
+        }
         let why = format!("the filled quantity shrank from {} to {}", intent.filled_qty, report.filled_qty);
         return quarantined(intent, &why, now);
     }

@@ -9,12 +9,13 @@ use crate::decide;
 use crate::decide::classify::Fate;
 use crate::decide::guard::Cleared;
 use crate::edge::World;
-use crate::edge::alpaca::{self, Access};
+use crate::edge::alpaca::Access;
 use crate::edge::store::{self, Claim, RecordAnswer, Recording};
+use crate::flow::inquire::{self, Found, TokenIs};
 use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
 use crate::model::ids::StrategyVersion;
-use crate::model::intent::{Intent, IntentState, IntentUpdate};
+use crate::model::intent::{Intent, IntentUpdate};
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
 
@@ -99,7 +100,7 @@ pub fn exchange_day(world: &World, now: Moment) -> (Moment, Moment) {
     (start(day), day.tomorrow().map_or(now, start))
 }
 
-/// Sends what is recorded, one order after the other, and learns what came of each; wall 3 stores it.
+/// Sends what is recorded, one order after the other, and learns what came of each; wall 3 stores each as it is known.
 ///
 /// # Errors
 /// When the database fails: what was sent stays recorded, and recovery asks the broker for it.
@@ -109,82 +110,87 @@ pub async fn send<E: Environment>(
     access: &Access<E>,
     recorded: Recorded<E>,
 ) -> Result<Sent, store::Error> {
-    let mut token_dead: Option<String> = None;
-    let mut intents = Vec::with_capacity(recorded.intents.len());
-    let mut updates = Vec::new();
-    for intent in recorded.intents {
-        if !matches!(intent.state, IntentState::Recorded | IntentState::Unknown) {
-            intents.push(intent);
+    let line: Vec<(Intent, bool)> = if recorded.maybe_sent {
+        inquire::search(world, claim, access, recorded.intents).await?
+    } else {
+        recorded.intents.into_iter().map(|intent| (intent, true)).collect()
+    };
+    let mut sent = Sent { intents: Vec::with_capacity(line.len()), token_dead: None };
+    for (intent, is_absent) in line {
+        if !intent.is_in_doubt() {
+            sent.intents.push(intent);
             continue;
         }
-        let update = match &token_dead {
-            Some(why) if !recorded.maybe_sent => decide::order::withdrawn(&intent, why, world.clock.now()),
-            _ => one(world, (claim, version), access, (&intent, recorded.maybe_sent), &mut token_dead).await,
+        let now = world.clock.now();
+        let update = if !is_absent {
+            decide::order::unknown(&intent, "the broker does not say whether it has it", now)
+        } else if let Some(why) = &sent.token_dead {
+            decide::order::withdrawn(&intent, why, now)
+        } else {
+            one(world, (claim, version), access, (&intent, &mut sent.token_dead)).await
         };
-        intents.push(updated(intent, &update));
-        updates.push(update);
+        world.store.settle(claim, std::slice::from_ref(&update), world.clock.now()).await?;
+        sent.intents.push(intent.after(&update));
     }
-    world.store.settle(claim, &updates, world.clock.now()).await?;
-    Ok(Sent { intents, token_dead })
+    Ok(sent)
 }
 
-/// An intent with what became of it.
-pub fn updated(mut intent: Intent, update: &IntentUpdate) -> Intent {
-    intent.state = update.state;
-    intent.order.clone_from(&update.order);
-    intent.filled_qty = update.filled_qty;
-    intent.filled_avg_price = update.filled_avg_price;
-    intent.note.clone_from(&update.note);
-    intent.settled_at = update.settled_at;
-    intent
-}
-
-/// One intent, from its first byte to an answer that means something.
+/// One intent that the broker does not have, from its first byte to an answer that means something.
 async fn one<E: Environment>(
     world: &World,
     on_behalf: (&Claim<E>, &StrategyVersion),
     access: &Access<E>,
-    (intent, ask_first): (&Intent, bool),
-    token_dead: &mut Option<String>,
+    (intent, token_dead): (&Intent, &mut Option<String>),
 ) -> IntentUpdate {
-    if ask_first {
-        match ask(world, access, intent).await {
-            Found::Settled(update) => return *update,
-            Found::Absent => {}
-            Found::Silence => return decide::order::unknown(intent, "the broker does not say", world.clock.now()),
-        }
-    }
-    let mut throttled_only = !ask_first;
+    // Whether a send of it may still land: then no answer to a later one says what became of the first.
+    let mut ambiguous = false;
+    let mut last = "the broker kept asking for fewer requests".to_owned();
     for _ in 0..SENDS {
         if let Some(why) = forbidden(world, on_behalf, intent).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
         match decide::classify::classify(world.alpaca.submit(access, intent).await) {
             Fate::Adopt(report) => return decide::order::apply(intent, &report, world.clock.now()),
-            Fate::Rejected { message } => return decide::order::rejected(intent, &message, world.clock.now()),
-            Fate::TokenDead { message } => {
-                let update = decide::order::rejected(intent, &message, world.clock.now());
-                *token_dead = Some(message);
-                return update;
+            Fate::Rejected { message } if !ambiguous => {
+                return decide::order::rejected(intent, &message, world.clock.now());
             }
+            // It may have been refused because an earlier send of it took the cash.
+            Fate::Rejected { message } => match inquire::ask(world, access, intent).await {
+                Found::Settled(update) => return *update,
+                Found::Absent => return decide::order::rejected(intent, &message, world.clock.now()),
+                Found::Silence => return decide::order::unknown(intent, &message, world.clock.now()),
+            },
+            Fate::TokenDead { message } => match inquire::confirm(world, access).await {
+                TokenIs::Dead(message) => {
+                    *token_dead = Some(message.clone());
+                    return not_taken(intent, &message, ambiguous, world.clock.now());
+                }
+                TokenIs::Unclear => return not_taken(intent, &message, ambiguous, world.clock.now()),
+                TokenIs::Alive => last = message,
+            },
             Fate::Wait { until } => {
                 let pause = world.clock.now() + Span::from_secs(1);
                 world.clock.sleep_until(until.unwrap_or(pause).max(pause)).await;
             }
-            Fate::Ask { why } => match ask(world, access, intent).await {
+            Fate::Ask { why } => match inquire::ask(world, access, intent).await {
                 Found::Settled(update) => return *update,
-                Found::Absent => throttled_only = false,
+                Found::Absent => {
+                    ambiguous = true;
+                    last = why;
+                }
                 Found::Silence => return decide::order::unknown(intent, &why, world.clock.now()),
             },
         }
     }
-    if throttled_only {
-        return decide::order::withdrawn(intent, "the broker kept asking for fewer requests", world.clock.now());
-    }
-    decide::order::unknown(intent, "sent several times without an answer that means something", world.clock.now())
+    not_taken(intent, &last, ambiguous, world.clock.now())
 }
 
-/// Why an intent may not be sent any more, asked right before each send: a flag, halt, approval or limit that does not
+/// The last send was not taken. That is an end only when no send before it may still land.
+fn not_taken(intent: &Intent, why: &str, ambiguous: bool, now: Moment) -> IntentUpdate {
+    if ambiguous { decide::order::unknown(intent, why, now) } else { decide::order::withdrawn(intent, why, now) }
+}
+
+/// Why an intent may not be sent any more, asked right before each send: a run that another worker has taken over, a flag, halt, approval or limit that does not
 /// hold any more, a user who has left, too long a wait, or a session that has ended. What cannot be read counts as no
 /// (rule 5).
 async fn forbidden<E: Environment>(
@@ -197,6 +203,11 @@ async fn forbidden<E: Environment>(
     }
     let now = world.clock.now();
     let run = claim.run();
+    match world.store.holds(claim).await {
+        Ok(true) => {}
+        Ok(false) => return Some("another worker has taken this run over".to_owned()),
+        Err(_) => return Some("whose run it is could not be read, which counts as another's".to_owned()),
+    }
     let Ok(mandate) = world.store.mandate(run, (&world.policy, exchange_day(world, now))).await else {
         return Some("what is allowed could not be read, which counts as not allowed".to_owned());
     };
@@ -211,38 +222,6 @@ async fn forbidden<E: Environment>(
     }
     let closed = world.sessions.at(now).is_none();
     closed.then(|| "the session ended before it was sent".to_owned())
-}
-
-enum Found {
-    /// The broker has it, or it is settled otherwise.
-    Settled(Box<IntentUpdate>),
-    /// The broker says, through the whole quiet period, that it does not have it.
-    Absent,
-    /// The broker does not say.
-    Silence,
-}
-
-/// Asks the broker for the intent's own id until it answers, with a quiet period for orders that land late (row 4).
-async fn ask<E: Environment>(world: &World, access: &Access<E>, intent: &Intent) -> Found {
-    let mut absent = false;
-    let mut asks = 0;
-    while let Some(pause) = decide::backoff::ask_after(asks) {
-        world.clock.sleep(pause).await;
-        match world.alpaca.order_by_client_id(access, &intent.client_order_id).await {
-            Ok(Some(report)) => {
-                return Found::Settled(Box::new(decide::order::apply(intent, &report, world.clock.now())));
-            }
-            Ok(None) => absent = true,
-            Err(error) => {
-                absent = false;
-                if let alpaca::Error::Throttled { until: Some(until) } = error {
-                    world.clock.sleep_until(until).await;
-                }
-            }
-        }
-        asks += 1;
-    }
-    if absent { Found::Absent } else { Found::Silence }
 }
 
 /// What a half of a run is about, for its row: kept apart from the orders.

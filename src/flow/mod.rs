@@ -3,10 +3,11 @@
 //! Only a [`store::Error`](crate::edge::store::Error) gets through: without memory we stop. Everything else becomes an
 //! outcome with a reason.
 //!
-//! The files stand in reading order; `rebalance` names `observe`, `dispatch` and `settle`, `tokens` names `approve`; the
-//! other stories name nobody.
+//! The files stand in reading order; `rebalance` names `observe`, `dispatch` and `settle`, those two name `inquire`,
+//! `tokens` names `approve`; the other stories name nobody.
 
 pub mod observe;
+mod inquire;
 pub mod dispatch;
 pub mod settle;
 pub mod rebalance;

@@ -82,6 +82,8 @@ async fn agree_on_today<E: Environment>(world: &World, access: &Access<E>) -> Re
     if theirs == world.sessions.on(today) {
         Ok(())
     } else {
+        // One wrong answer must not stand for the rest of the day.
+        world.alpaca.forget_calendar();
         Err(Blind::CalendarUnknown(format!(
             "the broker's calendar and ours differ for {today}: {} there, {} here; nothing is traded until they agree",
             hours(theirs),

@@ -17,8 +17,8 @@ use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::decisions;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
-use crate::edge::vault::Owner;
-use crate::flow::dispatch::{self, Wall};
+use crate::edge::vault::{self, Owner};
+use crate::flow::dispatch::{self, Sent, Wall};
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
 use crate::model::account::GrantHealth;
@@ -94,6 +94,16 @@ async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Resu
             format!("no valid strategy file is named `{}`; restore the file or end the subscription", run.strategy),
         );
     };
+    let waited = world.clock.now().since(run.slot);
+    if run.reason.is_none() && waited > decide::due::valid_for(strategy.when()) {
+        return skipped(
+            EndReason::Missed,
+            format!(
+                "it waited {} minutes for its turn, longer than the strategy's grace; it was not begun",
+                waited.as_secs() / 60
+            ),
+        );
+    }
     let Some(account) = world.store.account(&run.account).await? else {
         return skipped(EndReason::Unsubscribed, format!("account {} is not connected", run.account));
     };
@@ -121,6 +131,10 @@ async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Resu
     };
     let token = match world.vault.open_sealed(Owner { grant: &kept.grant, user: &kept.user }, &kept.sealed) {
         Ok(secret) => AccessToken::new(secret),
+        // The service's fault, not the account's: with the right key everything goes on.
+        Err(error @ vault::Error::OtherKey { .. }) => {
+            return skipped(EndReason::VaultLocked, format!("the sealed token does not open: {error}"));
+        }
         Err(error) => {
             return Ok(Err(Outcome::ended(
                 OutcomeKind::Quarantined,
@@ -188,14 +202,14 @@ async fn half<E: Environment>(
     // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
     let version = claim.run().version.clone().unwrap_or_else(|| course.strategy.version().clone());
     let sent = dispatch::send(world, (claim, &version), &course.access, recorded).await?;
-    let followed = settle::follow(world, claim, &course.access, sent.intents).await?;
+    let Sent { intents: followed, token_dead } = settle::follow(world, claim, &course.access, sent).await?;
     for intent in &followed {
         world.metrics.order_settled(intent.phase.side(), intent.state);
     }
     let stuck = settle::any_quarantined(&followed);
     course.intents.extend(followed);
-    if let Some(message) = sent.token_dead {
-        return Ok(Step::End(token_dead(world, course, &message).await?));
+    if let Some(message) = token_dead {
+        return Ok(Step::End(ended_by_token(world, course, &message).await?));
     }
     if stuck {
         return Ok(Step::End(judge(world, course).await?));
@@ -228,7 +242,7 @@ async fn consider<E: Environment>(
     let last = world.store.last_rebalanced_at(&claim.run().subscription).await?;
     let snapshot = match observe(world, &course.access, &course.strategy, last).await {
         Ok(snapshot) => snapshot,
-        Err(Blind::TokenDead(message)) => return Ok(Err(token_dead(world, course, &message).await?)),
+        Err(Blind::TokenDead(message)) => return Ok(Err(ended_by_token(world, course, &message).await?)),
         Err(blind) => return Ok(Err(blind.outcome())),
     };
     let sold: Vec<Symbol> =
@@ -279,7 +293,11 @@ fn kept(decisions: &[String]) -> String {
 }
 
 /// The user must connect again; nobody else is touched (L8).
-async fn token_dead<E: Environment>(world: &World, course: &Course<E>, message: &str) -> Result<Outcome, store::Error> {
+async fn ended_by_token<E: Environment>(
+    world: &World,
+    course: &Course<E>,
+    message: &str,
+) -> Result<Outcome, store::Error> {
     world.store.mark_reauth(&course.grant, world.clock.now(), message).await?;
     Ok(Outcome::ended(
         OutcomeKind::Skipped,
@@ -305,7 +323,7 @@ async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
     if intents.is_empty() {
         return Ok(Outcome::completed(reason, course.detail.clone()));
     }
-    match settle::compare(world, &course.access, intents).await {
+    match settle::compare(world, &course.access, intents).await? {
         Some(findings) if !findings.is_empty() => {
             let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let why = format!("{}; the account is halted until a person has looked", found.join("; "));

@@ -4,19 +4,25 @@
 //! quantity is taken over (row 26). What does not end even then is quarantined, never sent again (row 28).
 
 use crate::decide;
+use crate::decide::reconcile::Finding;
 use crate::edge::World;
-use crate::edge::alpaca::Access;
+use crate::edge::alpaca::{self, Access};
 use crate::edge::store::{self, Claim};
-use crate::flow::dispatch::updated;
+use crate::flow::dispatch::Sent;
+use crate::flow::inquire::{self, TokenIs};
 use crate::model::environment::Environment;
-use crate::model::intent::{Intent, IntentState, IntentUpdate};
+use crate::model::ids::ClientOrderId;
+use crate::model::intent::{Intent, IntentState};
 use crate::model::report::OrderReport;
 use crate::model::time::{Moment, Span};
 
 /// How long a cancelled order may take to end before it is quarantined.
 const CANCEL_GRACE: Span = Span::from_secs(60);
 
-/// Follows every intent to an end, or to quarantine.
+/// How often the broker's ledger is read before a difference is believed: its list may lag behind its orders.
+const LOOKS: u32 = 5;
+
+/// Follows every intent to an end, or to quarantine. With a token that is dead nothing can be followed (row 75).
 ///
 /// # Errors
 /// When the database fails: recovery follows them again.
@@ -24,20 +30,25 @@ pub async fn follow<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     access: &Access<E>,
-    mut intents: Vec<Intent>,
-) -> Result<Vec<Intent>, store::Error> {
+    mut sent: Sent,
+) -> Result<Sent, store::Error> {
     let started = world.clock.now();
     let deadline = deadline(world, started);
     let mut cancelled_at: Option<Moment> = None;
     let mut polls = 0;
-    while intents.iter().any(|intent| !intent.state.is_terminal()) {
+    while sent.intents.iter().any(|intent| !intent.state.is_terminal()) {
+        if let Some(message) = sent.token_dead.clone() {
+            let why = format!("the broker refuses the token ({message}), so it cannot be followed");
+            return give_up(world, claim, sent, &why).await;
+        }
         let now = world.clock.now();
         match cancelled_at {
             Some(at) if now.since(at) >= CANCEL_GRACE => {
-                return give_up(world, claim, intents).await;
+                let why = format!("not ended {} s after it was cancelled", CANCEL_GRACE.as_secs());
+                return give_up(world, claim, sent, &why).await;
             }
             None if now >= deadline => {
-                cancel_open(world, access, &intents).await;
+                cancel_open(world, access, &sent.intents).await;
                 cancelled_at = Some(now);
                 polls = 0;
             }
@@ -45,51 +56,24 @@ pub async fn follow<E: Environment>(
         }
         world.clock.sleep(decide::backoff::poll_after(polls)).await;
         polls += 1;
-        let since = intents.iter().map(|intent| intent.recorded_at).min().unwrap_or(started) - Span::from_secs(60);
-        // A poll that fails is a poll that is late: the deadline ends it, never a guess.
-        if let Ok(reports) = world.alpaca.orders_since(access, since).await {
-            intents = learn(world, claim, intents, &reports).await?;
+        match world.alpaca.orders_since(access, inquire::beginning(&sent.intents, started)).await {
+            Ok(reports) => sent.intents = inquire::learn(world, claim, sent.intents, &reports).await?,
+            Err(alpaca::Error::Unauthorized { .. }) => {
+                if let TokenIs::Dead(message) = inquire::confirm(world, access).await {
+                    sent.token_dead = Some(message);
+                }
+            }
+            // A poll that fails is a poll that is late: the deadline ends it, never a guess.
+            Err(_) => {}
         }
     }
-    Ok(intents)
+    Ok(sent)
 }
 
 /// The wait ends with the session at the latest: day orders end there too.
 fn deadline(world: &World, started: Moment) -> Moment {
     let patience = started + world.order_wait;
     world.sessions.at(started).map_or(patience, |session| patience.min(session.close + Span::from_secs(5)))
-}
-
-async fn learn<E: Environment>(
-    world: &World,
-    claim: &Claim<E>,
-    intents: Vec<Intent>,
-    reports: &[OrderReport],
-) -> Result<Vec<Intent>, store::Error> {
-    let now = world.clock.now();
-    let mut updates = Vec::new();
-    let mut followed = Vec::with_capacity(intents.len());
-    for intent in intents {
-        let report = reports.iter().find(|report| report.client_order_id == intent.client_order_id);
-        match report {
-            Some(report) if !intent.state.is_terminal() => {
-                let update = decide::order::apply(&intent, report, now);
-                if differs(&intent, &update) {
-                    updates.push(update.clone());
-                }
-                followed.push(updated(intent, &update));
-            }
-            _ => followed.push(intent),
-        }
-    }
-    if !updates.is_empty() {
-        world.store.settle(claim, &updates, now).await?;
-    }
-    Ok(followed)
-}
-
-fn differs(intent: &Intent, update: &IntentUpdate) -> bool {
-    intent.state != update.state || intent.filled_qty != update.filled_qty || intent.order != update.order
 }
 
 async fn cancel_open<E: Environment>(world: &World, access: &Access<E>, intents: &[Intent]) {
@@ -101,37 +85,64 @@ async fn cancel_open<E: Environment>(world: &World, access: &Access<E>, intents:
     }
 }
 
-async fn give_up<E: Environment>(
-    world: &World,
-    claim: &Claim<E>,
-    intents: Vec<Intent>,
-) -> Result<Vec<Intent>, store::Error> {
+/// What has not ended waits for a person.
+async fn give_up<E: Environment>(world: &World, claim: &Claim<E>, sent: Sent, why: &str) -> Result<Sent, store::Error> {
     let now = world.clock.now();
     let mut updates = Vec::new();
-    let mut left = Vec::with_capacity(intents.len());
-    for intent in intents {
+    let mut left = Vec::with_capacity(sent.intents.len());
+    for intent in sent.intents {
         if intent.state.is_terminal() {
             left.push(intent);
             continue;
         }
-        let why = format!("not ended {} s after it was cancelled; last known: {}", CANCEL_GRACE.as_secs(), intent.note);
-        let update = decide::order::quarantined(&intent, &why, now);
-        left.push(updated(intent, &update));
+        let update = decide::order::quarantined(&intent, &format!("{why}; last known: {}", intent.note), now);
+        left.push(intent.after(&update));
         updates.push(update);
     }
     world.store.settle(claim, &updates, now).await?;
-    Ok(left)
+    Ok(Sent { intents: left, token_dead: sent.token_dead })
 }
 
-/// What the broker's ledger says that ours does not, for the orders of one run. `None`: the broker did not say.
+/// What the broker's ledger says that ours does not, for the orders of one run. A list that lags behind is asked again
+/// before it is believed. `None`: the broker did not say.
+///
+/// # Errors
+/// When the database fails.
 pub async fn compare<E: Environment>(
     world: &World,
     access: &Access<E>,
     intents: &[Intent],
-) -> Option<Vec<decide::reconcile::Finding>> {
-    let since = intents.iter().map(|intent| intent.recorded_at).min()? - Span::from_secs(60);
-    let reports = world.alpaca.orders_since(access, since).await.ok()?;
-    Some(decide::reconcile::reconcile(intents, &reports))
+) -> Result<Option<Vec<Finding>>, store::Error> {
+    let since = inquire::beginning(intents, world.clock.now());
+    let mut seen = None;
+    for looks in 0..LOOKS {
+        if looks > 0 {
+            world.clock.sleep(decide::backoff::poll_after(looks)).await;
+        }
+        let Ok(reports) = world.alpaca.orders_since(access, since).await else { continue };
+        let mut findings = decide::reconcile::reconcile(intents, &reports);
+        findings.extend(strangers(world, intents, &reports).await?);
+        let agrees = findings.is_empty();
+        seen = Some(findings);
+        if agrees {
+            break;
+        }
+    }
+    Ok(seen)
+}
+
+/// Orders in our form that nobody recorded (S16): those of the account's other runs are known by their own records.
+async fn strangers(world: &World, intents: &[Intent], reports: &[OrderReport]) -> Result<Vec<Finding>, store::Error> {
+    let mut known: Vec<ClientOrderId> = intents.iter().map(|intent| intent.client_order_id.clone()).collect();
+    let foreign: Vec<Finding> = decide::reconcile::strangers(&known, reports);
+    for finding in &foreign {
+        if let Finding::Stranger(id) = finding
+            && world.store.has_recorded(id).await?
+        {
+            known.push(id.clone());
+        }
+    }
+    Ok(decide::reconcile::strangers(&known, reports))
 }
 
 /// Whether any of these was filled, wholly or in part.

@@ -6,6 +6,7 @@
 use crate::decide;
 use crate::edge::World;
 use crate::edge::store;
+use crate::model::event::{Actor, Event};
 use crate::model::time::Moment;
 
 /// Makes a run for every slot that came due since the last tick; returns how many runs are new.
@@ -21,6 +22,16 @@ pub async fn tick(world: &World, now: Moment) -> Result<usize, store::Error> {
         let due = decide::due::due(strategy, &world.sessions, evaluated.unwrap_or(now), now);
         if due.is_empty() && evaluated.is_some() {
             continue;
+        }
+        if let Some((count, first, last)) =
+            decide::due::left_out(strategy, &world.sessions, evaluated.unwrap_or(now), now)
+        {
+            let event = Event::new(now, Actor::service(), "slots.left_out")
+                .with("strategy", strategy.name())
+                .with("missed", count)
+                .with("first", first)
+                .with("last", last);
+            world.store.append(&[event]).await?;
         }
         made += world.store.enqueue(strategy.name(), &due, now, now).await?;
     }

@@ -123,3 +123,22 @@ pub struct IntentUpdate {
     /// When its fate was known; set exactly when the state is an end.
     pub settled_at: Option<Moment>,
 }
+
+impl Intent {
+    /// The intent with what became of it.
+    #[must_use]
+    pub fn after(mut self, update: &IntentUpdate) -> Self {
+        self.state = update.state;
+        self.order.clone_from(&update.order);
+        self.filled_qty = update.filled_qty;
+        self.filled_avg_price = update.filled_avg_price;
+        self.note.clone_from(&update.note);
+        self.settled_at = update.settled_at;
+        self
+    }
+
+    /// Whether the broker may have it without our knowing what it made of it.
+    pub const fn is_in_doubt(&self) -> bool {
+        matches!(self.state, IntentState::Recorded | IntentState::Unknown)
+    }
+}

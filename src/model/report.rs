@@ -28,6 +28,11 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
+    /// Whether nothing more can come of the order.
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Filled | Self::Canceled | Self::Expired | Self::Rejected | Self::Replaced)
+    }
+
     /// Reads Alpaca's word.
     pub fn parse(text: &str) -> Self {
         match text {

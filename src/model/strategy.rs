@@ -64,6 +64,14 @@ pub enum NotASchedule {
         /// What was given.
         text: String,
     },
+    /// The rule comes due more than once in a minute.
+    #[error(
+        "the cron rule `{text}` comes due more than once a minute: seconds come first, so write one second, such as `0 45 15 * * Mon-Fri`"
+    )]
+    TooDense {
+        /// What was given.
+        text: String,
+    },
     /// The zone is unknown.
     #[error("`{zone}` is not a time zone of the IANA database; `America/New_York` is one")]
     Zone {
@@ -91,10 +99,15 @@ impl CronRule {
             .build()
             .parse(text)
             .map_err(|error| NotASchedule::Cron { text: text.to_owned(), why: error.to_string() })?;
-        let start = jiff::civil::date(2024, 1, 1).to_zoned(zone.clone());
-        let due = start.ok().and_then(|start| cron.find_next_occurrence(&start, true).ok());
-        if due.is_none() {
+        let start = jiff::civil::date(2024, 1, 1).to_zoned(TimeZone::UTC);
+        let first = start.ok().and_then(|start| cron.find_next_occurrence(&start, true).ok());
+        let Some(first) = first else {
             return Err(NotASchedule::Never { text: text.to_owned() });
+        };
+        // A rule that rings twice in one minute does so in every minute it names, the first one included.
+        let second = cron.find_next_occurrence(&first, false).ok();
+        if second.is_some_and(|second| second.duration_since(&first) < jiff::SignedDuration::from_mins(1)) {
+            return Err(NotASchedule::TooDense { text: text.to_owned() });
         }
         Ok(Self { text: text.to_owned(), cron, zone, zone_name: zone_name.to_owned() })
     }

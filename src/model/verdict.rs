@@ -179,6 +179,8 @@ codes! {
         BrokerUnreachable = "broker_unreachable",
         /// The token no longer works; the user must connect again.
         TokenDead = "token_dead",
+        /// The vault has not the key that sealed the token; the operator must give it back.
+        VaultLocked = "vault_locked",
         /// The user did not grant trading; they must connect again and agree to it.
         TradingNotGranted = "trading_not_granted",
         /// The account behind the token is not the one that was connected.

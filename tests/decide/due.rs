@@ -7,10 +7,10 @@ use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use rebalanced::decide::due::{due, moments};
+use rebalanced::decide::due::{due, left_out, moments};
 use rebalanced::edge::sessions;
 use rebalanced::model::run::DueMoment;
-use rebalanced::model::strategy::{CronRule, Every, Misfire, Schedule, SessionPoint, Strategy};
+use rebalanced::model::strategy::{CronRule, Every, Misfire, NotASchedule, Schedule, SessionPoint, Strategy};
 use rebalanced::model::time::{Moment, Span};
 
 use crate::cast::{parts, strategy};
@@ -193,11 +193,42 @@ fn every_session_of_the_table_has_its_moment_and_no_other_day() {
 
 #[test]
 fn a_bell_that_is_a_minute_late_loses_no_moment() {
-    let twice_a_minute = cron("0,30 * * * * *", "UTC");
-    let (ledger, now) = (utc("2019-06-03T12:00:00Z"), utc("2019-06-03T12:01:05Z"));
-    let found = due(&twice_a_minute, &sessions::builtin().unwrap(), ledger, now);
+    let each_minute = cron("30 * * * * *", "UTC");
+    let (ledger, now) = (utc("2019-06-03T12:00:00Z"), utc("2019-06-03T12:01:45Z"));
+    let found = due(&each_minute, &sessions::builtin().unwrap(), ledger, now);
     let texts: Vec<_> = found.iter().map(|moment| (moment.at.to_string(), moment.missed)).collect();
-    assert_eq!(texts, [("2019-06-03T12:00:30Z".to_owned(), false), ("2019-06-03T12:01:00Z".to_owned(), false)]);
+    assert_eq!(texts, [("2019-06-03T12:00:30Z".to_owned(), false), ("2019-06-03T12:01:30Z".to_owned(), false)]);
+}
+
+#[test]
+fn a_rule_that_rings_more_than_once_a_minute_is_no_schedule() {
+    for rule in ["* * * * * *", "0,30 * * * * *", "*/10 15 12 * * Mon", "58-59 59 23 31 12 *"] {
+        let refused = CronRule::parse(rule, "UTC").unwrap_err();
+        assert!(matches!(refused, NotASchedule::TooDense { .. }), "{rule}: {refused:?}");
+    }
+    for rule in ["59 * * * * *", "0 */1 * * * *", "30 59 23 31 12 *"] {
+        CronRule::parse(rule, "UTC").unwrap();
+    }
+}
+
+#[test]
+fn a_point_beyond_the_close_of_a_half_day_is_shortly_before_it() {
+    let late = all(&session(Every::Session, "open+300m"), "2025-11-26T00:00:00Z", "2025-12-02T00:00:00Z");
+    let texts: Vec<_> = late.iter().map(|at| local(*at, "America/New_York")).collect();
+    assert_eq!(texts, ["2025-11-26 14:30:00", "2025-11-28 12:45:00", "2025-12-01 14:30:00"]);
+}
+
+#[test]
+fn missed_moments_beyond_those_recorded_one_by_one_are_counted() {
+    let each_minute = cron("0 * * * * *", "UTC");
+    let table = sessions::builtin().unwrap();
+    let (ledger, now) = (utc("2019-06-03T12:00:30Z"), utc("2019-06-03T14:00:30Z"));
+    let (count, first, last) = left_out(&each_minute, &table, ledger, now).unwrap();
+    let recorded = due(&each_minute, &table, ledger, now);
+    assert_eq!(count + recorded.len(), 120, "every moment of two hours is in one of the two");
+    assert_eq!(first.to_string(), "2019-06-03T12:01:00Z");
+    assert!(last < recorded[0].at);
+    assert_eq!(left_out(&each_minute, &table, ledger, utc("2019-06-03T12:30:00Z")), None);
 }
 
 #[test]

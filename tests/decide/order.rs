@@ -151,7 +151,9 @@ fn a_filled_quantity_never_shrinks() {
     let mut known = intent(IntentState::Open);
     known.filled_qty = Qty::new(dec("2"));
     assert_eq!(apply(&known, &report("partially_filled", "3"), now()).filled_qty, Qty::new(dec("3")));
-    let shrunk = apply(&known, &report("partially_filled", "1"), now());
+    let stale = apply(&known, &report("partially_filled", "1"), now());
+    assert_eq!((stale.state, stale.filled_qty), (IntentState::Open, Qty::new(dec("2"))), "row 36: an old reading");
+    let shrunk = apply(&known, &report("canceled", "1"), now());
     assert_eq!((shrunk.state, shrunk.filled_qty), (IntentState::Quarantined, Qty::new(dec("2"))));
 }
 

@@ -11,3 +11,4 @@ mod trouble;
 mod live_gate;
 mod halt;
 mod connecting;
+mod doubt;

@@ -37,6 +37,10 @@ impl Memory {
         kept.insert(key, (today, sessions.to_vec()));
     }
 
+    pub(super) fn forget_calendar(&self) {
+        locked(&self.calendar).clear();
+    }
+
     pub(super) fn asset(&self, kind: Kind, symbol: &Symbol, today: Day) -> Option<AssetView> {
         let key = (kind, symbol.clone());
         locked(&self.assets).get(&key).filter(|(day, _)| *day == today).map(|(_, asset)| *asset)

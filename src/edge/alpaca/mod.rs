@@ -226,6 +226,11 @@ impl Client {
         Ok(sessions)
     }
 
+    /// Forgets what the broker said of its calendar: the next question for it is asked anew.
+    pub fn forget_calendar(&self) {
+        self.inner.memory.forget_calendar();
+    }
+
     /// The latest quotes; a symbol without one is absent. One feed for all users, a second old at most, by the service's
     /// own key where it has one. `feed` is left to Alpaca, whose default is the best that the key's plan allows (facts 6).
     ///

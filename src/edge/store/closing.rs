@@ -3,14 +3,16 @@
 //! A run closes once, by the worker that has it. One that closes as quarantined halts its account in that same
 //! transaction: there is no moment in which the run has ended and its account trades on.
 
-use crate::edge::store::db::{Error, Store, clean};
+use sqlx::any::AnyRow;
+
+use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::edge::store::events;
 use crate::edge::store::mandates;
 use crate::edge::store::runs::{run_of, with_outcome};
 use crate::edge::store::slots::{Claim, Held};
 use crate::model::environment::Environment;
 use crate::model::event::{Actor, Event};
-use crate::model::ids::{HaltId, RunId};
+use crate::model::ids::{AccountId, HaltId, RunId};
 use crate::model::mandate::{Halt, HaltScope};
 use crate::model::money::Fraction;
 use crate::model::run::{Closing, Run};
@@ -37,13 +39,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn fail_run(&self, held: &Held, why: &str, now: Moment) -> Result<bool, Error> {
+        // What it filled before it failed counts: its cooldown begins all the same.
+        let rebalanced = self.intents_of(&held.run).await?.iter().any(|intent| intent.filled_qty.is_positive());
         let closing = Closing {
             outcome: Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why),
             drift_before: None,
             drift_after: None,
             turnover: None,
             decision: None,
-            rebalanced: false,
+            rebalanced,
         };
         self.end_run((&held.run, held.epoch), &closing, now).await
     }
@@ -87,6 +91,44 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Closes a run that nobody can carry, inside the claimer's transaction: its row cannot be read, or it was taken up too
+/// often. Its account waits for a person, and everybody else's runs go on (L5).
+pub(super) async fn put_aside(link: &mut Link, row: &AnyRow, why: &str, now: Moment) -> Result<(), Error> {
+    let row = Reader::new(row, "runs", "id");
+    let id = row.text("id")?;
+    let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why);
+    sqlx::query(
+        "UPDATE runs SET state = 'closed', lease_until = NULL, closed_at = $1, outcome = $2, outcome_reason = $3,
+             outcome_detail = $4
+         WHERE id = $5",
+    )
+    .bind(now.micros())
+    .bind(outcome.kind.code())
+    .bind(outcome.reason)
+    .bind(clean(&outcome.detail))
+    .bind(&id)
+    .execute(&mut *link)
+    .await?;
+    let mut event = with_outcome(Event::new(now, Actor::service(), "run.closed"), &outcome).with("row", &id);
+    let (run, account) = (RunId::parse(&id), AccountId::parse(&row.text("account")?));
+    if let Ok(account) = &account {
+        event = event.account(account);
+    }
+    events::append(link, &[event]).await?;
+    if let (Ok(run), Ok(account)) = (run, account) {
+        let halt = Halt {
+            id: HaltId::of_run(&run),
+            scope: HaltScope::Account(account),
+            reason: outcome.detail,
+            by: Actor::service().as_str().to_owned(),
+            pulled_at: now,
+            released: None,
+        };
+        mandates::pull(link, &halt, Actor::service()).await?;
+    }
+    Ok(())
 }
 
 /// Stops the account of a quarantined run, and only it, until a person has looked.

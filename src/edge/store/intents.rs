@@ -164,6 +164,18 @@ impl Store {
         rows.iter().map(intent_of).collect()
     }
 
+    /// Whether an order under this id was ever recorded here.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_recorded(&self, id: &ClientOrderId) -> Result<bool, Error> {
+        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM intents WHERE client_order_id = $1")
+            .bind(id.as_str())
+            .fetch_one(self.read())
+            .await?;
+        Ok(found > 0)
+    }
+
     /// Intents, newest first.
     ///
     /// # Errors

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
+use crate::edge::store::closing;
 use crate::edge::store::db::{Engine, Error, Link, Reader, Store};
 use crate::edge::store::events;
 use crate::edge::store::runs::{run_of, with_outcome};
@@ -122,7 +124,7 @@ pub struct Queue {
 /// The oldest claimable run of every account that has no other run in work.
 macro_rules! claimable {
     () => {
-        "SELECT r.id FROM runs r
+        "SELECT r.* FROM runs r
          WHERE (r.state = 'due' OR (r.state = 'running' AND r.lease_until <= $1))
            AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.account = r.account AND o.state = 'running' AND o.id <> r.id)
            AND NOT EXISTS (SELECT 1 FROM runs p WHERE p.account = r.account AND p.state = 'due' AND r.state = 'due'
@@ -154,6 +156,21 @@ macro_rules! follower {
 const CLAIMABLE: [&str; 2] = [claimable!(), concat!(claimable!(), " FOR UPDATE OF r SKIP LOCKED")];
 const FOLLOWERS: [&str; 2] = [followers!(), concat!(followers!(), " FOR SHARE OF s")];
 const FOLLOWER: [&str; 2] = [follower!(), concat!(follower!(), " FOR SHARE OF s")];
+
+/// How often a run may be taken up: one that ends the process each time would otherwise do so for ever.
+const CLAIMS_MAX: i64 = 50;
+
+/// Why nobody can carry this run, if so: one row that cannot be read must not hold up all others.
+fn cannot_be_carried(row: &AnyRow) -> Option<String> {
+    let reader = Reader::new(row, "runs", "id");
+    match (run_of(row), reader.int("epoch")) {
+        (Err(error), _) | (_, Err(error)) => Some(format!("its row cannot be read ({error}); a person must look")),
+        (Ok(_), Ok(epoch)) if epoch >= CLAIMS_MAX => {
+            Some(format!("it was taken up {epoch} times and never came to an end; a person must look"))
+        }
+        _ => None,
+    }
+}
 
 /// The text for this database.
 fn spoken(texts: [&'static str; 2], engine: Engine) -> &'static str {
@@ -266,6 +283,11 @@ impl Store {
         let mut claims = Vec::with_capacity(found.len());
         for row in &found {
             let id = Reader::new(row, "runs", "id").text("id")?;
+            if let Some(why) = cannot_be_carried(row) {
+                tracing::error!(run.id = %id, "a run is put aside: {why}");
+                closing::put_aside(&mut tx, row, &why, now).await?;
+                continue;
+            }
             let row = sqlx::query(
                 "UPDATE runs SET state = 'running', epoch = epoch + 1, lease_until = $1,
                      claimed_at = COALESCE(claimed_at, $2)
@@ -319,6 +341,20 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Whether this claim is still the run's: asked right before each send (S12).
+    ///
+    /// # Errors
+    /// When the database fails: then it must count as lost.
+    pub async fn holds<E: Environment>(&self, claim: &Claim<E>) -> Result<bool, Error> {
+        let held: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE id = $1 AND epoch = $2 AND state = 'running'")
+                .bind(claim.run.id.as_str())
+                .bind(claim.epoch)
+                .fetch_one(self.read())
+                .await?;
+        Ok(held == 1)
     }
 
     /// What waits at this moment.
