@@ -151,6 +151,7 @@ pub fn approval(approval: &Approval, now: Moment) -> Value {
     let (account, strategy, what) = match &approval.kind {
         ApprovalKind::Consent { account, text_hash } => (Some(account.as_str()), None, format!("text {text_hash}")),
         ApprovalKind::Strategy { name, version } => (None, Some(name.as_str()), format!("version {version}")),
+        ApprovalKind::Limits { account, raise } => (Some(account.as_str()), None, raise.text()),
         ApprovalKind::Subscription { account, name, bound } => {
             let mut parts = Vec::new();
             parts.extend(bound.max_order_notional.map(|most| format!("order <= {}", dollars(most))));

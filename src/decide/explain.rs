@@ -75,6 +75,20 @@ fn refusal(code: RefusalCode) -> &'static str {
         RefusalCode::MaxTurnover => "The run would sell a larger share of the portfolio than the strategy allows.",
         RefusalCode::MaxOrders => "The plan has more orders than any sound plan needs.",
         RefusalCode::MaxRunsPerDay => "The account has had as many runs with orders today as are allowed.",
+        RefusalCode::MaxOrderShare => "A live order is a larger share of the account's equity than is allowed.",
+        RefusalCode::MaxVolume => {
+            "An order is a larger share of the symbol's average daily volume than is allowed, or that is not known."
+        }
+        RefusalCode::MaxRunNotional => "The orders of the run are together above what is allowed.",
+        RefusalCode::MaxDayNotional => "The account's orders of the day are together above what is allowed.",
+        RefusalCode::MaxOrdersPerDay => "The account has had as many orders today as are allowed.",
+        RefusalCode::DuplicateOrder => "Another run of the account recorded the same order just now.",
+        RefusalCode::LimitOrdersOnly => "Live orders must be limit orders, unless the configuration allows others.",
+        RefusalCode::PriceCollar => "A price is too far away from the last trade.",
+        RefusalCode::PriceUnconfirmed => "A large order has a quote that no trade of today confirms.",
+        RefusalCode::EmptyWorld => {
+            "The account is suddenly empty, or most of its equity is gone; a person must say that this is right."
+        }
         RefusalCode::MarketClosed => "The exchange is closed, or about to close.",
         RefusalCode::QuoteStale => "A price is older than the limit.",
         RefusalCode::QuoteUnusable => "A price is missing, zero or crossed.",

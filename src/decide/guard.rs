@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
-use crate::decide::drift;
+use crate::decide::{drift, limits};
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
@@ -14,7 +14,7 @@ use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate};
 use crate::model::money::{Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Phase, Plan};
 use crate::model::session::Session;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Market, Snapshot};
 use crate::model::strategy::Strategy;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
@@ -71,6 +71,8 @@ pub struct Facts<'a> {
     pub now: Moment,
     /// The strategy, for its limits and its version.
     pub strategy: &'a Strategy,
+    /// Trades and volumes beside the quotes; only the dry run, which decides from files alone, has none.
+    pub market: Option<&'a Market>,
 }
 
 /// Checks one half of a plan.
@@ -87,7 +89,7 @@ pub fn guard<E: Environment>(facts: &Facts<'_>, mandate: &Mandate) -> Result<Cle
     let version = (facts.strategy.name(), facts.strategy.version());
     let mut refusals = gate(&cleared, version, mandate, facts.now);
     refusals.extend(world(facts, mandate, &cleared.legs));
-    refusals.extend(limits(facts, &cleared.legs));
+    refusals.extend(sizes(facts, mandate, &cleared.legs));
     refusals.extend(books(facts, &cleared.legs));
     if refusals.is_empty() { Ok(cleared) } else { Err(refusals) }
 }
@@ -96,9 +98,21 @@ fn refusal(code: RefusalCode, detail: String) -> Refusal {
     Refusal { code, detail }
 }
 
-/// The wall right before sending: halts, the live flags, approvals with their bounds, runs per day. It is asked again in
-/// the transaction that records the intents (design, section 6).
+/// The wall right before sending: halts, the live flags, approvals with their bounds, the caps of run and day. It is asked
+/// again in the transaction that records the intents (design, section 6).
 pub fn gate<E: Environment>(
+    cleared: &Cleared<E>,
+    strategy: (&StrategyName, &StrategyVersion),
+    mandate: &Mandate,
+    now: Moment,
+) -> Vec<Refusal> {
+    let mut refusals = flags(cleared, strategy, mandate, now);
+    refusals.extend(limits::caps(cleared.legs(), mandate, now));
+    refusals
+}
+
+/// What must hold for every order, recorded or not.
+fn flags<E: Environment>(
     cleared: &Cleared<E>,
     strategy: (&StrategyName, &StrategyVersion),
     mandate: &Mandate,
@@ -150,7 +164,7 @@ pub fn may_still_leave<E: Environment>(
     };
     let cleared: Cleared<E> =
         Cleared { account: intent.account.clone(), phase: intent.phase, legs: vec![leg], environment: PhantomData };
-    let mut refusals = gate(&cleared, strategy, mandate, now);
+    let mut refusals = flags(&cleared, strategy, mandate, now);
     let age = now.since(intent.recorded_at);
     if age > SEND_WITHIN {
         let detail = format!("it was recorded {} s ago, {} are allowed", age.as_secs(), SEND_WITHIN.as_secs());
@@ -286,32 +300,13 @@ fn world(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
     refusals
 }
 
-/// The strategy's own limits, and the number of orders.
-fn limits(facts: &Facts<'_>, legs: &[Leg]) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
-    let limits = facts.strategy.limits();
-    if let Some(most) = limits.max_order_notional {
-        for leg in legs.iter().filter(|leg| leg.value > most) {
-            let detail = format!(
-                "the order for {} is {} dollars, {most} are allowed (limits.max_order_notional)",
-                leg.symbol, leg.value
-            );
-            refusals.push(refusal(RefusalCode::MaxOrderNotional, detail));
-        }
-    }
-    if let Some(most) = limits.max_turnover.filter(|most| facts.plan.turnover > *most) {
-        let detail = format!(
-            "the run would sell {}% of the portfolio, {}% are allowed (limits.max_turnover_percent)",
-            facts.plan.turnover.percent().round_dp(2).normalize(),
-            most.percent().normalize()
-        );
-        refusals.push(refusal(RefusalCode::MaxTurnover, detail));
-    }
-    // A plan never needs more orders than this; more is a fault, not a plan (S10).
-    let most = 2 * facts.strategy.targets().len().max(facts.snapshot.holdings.len()) + 10;
-    if facts.plan.legs.len() > most {
-        let detail = format!("the run has {} orders, {most} are allowed", facts.plan.legs.len());
-        refusals.push(refusal(RefusalCode::MaxOrders, detail));
+/// Sizes, prices and repetitions.
+fn sizes(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
+    let in_force = limits::in_force(mandate, facts.now);
+    let mut refusals = limits::sizes((facts.plan, legs), (facts.strategy, facts.snapshot), mandate, facts.now);
+    refusals.extend(limits::valuation_ages(facts.plan, facts.snapshot, &in_force, facts.now));
+    if let Some(market) = facts.market {
+        refusals.extend(limits::market(legs, facts.snapshot, market, &in_force));
     }
     refusals
 }

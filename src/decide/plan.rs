@@ -6,9 +6,12 @@
 //! - `cash_after = cash + values of sales - values of purchases`, exactly;
 //! - the costs of the spread are foreseen: after the trades, at bid and ask, every traded symbol stands at its desired
 //!   share of what the portfolio is worth then, and the cash at its own, up to cents and whole shares;
-//! - a second plan on the outcome of perfect fills holds.
+//! - a second plan on the outcome of perfect fills holds; only what whole shares left over, and the cash that stayed beside
+//!   them in case they cost more, may still be invested.
 //!
 //! Cash goes first: when new cash alone brings everything inside the bands, nothing is sold.
+
+use rust_decimal::Decimal;
 
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::{self, Valuation, Valued};
@@ -46,6 +49,13 @@ pub fn plan<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot, stage: Stage<'a>
 
 /// Rounds of the estimate of what the spread will cost: after three, less than a cent of a billion is left.
 const ROUNDS: usize = 3;
+
+/// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
+/// the asked price for it (facts 3.9, 10).
+const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
+
+/// An order with what it moves at the middle price, or why there is none.
+type Purchase = Result<(Leg, Usd), SkipReason>;
 
 /// A plan in the making.
 struct Draft<'a> {
@@ -253,16 +263,19 @@ impl<'a> Draft<'a> {
         }
         let least = self.strategy.orders().min_notional;
         // An order by quantity is rounded up to a cent where it is valued: that cent is kept back for each.
-        let rounding = Usd::new(rust_decimal::Decimal::new(i64::try_from(open.len()).unwrap_or(i64::MAX), 2));
+        let rounding = Usd::new(Decimal::new(i64::try_from(open.len()).unwrap_or(i64::MAX), 2));
         let by_quantity = open.iter().any(|vessel| {
             self.strategy.orders().kind == OrderType::Limit
                 || self.valuation.rows.get(vessel.row).is_some_and(|row| !row.fractionable)
         });
         let budget = if by_quantity { spendable - rounding } else { spendable };
-        let poured = allocate::pour_at_least(&open, budget, least);
-        for (vessel, added) in open.iter().zip(poured) {
-            let Some(row) = self.valuation.rows.get(vessel.row) else { continue };
-            match purchase(row, self.strategy, added, added * vessel.cost) {
+        let mut bought = self.purchases(&open, budget);
+        let short = self.short_of_cushion(&bought);
+        if short.is_positive() {
+            bought = self.purchases(&open, budget - short);
+        }
+        for (vessel, (added, purchase)) in open.iter().zip(bought) {
+            match purchase {
                 Ok((leg, moved)) => {
                     if let Some(slot) = self.moved.get_mut(vessel.row) {
                         *slot = moved;
@@ -277,6 +290,30 @@ impl<'a> Draft<'a> {
                 }
             }
         }
+    }
+
+    /// What a budget buys: for each vessel what is poured into it, and the order for it or why there is none.
+    fn purchases(&self, vessels: &[Vessel], budget: Usd) -> Vec<(Usd, Purchase)> {
+        let poured = allocate::pour_at_least(vessels, budget, self.strategy.orders().min_notional);
+        let rows = vessels.iter().zip(poured).filter_map(|(vessel, added)| {
+            let row = self.valuation.rows.get(vessel.row)?;
+            Some((added, purchase(row, self.strategy, added, added * vessel.cost)))
+        });
+        rows.collect()
+    }
+
+    /// What cash is missing beside these purchases for market orders by whole shares to fill a little higher than asked:
+    /// they cost what the market takes, not what was reckoned, and the account must not borrow for it.
+    fn short_of_cushion(&self, bought: &[(Usd, Purchase)]) -> Usd {
+        let (mut all, mut by_shares) = (Usd::ZERO, Usd::ZERO);
+        for (leg, _) in bought.iter().filter_map(|(_, purchase)| purchase.as_ref().ok()) {
+            all += leg.value;
+            if matches!((leg.amount, leg.pricing), (Amount::Qty(_), Pricing::Market)) {
+                by_shares += leg.value;
+            }
+        }
+        let left = self.valuation.cash + self.sold - self.valuation.reserved - all;
+        (by_shares * Fraction::new(CUSHION) - left).ceil_cents()
     }
 
     fn skip(&mut self, place: usize, side: Side, value: Usd, reason: SkipReason) {
@@ -386,7 +423,7 @@ fn leg(phase: Phase, symbol: &Symbol, (amount, pricing): (Amount, Pricing), (val
 }
 
 /// An order for `added` at the middle, which is `cost` at the asked price; with what it moves at the middle.
-fn purchase(row: &Valued<'_>, strategy: &Strategy, added: Usd, cost: Usd) -> Result<(Leg, Usd), SkipReason> {
+fn purchase(row: &Valued<'_>, strategy: &Strategy, added: Usd, cost: Usd) -> Purchase {
     let least = strategy.orders().min_notional;
     let limit = strategy.orders().kind == OrderType::Limit;
     if row.fractionable && !limit {

@@ -3,13 +3,16 @@
 //! Only a [`store::Error`](crate::edge::store::Error) gets through: without memory we stop. Everything else becomes an
 //! outcome with a reason.
 //!
-//! The files stand in reading order; `rebalance` names `observe`, `dispatch` and `settle`, those two name `inquire`,
-//! `tokens` names `approve`; the other stories name nobody.
+//! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
+//! `observe`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`. `tokens` names
+//! `approve`; the other stories name nobody.
 
 pub mod observe;
 mod inquire;
 pub mod dispatch;
 pub mod settle;
+mod course;
+mod ending;
 pub mod rebalance;
 pub mod recover;
 pub mod tick;

@@ -9,7 +9,7 @@ use crate::edge::alpaca::{self, Access};
 use crate::model::environment::Environment;
 use crate::model::ids::Symbol;
 use crate::model::session::Session;
-use crate::model::snapshot::{AccountView, AssetView, Holding, OpenOrder, Snapshot};
+use crate::model::snapshot::{AccountView, AssetView, Holding, Market, OpenOrder, Snapshot};
 use crate::model::strategy::{Strategy, Unmanaged};
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
@@ -66,6 +66,21 @@ pub async fn observe<E: Environment>(
     let quotes = retried(world, || world.alpaca.quotes(access, &wanted)).await?;
     let as_of = world.clock.now();
     Ok(Snapshot { as_of, account, holdings, open_orders, assets, quotes, last_rebalanced_at })
+}
+
+/// What the market says of symbols that are to be traded, besides their quotes.
+///
+/// # Errors
+/// [`Blind`] when it cannot be seen.
+pub async fn market<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    symbols: &BTreeSet<Symbol>,
+) -> Result<Market, Blind> {
+    Ok(Market {
+        trades: retried(world, || world.alpaca.trades(access, symbols)).await?,
+        volumes: retried(world, || world.alpaca.volumes(access, symbols)).await?,
+    })
 }
 
 /// The exchange's session of today, if both calendars agree that there is one.

@@ -8,30 +8,25 @@
 //! Four walls touch the database, and no transaction is open across the network. Recovery is this same line entered in
 //! the middle: a half whose intents are stored already is followed to its end, not decided again.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use crate::decide;
 use crate::decide::guard::Facts;
 use crate::decide::plan::Stage;
 use crate::edge::World;
-use crate::edge::alpaca::Access;
 use crate::edge::decisions;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
-use crate::edge::vault::{self, Owner};
+use crate::flow::course::{Course, set_out};
 use crate::flow::dispatch::{self, Sent, Wall};
-use crate::flow::observe::{Blind, observe};
+use crate::flow::ending::{close, ended_by_token, judge, kept};
+use crate::flow::observe::{self, Blind, observe};
 use crate::flow::settle;
-use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
-use crate::model::ids::{GrantId, Symbol};
-use crate::model::intent::{Intent, IntentState};
-use crate::model::money::Fraction;
+use crate::model::ids::Symbol;
+use crate::model::intent::Intent;
 use crate::model::plan::{Decision, Phase, Plan};
-use crate::model::run::Closing;
-use crate::model::secret::AccessToken;
-use crate::model::snapshot::Snapshot;
-use crate::model::strategy::Strategy;
-use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason};
+use crate::model::snapshot::{Market, Seen, Snapshot};
+use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 
 /// Carries one claimed run to its close and says how it ended.
 ///
@@ -42,22 +37,6 @@ pub async fn rebalance(world: &World, claim: AnyClaim) -> Result<Outcome, store:
         AnyClaim::Paper(claim) => line(world, claim).await,
         AnyClaim::Live(claim) => line(world, claim).await,
     }
-}
-
-/// What a run has come to know on its way.
-struct Course<E> {
-    strategy: Arc<Strategy>,
-    grant: GrantId,
-    access: Access<E>,
-    /// Why the first plan trades; known from the first record on, also after a restart.
-    reason: Option<Reason>,
-    detail: String,
-    decisions: Vec<String>,
-    drift_before: Option<Fraction>,
-    turnover: Option<Fraction>,
-    /// The first plan and what it was made from, when it sells nothing: the buys need no second look.
-    carried: Option<(Plan, Snapshot)>,
-    intents: Vec<Intent>,
 }
 
 /// Whether the line goes on after a half.
@@ -84,79 +63,6 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     close(world, claim, Some(course), outcome).await
 }
 
-/// Opens what the run needs: the strategy as it is loaded now, and the token of the account.
-async fn set_out<E: Environment>(world: &World, claim: &Claim<E>) -> Result<Result<Course<E>, Outcome>, store::Error> {
-    let run = claim.run();
-    let skipped = |reason, detail: String| Ok(Err(Outcome::ended(OutcomeKind::Skipped, reason, detail)));
-    let Some(strategy) = world.strategies.get(&run.strategy) else {
-        return skipped(
-            EndReason::StrategyUnavailable,
-            format!("no valid strategy file is named `{}`; restore the file or end the subscription", run.strategy),
-        );
-    };
-    let waited = world.clock.now().since(run.slot);
-    if run.reason.is_none() && waited > decide::due::valid_for(strategy.when()) {
-        return skipped(
-            EndReason::Missed,
-            format!(
-                "it waited {} minutes for its turn, longer than the strategy's grace; it was not begun",
-                waited.as_secs() / 60
-            ),
-        );
-    }
-    let Some(account) = world.store.account(&run.account).await? else {
-        return skipped(EndReason::Unsubscribed, format!("account {} is not connected", run.account));
-    };
-    match account.health {
-        GrantHealth::Active => {}
-        GrantHealth::ReadOnly => {
-            return skipped(
-                EndReason::TradingNotGranted,
-                "the user did not grant `trading`; they must connect again and agree to it".to_owned(),
-            );
-        }
-        GrantHealth::Reauth(since) => {
-            return skipped(
-                EndReason::TokenDead,
-                format!("the broker refuses the token since {since}; the user must connect again"),
-            );
-        }
-        GrantHealth::Gone(since) => return skipped(EndReason::Unsubscribed, format!("the user left at {since}")),
-    }
-    let Some(kept) = world.store.sealed_token(&run.account).await? else {
-        return skipped(
-            EndReason::TokenDead,
-            "no token is kept for this account; the user must connect again".to_owned(),
-        );
-    };
-    let token = match world.vault.open_sealed(Owner { grant: &kept.grant, user: &kept.user }, &kept.sealed) {
-        Ok(secret) => AccessToken::new(secret),
-        // The service's fault, not the account's: with the right key everything goes on.
-        Err(error @ vault::Error::OtherKey { .. }) => {
-            return skipped(EndReason::VaultLocked, format!("the sealed token does not open: {error}"));
-        }
-        Err(error) => {
-            return Ok(Err(Outcome::ended(
-                OutcomeKind::Quarantined,
-                EndReason::TokenDead,
-                format!("the sealed token does not open: {error}"),
-            )));
-        }
-    };
-    Ok(Ok(Course {
-        strategy: Arc::clone(strategy),
-        grant: kept.grant,
-        access: Access { account: run.account.clone(), token },
-        reason: run.reason,
-        detail: String::new(),
-        decisions: Vec::new(),
-        drift_before: run.drift_before,
-        turnover: run.turnover,
-        carried: None,
-        intents: Vec::new(),
-    }))
-}
-
 /// One half of the run. All its branching stands here; the leaves are pure or do one effect.
 async fn half<E: Environment>(
     world: &World,
@@ -180,8 +86,16 @@ async fn half<E: Environment>(
             course.carried = Some((plan, snapshot));
             return Ok(Step::On);
         }
-        match wall(world, claim, course, (&plan, &snapshot, phase)).await? {
-            Wall::Passed(recorded) => recorded,
+        let symbols: BTreeSet<Symbol> = plan.legs_of(phase).map(|leg| leg.symbol.clone()).collect();
+        let market = match observe::market(world, &course.access, &symbols).await {
+            Ok(market) => market,
+            Err(blind) => return Ok(Step::End(cannot_see(world, course, blind).await?)),
+        };
+        match wall(world, claim, course, (&plan, &snapshot, &market, phase)).await? {
+            Wall::Passed(recorded) => {
+                course.seen = Some(seen(&snapshot));
+                recorded
+            }
             Wall::Refused(refusals) => {
                 for refusal in &refusals {
                     world.metrics.refusal(refusal.code);
@@ -242,9 +156,15 @@ async fn consider<E: Environment>(
     let last = world.store.last_rebalanced_at(&claim.run().subscription).await?;
     let snapshot = match observe(world, &course.access, &course.strategy, last).await {
         Ok(snapshot) => snapshot,
-        Err(Blind::TokenDead(message)) => return Ok(Err(ended_by_token(world, course, &message).await?)),
-        Err(blind) => return Ok(Err(blind.outcome())),
+        Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
     };
+    if course.reason.is_none() {
+        if let Some(refusal) = unbelievable(world, claim, &snapshot).await? {
+            world.metrics.refusal(refusal.code);
+            return Ok(Err(Outcome::refused(&[refusal])));
+        }
+        course.seen = Some(seen(&snapshot));
+    }
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
     let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
@@ -258,19 +178,45 @@ async fn consider<E: Environment>(
     Ok(Ok((plan, snapshot)))
 }
 
+/// Whether the account is suddenly empty, and nobody said that it may be. The first look of a run alone asks: what the
+/// second sees is what the first half made.
+async fn unbelievable<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    snapshot: &Snapshot,
+) -> Result<Option<Refusal>, store::Error> {
+    let Some(last) = world.store.last_seen(&claim.run().account).await? else { return Ok(None) };
+    let now = world.clock.now();
+    let mandate = world.store.mandate(claim.run(), (&world.policy, dispatch::exchange_day(world, now))).await?;
+    let limits = decide::limits::in_force(&mandate, now);
+    Ok(decide::limits::unbelievable(snapshot, Some(&last), &limits))
+}
+
+fn seen(snapshot: &Snapshot) -> Seen {
+    Seen { equity: snapshot.account.equity, positions: snapshot.holdings.len(), at: snapshot.as_of }
+}
+
+/// How a run ends that cannot see what it needs.
+async fn cannot_see<E: Environment>(world: &World, course: &Course<E>, blind: Blind) -> Result<Outcome, store::Error> {
+    match blind {
+        Blind::TokenDead(message) => ended_by_token(world, course, &message).await,
+        blind => Ok(blind.outcome()),
+    }
+}
+
 /// Guard, then the wall right before sending.
 async fn wall<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    (plan, snapshot, phase): (&Plan, &Snapshot, Phase),
+    (plan, snapshot, market, phase): (&Plan, &Snapshot, &Market, Phase),
 ) -> Result<Wall<E>, store::Error> {
     let run = claim.run();
     let now = world.clock.now();
     let day = dispatch::exchange_day(world, now);
     let mandate = world.store.mandate(run, (&world.policy, day)).await?;
     let session = world.sessions.at(now).copied();
-    let facts = Facts { plan, phase, snapshot, session, now, strategy: &course.strategy };
+    let facts = Facts { plan, phase, snapshot, session, now, strategy: &course.strategy, market: Some(market) };
     let cleared = match decide::guard::guard::<E>(&facts, &mandate) {
         Ok(cleared) => cleared,
         Err(refusals) => return Ok(Wall::Refused(refusals)),
@@ -285,129 +231,6 @@ async fn wall<E: Environment>(
     }
     course.reason = Some(reason);
     dispatch::record(world, claim, &cleared, &recording).await
-}
-
-/// The decisions of a run as one JSON array.
-fn kept(decisions: &[String]) -> String {
-    format!("[{}]", decisions.join(","))
-}
-
-/// The user must connect again; nobody else is touched (L8).
-async fn ended_by_token<E: Environment>(
-    world: &World,
-    course: &Course<E>,
-    message: &str,
-) -> Result<Outcome, store::Error> {
-    world.store.mark_reauth(&course.grant, world.clock.now(), message).await?;
-    Ok(Outcome::ended(
-        OutcomeKind::Skipped,
-        EndReason::TokenDead,
-        format!("the broker refuses the token ({message}); the user must connect again"),
-    ))
-}
-
-/// How a run that sent orders ended, from their ends and the broker's own ledger.
-async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<Outcome, store::Error> {
-    let reason = course.reason.unwrap_or(Reason::OnTarget);
-    let intents = &course.intents;
-    if settle::any_quarantined(intents) {
-        let stuck: Vec<String> = intents
-            .iter()
-            .filter(|intent| intent.state == IntentState::Quarantined)
-            .map(|intent| format!("{} ({})", intent.client_order_id, intent.note))
-            .collect();
-        let why =
-            format!("the fate of {} is not known; the account is halted until a person has looked", stuck.join(", "));
-        return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::OrderUnknown, why));
-    }
-    if intents.is_empty() {
-        return Ok(Outcome::completed(reason, course.detail.clone()));
-    }
-    match settle::compare(world, &course.access, intents).await? {
-        Some(findings) if !findings.is_empty() => {
-            let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            let why = format!("{}; the account is halted until a person has looked", found.join("; "));
-            return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why));
-        }
-        Some(_) => {}
-        None => {
-            let why = "the orders have ended, but the broker's ledger could not be read to compare them";
-            return Ok(Outcome::ended(OutcomeKind::Partial, EndReason::BrokerUnreachable, why));
-        }
-    }
-    let missing = |states: &[IntentState]| intents.iter().filter(|intent| states.contains(&intent.state)).count();
-    let rejected = missing(&[IntentState::Rejected]);
-    let unfilled = missing(&[IntentState::Ended, IntentState::Withdrawn]);
-    Ok(if rejected > 0 {
-        let notes: Vec<&str> =
-            intents.iter().filter(|i| i.state == IntentState::Rejected).map(|i| i.note.as_str()).collect();
-        let detail = format!("{rejected} of {} orders were refused by the broker: {}", intents.len(), notes.join("; "));
-        Outcome::ended(OutcomeKind::Partial, EndReason::OrdersRejected, detail)
-    } else if unfilled > 0 {
-        let detail = format!("{unfilled} of {} orders were not completely filled", intents.len());
-        Outcome::ended(OutcomeKind::Partial, EndReason::OrdersUnfilled, detail)
-    } else {
-        Outcome::completed(reason, course.detail.clone())
-    })
-}
-
-/// However a run came to its close: while an order of it has no known end, it is quarantined and nothing else (L2).
-fn with_orders_left(outcome: Outcome, intents: &[Intent]) -> Outcome {
-    let left: Vec<&str> = intents
-        .iter()
-        .filter(|intent| !intent.state.is_terminal() || intent.state == IntentState::Quarantined)
-        .map(|intent| intent.client_order_id.as_str())
-        .collect();
-    if left.is_empty() || outcome.kind == OutcomeKind::Quarantined {
-        return outcome;
-    }
-    let why = format!(
-        "{}; the fate of {} is not known; the account is halted until a person has looked",
-        outcome.detail,
-        left.join(", ")
-    );
-    Outcome::ended(OutcomeKind::Quarantined, EndReason::OrderUnknown, why)
-}
-
-/// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason. One that leaves as quarantined halts
-/// its account in the same transaction.
-async fn close<E: Environment>(
-    world: &World,
-    claim: Claim<E>,
-    course: Option<Course<E>>,
-    outcome: Outcome,
-) -> Result<Outcome, store::Error> {
-    let intents = world.store.intents_of(&claim.run().id).await?;
-    let outcome = with_orders_left(outcome, &intents);
-    let rebalanced = settle::any_filled(&intents);
-    let mut closing = Closing {
-        outcome: outcome.clone(),
-        drift_before: None,
-        drift_after: None,
-        turnover: None,
-        decision: None,
-        rebalanced,
-    };
-    if let Some(course) = course {
-        closing.drift_before = course.drift_before;
-        closing.turnover = course.turnover;
-        closing.decision = (!course.decisions.is_empty()).then(|| kept(&course.decisions));
-        closing.drift_after = if rebalanced { drift_now(world, &course).await } else { course.drift_before };
-        if let Some(after) = closing.drift_after {
-            world.metrics.drift(course.strategy.name(), "after", after);
-        }
-    }
-    let run = claim.run();
-    world.metrics.run_closed(&run.strategy, run.environment, &outcome);
-    world.store.close(claim, &closing, world.clock.now()).await?;
-    Ok(outcome)
-}
-
-/// Where the portfolio stands after the run; `None` when it cannot be seen any more.
-async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<Fraction> {
-    let snapshot = observe(world, &course.access, &course.strategy, None).await.ok()?;
-    let (_, drift) = decide::drift::drift(&course.strategy, &snapshot).ok()?;
-    Some(drift.portfolio)
 }
 
 /// The code of a run failed: it closes as quarantined, and its account waits for a person. Called by the keeper of its task,

@@ -31,12 +31,13 @@ pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, p
         halts: Vec::new(),
         approvals: Vec::new(),
         trading_runs_today: 0,
+        today: Vec::new(),
     };
     let mut refusals = Vec::new();
     let phases = [Phase::Sell, Phase::Buy].into_iter().filter(|phase| plan.legs_of(*phase).next().is_some());
     for phase in phases {
         let session = sessions.at(snapshot.as_of).copied();
-        let facts = Facts { plan: &plan, phase, snapshot, session, now: snapshot.as_of, strategy };
+        let facts = Facts { plan: &plan, phase, snapshot, session, now: snapshot.as_of, strategy, market: None };
         if let Err(found) = decide::guard::guard::<Paper>(&facts, &mandate) {
             refusals.extend(found.into_iter().filter(|refusal| phase == Phase::Sell || !is_overspend(&plan, refusal)));
         }

@@ -5,7 +5,10 @@
 
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, ApprovalId, HaltId, StrategyName, StrategyVersion, Symbol};
+use crate::model::intent::IntentState;
+use crate::model::limits::{Raise, ServiceLimits};
 use crate::model::money::Usd;
+use crate::model::plan::{Amount, Phase};
 use crate::model::time::Moment;
 
 /// What a halt stops.
@@ -53,6 +56,13 @@ pub enum ApprovalKind {
         /// The version.
         version: StrategyVersion,
     },
+    /// Limits of the service are higher for this account.
+    Limits {
+        /// The account.
+        account: AccountId,
+        /// Which, and how high.
+        raise: Raise,
+    },
     /// This account may follow this strategy live, inside the bound.
     Subscription {
         /// The account.
@@ -71,6 +81,7 @@ impl ApprovalKind {
             Self::Consent { .. } => "consent",
             Self::Strategy { .. } => "strategy",
             Self::Subscription { .. } => "subscription",
+            Self::Limits { .. } => "limits",
         }
     }
 }
@@ -125,6 +136,34 @@ pub struct ServicePolicy {
     pub max_trading_runs_per_day: Option<u32>,
     /// Oldest quote to trade on, in seconds.
     pub max_quote_age_seconds: u32,
+    /// Sizes, prices, repetitions.
+    pub limits: ServiceLimits,
+}
+
+/// An order of the account that was recorded on this exchange day, whatever became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// Whether the run that asks recorded it.
+    pub of_this_run: bool,
+    /// The half of its run.
+    pub phase: Phase,
+    /// What.
+    pub symbol: Symbol,
+    /// How much.
+    pub amount: Amount,
+    /// What it was reckoned to be worth.
+    pub value: Usd,
+    /// Where it stands.
+    pub state: IntentState,
+    /// When it was recorded.
+    pub recorded_at: Moment,
+}
+
+impl Past {
+    /// Whether it counts against limits: all but what was never placed. One whose fate is unknown counts as sent.
+    pub const fn counts(&self) -> bool {
+        !matches!(self.state, IntentState::Rejected | IntentState::Withdrawn)
+    }
 }
 
 /// Everything allowed for one account at one moment, as read from the database and the configuration.
@@ -142,4 +181,6 @@ pub struct Mandate {
     pub approvals: Vec<Approval>,
     /// Runs with orders that this account had on this exchange day, this one not counted.
     pub trading_runs_today: u32,
+    /// Orders of this account on this exchange day.
+    pub today: Vec<Past>,
 }

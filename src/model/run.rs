@@ -3,6 +3,7 @@
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::money::Fraction;
+use crate::model::snapshot::Seen;
 use crate::model::time::Moment;
 use crate::model::verdict::{Outcome, Reason};
 
@@ -140,4 +141,8 @@ pub struct Closing {
     pub decision: Option<String>,
     /// Whether orders were filled: then the cooldown begins.
     pub rebalanced: bool,
+    /// What the account was when the run looked at it, if that is believed.
+    pub seen: Option<Seen>,
+    /// Whether a person must look before the account trades again; a quarantined run always says so.
+    pub halts_account: bool,
 }

@@ -101,6 +101,35 @@ impl Quote {
     }
 }
 
+/// A trade that the market reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trade {
+    /// At which price.
+    pub price: Price,
+    /// When.
+    pub at: Moment,
+}
+
+/// What the market says of symbols besides their quotes: a second source for prices, and how much is traded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Market {
+    /// The last trade of each symbol, where there is one.
+    pub trades: BTreeMap<Symbol, Trade>,
+    /// The average daily volume of each symbol over its last 20 sessions, in shares, where it is known.
+    pub volumes: BTreeMap<Symbol, Qty>,
+}
+
+/// What an account was when it was last seen and believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its equity.
+    pub equity: Usd,
+    /// How many positions it had.
+    pub positions: usize,
+    /// When.
+    pub at: Moment,
+}
+
 /// One account at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {

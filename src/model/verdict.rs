@@ -122,6 +122,20 @@ codes! {
         // The limits.
         /// One order is above the limit.
         MaxOrderNotional = "max_order_notional",
+        /// One order is a larger share of the equity than the limit.
+        MaxOrderShare = "max_order_share",
+        /// One order is a larger share of the symbol's volume than the limit, or the volume is not known.
+        MaxVolume = "max_order_volume",
+        /// All orders of the run are above the limit.
+        MaxRunNotional = "max_run_notional",
+        /// All orders of the day are above the limit.
+        MaxDayNotional = "max_day_notional",
+        /// The account has had too many orders today.
+        MaxOrdersPerDay = "max_orders_per_day",
+        /// The same order was recorded by another run just now.
+        DuplicateOrder = "duplicate_order",
+        /// Live orders must be limit orders.
+        LimitOrdersOnly = "limit_orders_only",
         /// The run sells a larger share than the limit.
         MaxTurnover = "max_turnover",
         /// The run has more orders than the limit.
@@ -135,6 +149,12 @@ codes! {
         QuoteStale = "quote_stale",
         /// A price is crossed, zero, or its two sides are too far apart.
         QuoteUnusable = "quote_unusable",
+        /// A price too far from the last trade.
+        PriceCollar = "price_collar",
+        /// A large order whose quote no trade of today confirms.
+        PriceUnconfirmed = "price_unconfirmed",
+        /// The account is suddenly empty, or most of its equity is gone.
+        EmptyWorld = "empty_world",
         /// A sale above what is held and free.
         Oversell = "oversell",
         /// Purchases above the cash that is there.

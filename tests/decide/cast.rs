@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rebalanced::decide::plan::{Stage, plan};
 use rebalanced::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
+use rebalanced::model::limits::ServiceLimits;
 use rebalanced::model::money::{Fraction, Price, Qty, Usd};
 use rebalanced::model::plan::{Amount, Phase, Plan, Pricing};
 use rebalanced::model::snapshot::{AccountView, AssetView, Holding, Quote, Snapshot};
@@ -13,6 +14,21 @@ use rebalanced::model::strategy::{
 };
 use rebalanced::model::time::Moment;
 use rust_decimal::Decimal;
+
+/// A service that limits nothing by itself.
+pub(crate) fn unlimited() -> ServiceLimits {
+    ServiceLimits {
+        max_order_notional: None,
+        max_order_equity: None,
+        live_market_orders: true,
+        max_order_volume: None,
+        max_turnover: None,
+        price_collar: None,
+        confirm_price_above: None,
+        max_equity_drop: None,
+        ..ServiceLimits::default()
+    }
+}
 
 pub(crate) fn symbol(text: &str) -> Symbol {
     Symbol::parse(text).unwrap()

@@ -13,7 +13,7 @@ use rebalanced::model::strategy::Strategy;
 use rebalanced::model::time::{Moment, Span};
 use rebalanced::model::verdict::RefusalCode;
 
-use crate::cast::{account, dec, now, open, parts, strategy, symbol, usd, with};
+use crate::cast::{account, dec, now, open, parts, strategy, symbol, unlimited, usd, with};
 
 /// A world in which everything is allowed; each test spoils one thing.
 struct Case {
@@ -45,11 +45,13 @@ impl Case {
                 live_trading: kind == Kind::Live,
                 app_approved: kind == Kind::Live,
                 max_quote_age_seconds: 15,
+                limits: unlimited(),
                 ..ServicePolicy::default()
             },
             halts: Vec::new(),
             approvals: if kind == Kind::Live { approvals.map(granted).to_vec() } else { Vec::new() },
             trading_runs_today: 0,
+            today: Vec::new(),
         };
         Self { strategy, snapshot, plan, mandate, now: now(), phase: Phase::Sell }
     }
@@ -63,6 +65,7 @@ impl Case {
             session: sessions.at(self.now).copied(),
             now: self.now,
             strategy: &self.strategy,
+            market: None,
         };
         match guard::<E>(&facts, &self.mandate) {
             Ok(cleared) => {

@@ -6,6 +6,7 @@ mod cast;
 mod plan;
 mod due;
 mod guard;
+mod limits;
 mod order;
 mod chain;
 mod explain;

@@ -208,10 +208,11 @@ fn comes_to_rest(strategy: &Strategy, snapshot: &Snapshot) -> usize {
         if look.decision == Decision::Hold {
             return runs;
         }
-        // Unhindered, a second look holds. The remainder of whole shares may buy one more. Halfway takes its time, and
+        // Unhindered, a second look holds. The remainder of whole shares, and the cash that stayed beside them in case they
+        // cost more, may buy a little more in the next looks. Halfway takes its time, and
         // an edge moves a little when a neighbour cannot follow: then each look has less to do.
         let slow = destination == Destination::Halfway || (destination == Destination::BandEdge && hindered(snapshot));
-        let remainder = runs == 1 && hindered(snapshot) && look.turnover.is_zero();
+        let remainder = runs <= 3 && hindered(snapshot) && look.turnover.is_zero();
         assert!(runs == 0 || slow || remainder, "run {runs} trades again: {} {:?}", look.detail, look.legs);
         let (sent, after) = run(strategy, &at, &look);
         for (phase, symbol) in sent {

@@ -159,6 +159,8 @@ pub(crate) fn closing(rebalanced: bool) -> Closing {
         turnover: None,
         decision: None,
         rebalanced,
+        seen: None,
+        halts_account: false,
     }
 }
 

@@ -22,6 +22,7 @@ use rebalanced::edge::vault::Vault;
 use rebalanced::flow;
 use rebalanced::model::environment::Kind;
 use rebalanced::model::ids::StrategyName;
+use rebalanced::model::limits::ServiceLimits;
 use rebalanced::model::mandate::ServicePolicy;
 use rebalanced::model::secret::Secret;
 use rebalanced::model::time::{Moment, Span};
@@ -127,7 +128,14 @@ impl Default for Setup<'_> {
 
 /// The default policy: paper only.
 pub(crate) fn policy() -> ServicePolicy {
-    ServicePolicy { max_quote_age_seconds: 15, max_trading_runs_per_day: Some(3), ..ServicePolicy::default() }
+    // Live worlds trade as paper ones do; what the limits refuse is tested by itself.
+    let limits = ServiceLimits {
+        max_order_notional: None,
+        max_order_equity: None,
+        live_market_orders: true,
+        ..ServiceLimits::default()
+    };
+    ServicePolicy { max_quote_age_seconds: 15, max_trading_runs_per_day: Some(3), limits, ..ServicePolicy::default() }
 }
 
 impl TestWorld {

@@ -12,8 +12,9 @@ use crate::app::settings::Settings;
 use crate::app::{shown, wire};
 use crate::flow::approve;
 use crate::model::ids::{AccountId, ApprovalId, StrategyName, Symbol};
+use crate::model::limits::Raise;
 use crate::model::mandate::{ApprovalKind, Bound};
-use crate::model::money::Usd;
+use crate::model::money::{Fraction, Usd};
 use crate::model::time::Moment;
 
 /// Arguments of `approvals`.
@@ -69,6 +70,18 @@ pub enum What {
         #[command(flatten)]
         said: Said,
     },
+    /// Limits of the service are higher for one account.
+    Limits {
+        /// The broker's account id.
+        #[arg(long)]
+        account: String,
+        /// Which, and how high.
+        #[command(flatten)]
+        raise: Raised,
+        /// By whom, why, until when.
+        #[command(flatten)]
+        said: Said,
+    },
     /// An account may follow a strategy live, inside a bound.
     Subscription {
         /// The broker's account id.
@@ -114,6 +127,58 @@ pub struct Limits {
     pub max_run: Option<String>,
 }
 
+/// Limits that are raised for one account. What is not named stays as it is.
+#[derive(Debug, clap::Args)]
+pub struct Raised {
+    /// The largest live order, in dollars.
+    #[arg(long, value_name = "USD")]
+    pub max_order_notional: Option<String>,
+    /// The largest live order, in percent of the account's equity.
+    #[arg(long, value_name = "PERCENT")]
+    pub max_order_equity_percent: Option<String>,
+    /// The largest value of one run, in dollars.
+    #[arg(long, value_name = "USD")]
+    pub max_run_notional: Option<String>,
+    /// The largest value of one exchange day, in dollars.
+    #[arg(long, value_name = "USD")]
+    pub max_day_notional: Option<String>,
+    /// The largest share of the portfolio that one run may sell, in percent.
+    #[arg(long, value_name = "PERCENT")]
+    pub max_turnover_percent: Option<String>,
+    /// The largest fall of the equity that is believed, in percent; 100 also believes that all positions are gone.
+    #[arg(long, value_name = "PERCENT")]
+    pub max_equity_drop_percent: Option<String>,
+    /// For the next run with orders only.
+    #[arg(long)]
+    pub once: bool,
+}
+
+impl Raised {
+    fn raise(&self) -> Result<Raise, Failure> {
+        let amount = |name: &str, text: &Option<String>| match text.as_deref().map(Usd::parse) {
+            None => Ok(None),
+            Some(Ok(amount)) if amount.is_positive() => Ok(Some(amount)),
+            Some(_) => Err(Failure::input(format!("{name} must be a number above 0"))),
+        };
+        let percent = |name: &str, text: &Option<String>| -> Result<Option<Fraction>, Failure> {
+            Ok(amount(name, text)?.map(|percent| Fraction::from_percent(percent.decimal())))
+        };
+        let raise = Raise {
+            max_order_notional: amount("--max-order-notional", &self.max_order_notional)?,
+            max_order_equity: percent("--max-order-equity-percent", &self.max_order_equity_percent)?,
+            max_run_notional: amount("--max-run-notional", &self.max_run_notional)?,
+            max_day_notional: amount("--max-day-notional", &self.max_day_notional)?,
+            max_turnover: percent("--max-turnover-percent", &self.max_turnover_percent)?,
+            max_equity_drop: percent("--max-equity-drop-percent", &self.max_equity_drop_percent)?,
+            once: self.once,
+        };
+        if raise.is_empty() {
+            return Err(Failure::input("name at least one limit to raise, such as --max-order-notional 60000"));
+        }
+        Ok(raise)
+    }
+}
+
 impl Limits {
     fn bound(&self) -> Result<Bound, Failure> {
         let dollars = |name: &str, text: &Option<String>| match text.as_deref().map(Usd::parse) {
@@ -150,6 +215,9 @@ impl What {
                 let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
                 ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
             }
+            Self::Limits { account, raise, .. } => {
+                ApprovalKind::Limits { account: AccountId::parse(account)?, raise: raise.raise()? }
+            }
             Self::Subscription { account, strategy, bound, .. } => {
                 let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
                 ApprovalKind::Subscription {
@@ -163,7 +231,10 @@ impl What {
 
     fn said(&self) -> &Said {
         match self {
-            Self::Consent { said, .. } | Self::Strategy { said, .. } | Self::Subscription { said, .. } => said,
+            Self::Consent { said, .. }
+            | Self::Strategy { said, .. }
+            | Self::Subscription { said, .. }
+            | Self::Limits { said, .. } => said,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod keys;
 pub mod layers;
+mod limits;
 pub mod reader;
 
 use std::collections::BTreeMap;
@@ -327,6 +328,7 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
         developer_accounts,
         max_trading_runs_per_day: Some(reader.whole("limits.max_trading_runs_per_day", (0, 1000))),
         max_quote_age_seconds: reader.whole("limits.max_quote_age_seconds", (1, 3600)),
+        limits: limits::limits(reader),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What need not be asked again: the calendar and the assets for a day, quotes for a second.
+//! What need not be asked again: the calendar, the assets and volumes for a day, quotes and trades for a second.
 //!
 //! The cheapest request is the one not sent. Prices are shared by all users; nothing that belongs to one account is kept.
 
@@ -7,11 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::environment::Kind;
 use crate::model::ids::Symbol;
+use crate::model::money::Qty;
 use crate::model::session::Session;
-use crate::model::snapshot::{AssetView, Quote};
+use crate::model::snapshot::{AssetView, Quote, Trade};
 use crate::model::time::{Day, Moment, Span};
 
-/// How long a quote serves everybody. It keeps the market's own time, by which the guard judges its age.
+/// How long a price serves everybody. It keeps the market's own time, by which the guard judges its age.
 const QUOTE_SERVES: Span = Span::from_secs(1);
 
 /// What was asked for: an environment's days, from the first to the last.
@@ -21,7 +22,9 @@ type Days = (Kind, Day, Day);
 pub(super) struct Memory {
     calendar: Mutex<BTreeMap<Days, (Day, Vec<Session>)>>,
     assets: Mutex<BTreeMap<(Kind, Symbol), (Day, AssetView)>>,
-    quotes: Mutex<BTreeMap<Symbol, (Moment, Quote)>>,
+    pub(super) quotes: Shared<Quote>,
+    pub(super) trades: Shared<Trade>,
+    volumes: Mutex<BTreeMap<Symbol, (Day, Qty)>>,
     /// Held while the shared feed is asked, so that a thousand runs that are due at once ask once.
     pub(super) one_asks: tokio::sync::Mutex<()>,
 }
@@ -50,19 +53,48 @@ impl Memory {
         locked(&self.assets).insert((kind, symbol.clone()), (today, asset));
     }
 
-    /// The quotes that still serve, and the symbols that must be asked for.
-    pub(super) fn quotes(&self, symbols: &BTreeSet<Symbol>, now: Moment) -> (BTreeMap<Symbol, Quote>, Vec<Symbol>) {
-        let kept = locked(&self.quotes);
-        let fresh = |symbol: &Symbol| kept.get(symbol).filter(|(read, _)| now.since(*read) < QUOTE_SERVES);
-        let known: BTreeMap<Symbol, Quote> =
-            symbols.iter().filter_map(|symbol| fresh(symbol).map(|(_, quote)| (symbol.clone(), *quote))).collect();
-        let missing = symbols.iter().filter(|symbol| !known.contains_key(*symbol)).cloned().collect();
-        (known, missing)
+    /// The volumes of today, and the symbols that must be asked for.
+    pub(super) fn volumes(&self, symbols: &BTreeSet<Symbol>, today: Day) -> (BTreeMap<Symbol, Qty>, Vec<Symbol>) {
+        let kept = locked(&self.volumes);
+        split(symbols, |symbol| kept.get(symbol).filter(|(day, _)| *day == today).map(|(_, volume)| *volume))
     }
 
-    pub(super) fn keep_quotes(&self, quotes: &BTreeMap<Symbol, Quote>, read: Moment) {
-        locked(&self.quotes).extend(quotes.iter().map(|(symbol, quote)| (symbol.clone(), (read, *quote))));
+    pub(super) fn keep_volumes(&self, volumes: &BTreeMap<Symbol, Qty>, today: Day) {
+        locked(&self.volumes).extend(volumes.iter().map(|(symbol, volume)| (symbol.clone(), (today, *volume))));
     }
+}
+
+/// What the shared feed said of each symbol, with the moment at which it was read.
+#[derive(Debug)]
+pub(super) struct Shared<T> {
+    kept: Mutex<BTreeMap<Symbol, (Moment, T)>>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { kept: Mutex::default() }
+    }
+}
+
+impl<T: Copy> Shared<T> {
+    /// What still serves, and the symbols that must be asked for.
+    pub(super) fn fresh(&self, symbols: &BTreeSet<Symbol>, now: Moment) -> (BTreeMap<Symbol, T>, Vec<Symbol>) {
+        let kept = locked(&self.kept);
+        let serves = |read: Moment| now.since(read) < QUOTE_SERVES;
+        split(symbols, |symbol| kept.get(symbol).filter(|(read, _)| serves(*read)).map(|(_, value)| *value))
+    }
+
+    pub(super) fn keep(&self, read: &BTreeMap<Symbol, T>, at: Moment) {
+        locked(&self.kept).extend(read.iter().map(|(symbol, value)| (symbol.clone(), (at, *value))));
+    }
+}
+
+/// What is known, and the symbols of which nothing is.
+fn split<T>(symbols: &BTreeSet<Symbol>, known: impl Fn(&Symbol) -> Option<T>) -> (BTreeMap<Symbol, T>, Vec<Symbol>) {
+    let known: BTreeMap<Symbol, T> =
+        symbols.iter().filter_map(|symbol| known(symbol).map(|value| (symbol.clone(), value))).collect();
+    let missing = symbols.iter().filter(|symbol| !known.contains_key(*symbol)).cloned().collect();
+    (known, missing)
 }
 
 /// A map that is only ever replaced entry by entry is whole, whoever panicked while holding it.

@@ -12,6 +12,7 @@ mod answer;
 mod request;
 pub mod oauth;
 mod memory;
+mod data;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,7 +35,7 @@ use crate::model::intent::Intent;
 use crate::model::report::{OrderReport, Reply};
 use crate::model::secret::{AccessToken, Secret};
 use crate::model::session::Session;
-use crate::model::snapshot::{AccountView, AssetView, Holding, OpenOrder, Quote};
+use crate::model::snapshot::{AccountView, AssetView, Holding, OpenOrder};
 use crate::model::time::{Day, Moment, Span};
 use hosts::below;
 use limiter::{Limiter, Purse};
@@ -49,9 +50,6 @@ const PAGE: usize = 500;
 
 /// An account with more orders than fit on so many pages is not read: a run needs those of one day.
 const PAGES_MAX: usize = 40;
-
-/// Symbols in one question for quotes: no limit is documented, the length of an address is one (facts 6).
-const SYMBOLS_MAX: usize = 100;
 
 /// The exchange's zone: its day is how long assets and calendar are remembered, and the calendar's hours are meant in it.
 const EXCHANGE_ZONE: &str = "America/New_York";
@@ -229,42 +227,6 @@ impl Client {
     /// Forgets what the broker said of its calendar: the next question for it is asked anew.
     pub fn forget_calendar(&self) {
         self.inner.memory.forget_calendar();
-    }
-
-    /// The latest quotes; a symbol without one is absent. One feed for all users, a second old at most, by the service's
-    /// own key where it has one. `feed` is left to Alpaca, whose default is the best that the key's plan allows (facts 6).
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn quotes<E: Environment>(
-        &self,
-        access: &Access<E>,
-        symbols: &BTreeSet<Symbol>,
-    ) -> Result<BTreeMap<Symbol, Quote>, Error> {
-        let Inner { line, memory, data_key, .. } = &*self.inner;
-        let (credential, purse) = match data_key {
-            Some(key) => (Credential::key(key), Purse::Data),
-            None => (Credential::token(access.token.expose()), purse_of(access)),
-        };
-        // Only the shared key has one asker at a time: with users' own tokens a slow account would hold up the others (L5).
-        let _asking = if data_key.is_some() { Some(memory.one_asks.lock().await) } else { None };
-        let (mut quotes, missing) = memory.quotes(symbols, line.clock.now());
-        for some in missing.chunks(SYMBOLS_MAX) {
-            let mut url = below(&self.inner.hosts.data, &["v2", "stocks", "quotes", "latest"]);
-            let named: Vec<&str> = some.iter().map(Symbol::as_str).collect();
-            url.query_pairs_mut().append_pair("symbols", &named.join(","));
-            let answer = line.ask(Question::get("quotes", url), &credential, &purse).await?;
-            let body = match answer.status {
-                // Not the user's token, or a licence that the data host wants: no reason to call the token dead.
-                401 if data_key.is_some() => return Err(answer.refused()),
-                403 => return Err(answer.refused()),
-                _ => answer.success()?,
-            };
-            let read = wire::quotes(body).map_err(|fault| nonsense(&fault))?;
-            memory.keep_quotes(&read, line.clock.now());
-            quotes.extend(read.into_iter().filter(|(symbol, _)| symbols.contains(symbol)));
-        }
-        Ok(quotes)
     }
 
     /// Sends one order, once. Only `flow::dispatch` calls this, with an intent that is durable.

@@ -14,7 +14,9 @@ use crate::model::account::{Account, GrantHealth};
 use crate::model::environment::Kind;
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, GrantId, StrategyName, SubscriptionId, UserId};
+use crate::model::money::Usd;
 use crate::model::secret::Sealed;
+use crate::model::snapshot::Seen;
 use crate::model::time::Moment;
 
 /// A user's account, as it comes out of a finished connection.
@@ -71,6 +73,24 @@ const ACCOUNTS: &str = "SELECT a.id, a.environment, a.grant_id, a.user_id, u.ref
      ORDER BY a.connected_at, a.id";
 
 impl Store {
+    /// What the account was when it was last seen and believed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_seen(&self, account: &AccountId) -> Result<Option<Seen>, Error> {
+        let row = sqlx::query("SELECT id, seen_equity, seen_positions, seen_at FROM accounts WHERE id = $1")
+            .bind(account.as_str())
+            .fetch_optional(self.read())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let row = Reader::new(&row, "accounts", "id");
+        let (equity, at) =
+            (row.maybe_parsed("seen_equity", |text| Usd::parse(text).ok())?, row.maybe_moment("seen_at")?);
+        let (Some(equity), Some(at)) = (equity, at) else { return Ok(None) };
+        let positions = usize::try_from(row.int("seen_positions")?).unwrap_or(usize::MAX);
+        Ok(Some(Seen { equity, positions, at }))
+    }
+
     /// Every account that was ever connected, in the order in which they came.
     ///
     /// # Errors
@@ -342,6 +362,18 @@ async fn destroy_unused(link: &mut Link, grant: &GrantId, at: Moment) -> Result<
     .execute(link)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Remembers what an account was, inside the caller's transaction.
+pub(super) async fn saw(link: &mut Link, account: &AccountId, seen: &Seen) -> Result<(), Error> {
+    sqlx::query("UPDATE accounts SET seen_equity = $1, seen_positions = $2, seen_at = $3 WHERE id = $4")
+        .bind(seen.equity.to_string())
+        .bind(i64::try_from(seen.positions).unwrap_or(i64::MAX))
+        .bind(seen.at.micros())
+        .bind(account.as_str())
+        .execute(link)
+        .await?;
+    Ok(())
 }
 
 fn account_of(row: &AnyRow) -> Result<Account, Error> {

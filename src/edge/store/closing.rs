@@ -5,6 +5,7 @@
 
 use sqlx::any::AnyRow;
 
+use crate::edge::store::accounts;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::edge::store::events;
 use crate::edge::store::mandates;
@@ -48,6 +49,8 @@ impl Store {
             turnover: None,
             decision: None,
             rebalanced,
+            seen: None,
+            halts_account: true,
         };
         self.end_run((&held.run, held.epoch), &closing, now).await
     }
@@ -84,8 +87,14 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
+        if let Some(seen) = &closing.seen {
+            accounts::saw(&mut tx, &run.account, seen).await?;
+        }
         events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
-        if closing.outcome.kind == OutcomeKind::Quarantined {
+        if run.reason.is_some() {
+            mandates::use_up(&mut tx, &run, now).await?;
+        }
+        if closing.halts_account || closing.outcome.kind == OutcomeKind::Quarantined {
             mandates::pull(&mut tx, &halt_of(&run, &closing.outcome, now), Actor::service()).await?;
         }
         tx.commit().await?;

@@ -335,7 +335,7 @@ fn settled(run: &Run, update: &IntentUpdate, now: Moment) -> Event {
     event
 }
 
-fn intent_of(row: &AnyRow) -> Result<Intent, Error> {
+pub(super) fn intent_of(row: &AnyRow) -> Result<Intent, Error> {
     let row = Reader::new(row, "intents", "id");
     let inconsistent =
         |column| -> Result<Error, Error> { Ok(Error::Inconsistent { table: "intents", column, row: row.text("id")? }) };

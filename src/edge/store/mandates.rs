@@ -1,12 +1,17 @@
 //! What is allowed: halts and approvals, written by people and read at both gates.
 
+use std::collections::BTreeSet;
+
 use sqlx::any::AnyRow;
 
 use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
 use crate::edge::store::events;
+use crate::edge::store::intents::intent_of;
 use crate::model::event::{Actor, Event};
-use crate::model::ids::{AccountId, ApprovalId, HaltId, StrategyName, StrategyVersion, Symbol};
-use crate::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope, Mandate, ServicePolicy};
+use crate::model::ids::{AccountId, ApprovalId, HaltId, RunId, StrategyName, StrategyVersion, Symbol};
+use crate::model::intent::Intent;
+use crate::model::limits::Raise;
+use crate::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope, Mandate, Past, ServicePolicy};
 use crate::model::money::Usd;
 use crate::model::run::Run;
 use crate::model::time::Moment;
@@ -82,6 +87,7 @@ impl Store {
             ApprovalKind::Subscription { account, name, bound } => {
                 bounds(event.account(account).with("strategy", name), bound)
             }
+            ApprovalKind::Limits { account, raise } => event.account(account).with("raises", raise.text()),
         };
         events::append(&mut tx, &[event]).await?;
         Ok(tx.commit().await?)
@@ -151,16 +157,15 @@ pub(super) async fn read_mandate(
     .bind(run.strategy.as_str())
     .fetch_all(&mut *link)
     .await?;
-    let trading_runs: i64 = sqlx::query_scalar(
-        "SELECT COUNT(DISTINCT run) FROM intents
-         WHERE account = $1 AND recorded_at >= $2 AND recorded_at < $3 AND run <> $4",
-    )
-    .bind(run.account.as_str())
-    .bind(start.micros())
-    .bind(end.micros())
-    .bind(run.id.as_str())
-    .fetch_one(link)
-    .await?;
+    let today = sqlx::query("SELECT * FROM intents WHERE account = $1 AND recorded_at >= $2 AND recorded_at < $3")
+        .bind(run.account.as_str())
+        .bind(start.micros())
+        .bind(end.micros())
+        .fetch_all(link)
+        .await?;
+    let today: Vec<Intent> = today.iter().map(intent_of).collect::<Result<_, _>>()?;
+    let others: BTreeSet<&RunId> = today.iter().map(|intent| &intent.run).filter(|of| **of != run.id).collect();
+    let trading_runs = others.len();
     Ok(Mandate {
         account: run.account.clone(),
         environment: run.environment,
@@ -168,7 +173,20 @@ pub(super) async fn read_mandate(
         halts,
         approvals: rows.iter().map(approval_of).collect::<Result<_, _>>()?,
         trading_runs_today: u32::try_from(trading_runs).unwrap_or(u32::MAX),
+        today: today.iter().map(|intent| past(intent, run)).collect(),
     })
+}
+
+fn past(intent: &Intent, run: &Run) -> Past {
+    Past {
+        of_this_run: intent.run == run.id,
+        phase: intent.phase,
+        symbol: intent.symbol.clone(),
+        amount: intent.amount,
+        value: intent.value,
+        state: intent.state,
+        recorded_at: intent.recorded_at,
+    }
 }
 
 async fn halts(link: &mut Link, active_only: bool) -> Result<Vec<Halt>, Error> {
@@ -184,12 +202,14 @@ async fn insert(link: &mut Link, approval: &Approval) -> Result<(), Error> {
         ApprovalKind::Consent { account, text_hash } => (Some(account), None, None, Some(text_hash), None),
         ApprovalKind::Strategy { name, version } => (None, Some(name), Some(version), None, None),
         ApprovalKind::Subscription { account, name, bound } => (Some(account), Some(name), None, None, Some(bound)),
+        ApprovalKind::Limits { account, .. } => (Some(account), None, None, None, None),
     };
+    let raises = if let ApprovalKind::Limits { raise, .. } = &approval.kind { Some(raise.text()) } else { None };
     let usd = |amount: fn(&Bound) -> Option<Usd>| bound.and_then(amount).map(|usd| usd.to_string());
     sqlx::query(
         "INSERT INTO approvals (id, kind, account, strategy, version, text_hash, symbols, max_order_notional,
-             max_run_notional, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             max_run_notional, raises, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(approval.id.as_str())
     .bind(approval.kind.code())
@@ -200,6 +220,7 @@ async fn insert(link: &mut Link, approval: &Approval) -> Result<(), Error> {
     .bind(bound.and_then(|bound| bound.symbols.as_deref()).map(listed))
     .bind(usd(|bound| bound.max_order_notional))
     .bind(usd(|bound| bound.max_run_notional))
+    .bind(raises)
     .bind(clean(&approval.by))
     .bind(clean(&approval.reason))
     .bind(approval.granted_at.micros())
@@ -231,6 +252,7 @@ fn approval_of(row: &AnyRow) -> Result<Approval, Error> {
             };
             ApprovalKind::Subscription { account: account()?, name: name()?, bound }
         }
+        "limits" => ApprovalKind::Limits { account: account()?, raise: row.parsed("raises", Raise::parse)? },
         _ => return Err(Error::Inconsistent { table: "approvals", column: "kind", row: row.text("id")? }),
     };
     Ok(Approval {
@@ -304,6 +326,31 @@ fn listed(symbols: &[Symbol]) -> String {
 
 fn symbols(text: &str) -> Option<Vec<Symbol>> {
     text.split_ascii_whitespace().map(|symbol| Symbol::parse(symbol).ok()).collect()
+}
+
+/// Ends the raises of limits that were granted for one run only: this account has had it. Inside the caller's transaction.
+pub(super) async fn use_up(link: &mut Link, run: &Run, at: Moment) -> Result<(), Error> {
+    let rows = sqlx::query("SELECT * FROM approvals WHERE kind = 'limits' AND account = $1 AND revoked_at IS NULL")
+        .bind(run.account.as_str())
+        .fetch_all(&mut *link)
+        .await?;
+    let mut ended = Vec::new();
+    for row in &rows {
+        let approval = approval_of(row)?;
+        let is_once = matches!(&approval.kind, ApprovalKind::Limits { raise, .. } if raise.once);
+        if !is_once || run.claimed_at.is_some_and(|claimed| claimed < approval.granted_at) {
+            continue;
+        }
+        sqlx::query("UPDATE approvals SET revoked_at = $1, revoked_by = $2 WHERE id = $3")
+            .bind(at.micros())
+            .bind(Actor::service().as_str())
+            .bind(approval.id.as_str())
+            .execute(&mut *link)
+            .await?;
+        let event = Event::new(at, Actor::service(), "approval.used_up").account(&run.account).run(&run.id);
+        ended.push(event.with("approval", &approval.id).with("kind", approval.kind.code()));
+    }
+    events::append(link, &ended).await
 }
 
 /// Stores a halt and its event inside the caller's transaction.

@@ -1,18 +1,19 @@
-//! `GET /v2/calendar` and `GET /v2/stocks/quotes/latest` (facts 4.3, 6).
+//! `GET /v2/calendar`, and of the data host the latest quotes and trades and the daily bars (facts 4.3, 6).
 
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::number::Market;
 use super::{Fault, parsed, plain, read};
 use crate::model::ids::Symbol;
-use crate::model::money::Price;
+use crate::model::money::{Price, Qty};
 use crate::model::session::Session;
-use crate::model::snapshot::Quote;
+use crate::model::snapshot::{Quote, Trade};
 use crate::model::time::Moment;
 
 #[derive(Debug, Deserialize)]
@@ -60,6 +61,55 @@ struct QuotesJson {
 pub(in super::super) fn quotes(body: &[u8]) -> Result<BTreeMap<Symbol, Quote>, Fault> {
     let rows = read::<QuotesJson>(body)?.quotes.unwrap_or_default();
     Ok(rows.iter().filter_map(|(symbol, row)| quote(symbol, row).ok()).collect())
+}
+
+#[derive(Debug, Deserialize)]
+struct TradeJson {
+    p: Market,
+    t: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct TradesJson {
+    trades: Option<BTreeMap<String, Value>>,
+}
+
+/// Reads the latest trades. A symbol whose trade cannot be read has none.
+pub(in super::super) fn trades(body: &[u8]) -> Result<BTreeMap<Symbol, Trade>, Fault> {
+    let rows = read::<TradesJson>(body)?.trades.unwrap_or_default();
+    let trade = |symbol: &str, row: &Value| {
+        let json = TradeJson::deserialize(row).ok()?;
+        let at = Moment::parse(&json.t).ok()?;
+        Some((Symbol::parse(symbol).ok()?, Trade { price: Price::new(json.p.0), at }))
+    };
+    Ok(rows.iter().filter_map(|(symbol, row)| trade(symbol, row)).collect())
+}
+
+/// Sessions over which a volume is averaged.
+const SESSIONS: usize = 20;
+
+#[derive(Debug, Deserialize)]
+struct BarJson {
+    v: Market,
+}
+
+#[derive(Debug, Deserialize)]
+struct BarsJson {
+    bars: Option<BTreeMap<String, Value>>,
+}
+
+/// Reads daily bars, oldest first, and averages the volumes of the last twenty. A symbol whose bars cannot be read has no
+/// volume.
+pub(in super::super) fn average_volumes(body: &[u8]) -> Result<BTreeMap<Symbol, Qty>, Fault> {
+    let rows = read::<BarsJson>(body)?.bars.unwrap_or_default();
+    let average = |symbol: &str, bars: &Value| {
+        let bars = Vec::<BarJson>::deserialize(bars).ok()?;
+        let last: Vec<Decimal> = bars.iter().rev().take(SESSIONS).map(|bar| bar.v.0).collect();
+        let count = Decimal::from(u32::try_from(last.len()).ok()?);
+        let average = last.iter().sum::<Decimal>().checked_div(count)?;
+        Some((Symbol::parse(symbol).ok()?, Qty::new(average.trunc())))
+    };
+    Ok(rows.iter().filter_map(|(symbol, row)| average(symbol, row)).collect())
 }
 
 /// Reads the quote of one symbol. A side that is not active is zero, which no plan takes for a price.

@@ -12,7 +12,7 @@ mod snapshot;
 pub use snapshot::{SnapshotFault, snapshot_from_json};
 
 pub(super) use account::{account, asset, positions};
-pub(super) use market::{calendar, quotes};
+pub(super) use market::{average_volumes, calendar, quotes, trades};
 pub(super) use order::{OrderJson, new_order, order, orders};
 
 use serde::Deserialize;

@@ -1,0 +1,148 @@
+//! How a run ends: judged by its orders' own ends and the broker's ledger, and closed with a reason.
+//!
+//! Always: a run with an order whose fate is not known is quarantined, however it came to its close (L2).
+
+use crate::decide;
+use crate::edge::World;
+use crate::edge::store::{self, Claim};
+use crate::flow::course::Course;
+use crate::flow::observe::observe;
+use crate::flow::settle;
+use crate::model::environment::Environment;
+use crate::model::intent::{Intent, IntentState};
+use crate::model::money::Fraction;
+use crate::model::run::Closing;
+use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason, RefusalCode};
+
+/// The decisions of a run as one JSON array.
+pub(super) fn kept(decisions: &[String]) -> String {
+    format!("[{}]", decisions.join(","))
+}
+
+/// The user must connect again; nobody else is touched (L8).
+pub(super) async fn ended_by_token<E: Environment>(
+    world: &World,
+    course: &Course<E>,
+    message: &str,
+) -> Result<Outcome, store::Error> {
+    world.store.mark_reauth(&course.grant, world.clock.now(), message).await?;
+    Ok(Outcome::ended(
+        OutcomeKind::Skipped,
+        EndReason::TokenDead,
+        format!("the broker refuses the token ({message}); the user must connect again"),
+    ))
+}
+
+/// How a run that sent orders ended, from their ends and the broker's own ledger.
+pub(super) async fn judge<E: Environment>(world: &World, course: &mut Course<E>) -> Result<Outcome, store::Error> {
+    let reason = course.reason.unwrap_or(Reason::OnTarget);
+    let intents = &course.intents;
+    if settle::any_quarantined(intents) {
+        let stuck: Vec<String> = intents
+            .iter()
+            .filter(|intent| intent.state == IntentState::Quarantined)
+            .map(|intent| format!("{} ({})", intent.client_order_id, intent.note))
+            .collect();
+        let why =
+            format!("the fate of {} is not known; the account is halted until a person has looked", stuck.join(", "));
+        return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::OrderUnknown, why));
+    }
+    if intents.is_empty() {
+        return Ok(Outcome::completed(reason, course.detail.clone()));
+    }
+    match settle::compare(world, &course.access, intents).await? {
+        Some(findings) if !findings.is_empty() => {
+            let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            let why = format!("{}; the account is halted until a person has looked", found.join("; "));
+            return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why));
+        }
+        Some(_) => {}
+        None => {
+            let why = "the orders have ended, but the broker's ledger could not be read to compare them";
+            return Ok(Outcome::ended(OutcomeKind::Partial, EndReason::BrokerUnreachable, why));
+        }
+    }
+    let missing = |states: &[IntentState]| intents.iter().filter(|intent| states.contains(&intent.state)).count();
+    let rejected = missing(&[IntentState::Rejected]);
+    let unfilled = missing(&[IntentState::Ended, IntentState::Withdrawn]);
+    Ok(if rejected > 0 {
+        let notes: Vec<&str> =
+            intents.iter().filter(|i| i.state == IntentState::Rejected).map(|i| i.note.as_str()).collect();
+        let detail = format!("{rejected} of {} orders were refused by the broker: {}", intents.len(), notes.join("; "));
+        Outcome::ended(OutcomeKind::Partial, EndReason::OrdersRejected, detail)
+    } else if unfilled > 0 {
+        let detail = format!("{unfilled} of {} orders were not completely filled", intents.len());
+        Outcome::ended(OutcomeKind::Partial, EndReason::OrdersUnfilled, detail)
+    } else {
+        Outcome::completed(reason, course.detail.clone())
+    })
+}
+
+/// However a run came to its close: while an order of it has no known end, it is quarantined and nothing else (L2).
+fn with_orders_left(outcome: Outcome, intents: &[Intent]) -> Outcome {
+    let left: Vec<&str> = intents
+        .iter()
+        .filter(|intent| !intent.state.is_terminal() || intent.state == IntentState::Quarantined)
+        .map(|intent| intent.client_order_id.as_str())
+        .collect();
+    if left.is_empty() || outcome.kind == OutcomeKind::Quarantined {
+        return outcome;
+    }
+    let why = format!(
+        "{}; the fate of {} is not known; the account is halted until a person has looked",
+        outcome.detail,
+        left.join(", ")
+    );
+    Outcome::ended(OutcomeKind::Quarantined, EndReason::OrderUnknown, why)
+}
+
+/// Wall 4: the due-versus-done ledger. Every run leaves here, and leaves its reason. One that leaves as quarantined halts
+/// its account in the same transaction.
+pub(super) async fn close<E: Environment>(
+    world: &World,
+    claim: Claim<E>,
+    course: Option<Course<E>>,
+    outcome: Outcome,
+) -> Result<Outcome, store::Error> {
+    let intents = world.store.intents_of(&claim.run().id).await?;
+    let outcome = with_orders_left(outcome, &intents);
+    let rebalanced = settle::any_filled(&intents);
+    let mut closing = Closing {
+        outcome: outcome.clone(),
+        drift_before: None,
+        drift_after: None,
+        turnover: None,
+        decision: None,
+        rebalanced,
+        seen: None,
+        halts_account: circles(world, &outcome),
+    };
+    if let Some(course) = course {
+        closing.seen = course.seen;
+        closing.drift_before = course.drift_before;
+        closing.turnover = course.turnover;
+        closing.decision = (!course.decisions.is_empty()).then(|| kept(&course.decisions));
+        closing.drift_after = if rebalanced { drift_now(world, &course).await } else { course.drift_before };
+        if let Some(after) = closing.drift_after {
+            world.metrics.drift(course.strategy.name(), "after", after);
+        }
+    }
+    let run = claim.run();
+    world.metrics.run_closed(&run.strategy, run.environment, &outcome);
+    world.store.close(claim, &closing, world.clock.now()).await?;
+    Ok(outcome)
+}
+
+/// Whether the account had as many runs with orders today as are allowed and wanted one more: something goes in circles, and
+/// a person must look before it trades again. Where none at all is allowed, nothing circles.
+fn circles(world: &World, outcome: &Outcome) -> bool {
+    let none_at_all = world.policy.max_trading_runs_per_day == Some(0);
+    outcome.reason == RefusalCode::MaxRunsPerDay.code() && !none_at_all
+}
+
+/// Where the portfolio stands after the run; `None` when it cannot be seen any more.
+async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<Fraction> {
+    let snapshot = observe(world, &course.access, &course.strategy, None).await.ok()?;
+    let (_, drift) = decide::drift::drift(&course.strategy, &snapshot).ok()?;
+    Some(drift.portfolio)
+}
