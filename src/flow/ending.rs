@@ -12,6 +12,7 @@ use crate::model::environment::Environment;
 use crate::model::intent::{Intent, IntentState};
 use crate::model::money::Fraction;
 use crate::model::run::Closing;
+use crate::model::snapshot::Seen;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason, RefusalCode};
 
 /// The decisions of a run as one JSON array.
@@ -122,7 +123,12 @@ pub(super) async fn close<E: Environment>(
         closing.drift_before = course.drift_before;
         closing.turnover = course.turnover;
         closing.decision = (!course.decisions.is_empty()).then(|| kept(&course.decisions));
-        closing.drift_after = if rebalanced { drift_now(world, &course).await } else { course.drift_before };
+        closing.drift_after = course.drift_before;
+        if rebalanced {
+            let after = after(world, &course).await;
+            closing.drift_after = after.as_ref().map(|(drift, _)| *drift);
+            closing.seen = after.map(|(_, seen)| seen).or(closing.seen);
+        }
         if let Some(after) = closing.drift_after {
             world.metrics.drift(course.strategy.name(), "after", after);
         }
@@ -141,8 +147,8 @@ fn circles(world: &World, outcome: &Outcome) -> bool {
 }
 
 /// Where the portfolio stands after the run; `None` when it cannot be seen any more.
-async fn drift_now<E: Environment>(world: &World, course: &Course<E>) -> Option<Fraction> {
+async fn after<E: Environment>(world: &World, course: &Course<E>) -> Option<(Fraction, Seen)> {
     let snapshot = observe(world, &course.access, &course.strategy, None).await.ok()?;
     let (_, drift) = decide::drift::drift(&course.strategy, &snapshot).ok()?;
-    Some(drift.portfolio)
+    Some((drift.portfolio, Seen::of(&snapshot)))
 }

@@ -93,7 +93,7 @@ async fn half<E: Environment>(
         };
         match wall(world, claim, course, (&plan, &snapshot, &market, phase)).await? {
             Wall::Passed(recorded) => {
-                course.seen = Some(seen(&snapshot));
+                course.seen = Some(Seen::of(&snapshot));
                 recorded
             }
             Wall::Refused(refusals) => {
@@ -163,7 +163,7 @@ async fn consider<E: Environment>(
             world.metrics.refusal(refusal.code);
             return Ok(Err(Outcome::refused(&[refusal])));
         }
-        course.seen = Some(seen(&snapshot));
+        course.seen = Some(Seen::of(&snapshot));
     }
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
@@ -190,10 +190,6 @@ async fn unbelievable<E: Environment>(
     let mandate = world.store.mandate(claim.run(), (&world.policy, dispatch::exchange_day(world, now))).await?;
     let limits = decide::limits::in_force(&mandate, now);
     Ok(decide::limits::unbelievable(snapshot, Some(&last), &limits))
-}
-
-fn seen(snapshot: &Snapshot) -> Seen {
-    Seen { equity: snapshot.account.equity, positions: snapshot.holdings.len(), at: snapshot.as_of }
 }
 
 /// How a run ends that cannot see what it needs.

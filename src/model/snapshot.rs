@@ -148,3 +148,10 @@ pub struct Snapshot {
     /// When this subscription last rebalanced.
     pub last_rebalanced_at: Option<Moment>,
 }
+
+impl Seen {
+    /// What an account is at the moment of its snapshot.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        Self { equity: snapshot.account.equity, positions: snapshot.holdings.len(), at: snapshot.as_of }
+    }
+}

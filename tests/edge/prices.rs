@@ -133,3 +133,45 @@ async fn assets_are_remembered_for_the_exchanges_day_but_not_their_absence() {
     let page = Stage::new([says(404, "<html>")]);
     assert!(page.client.asset(&paper, &name).await.is_err(), "a page proves nothing");
 }
+
+#[tokio::test]
+async fn trades_are_exact_and_shared_for_a_second() {
+    let body = r#"{"trades":{"SPY":{"c":["@"],"i":1,"p":500.2301,"s":3,"t":"2026-11-23T14:59:59.5Z","x":"V","z":"B"},
+        "BAD":{"p":"many","t":"2026-11-23T14:59:58Z"},"OLD":{"p":1,"t":"yesterday"}}}"#;
+    let stage = Stage::new([ok(body), ok(r#"{"trades":{}}"#)]);
+    let trades = stage.client.trades(&access::<Paper>(), &wanted(&["BAD", "OLD", "SPY"])).await.unwrap();
+    assert_eq!(trades.keys().map(Symbol::as_str).collect::<Vec<_>>(), ["SPY"], "one bad row does not touch the others");
+    assert_eq!(trades[&symbol("SPY")].price, Price::parse("500.2301").unwrap());
+    assert_eq!(trades[&symbol("SPY")].at, at("2026-11-23T14:59:59.5Z"));
+    assert_eq!(stage.asked(), ["GET https://data.example/v2/stocks/trades/latest?symbols=BAD%2COLD%2CSPY"]);
+    stage.client.trades(&access::<Live>(), &wanted(&["SPY"])).await.unwrap();
+    assert_eq!(stage.asked().len(), 1, "one question serves all users for a second");
+}
+
+#[tokio::test]
+async fn volumes_are_averaged_over_twenty_sessions_and_remembered_for_the_day() {
+    let bars: Vec<String> =
+        (1..=22).map(|day| format!(r#"{{"c":1,"v":{},"t":"2026-10-{day:02}T04:00:00Z"}}"#, day * 100)).collect();
+    let body = format!(
+        r#"{{"bars":{{"SPY":[{}],"NEW":[{{"v":7}},{{"v":10}}],"NIL":[],"BAD":[{{"v":"x"}}]}},"next_page_token":null}}"#,
+        bars.join(",")
+    );
+    let stage = Stage::new([ok(&body), ok(r#"{"bars":{}}"#), ok(&body)]);
+    let names = wanted(&["BAD", "NEW", "NIL", "SPY"]);
+    let volumes = stage.client.volumes(&access::<Paper>(), &names).await.unwrap();
+    let texts: Vec<(&str, String)> = volumes.iter().map(|(name, of)| (name.as_str(), of.to_string())).collect();
+    assert_eq!(texts, [("NEW", "8".to_owned()), ("SPY", "1250".to_owned())], "the last twenty: 300 to 2200");
+    assert_eq!(
+        stage.asked(),
+        [
+            "GET https://data.example/v2/stocks/bars?timeframe=1Day&start=2026-10-22&end=2026-11-22&adjustment=split&feed=sip&limit=10000&symbols=BAD%2CNEW%2CNIL%2CSPY"
+        ]
+    );
+    stage.client.volumes(&access::<Live>(), &wanted(&["SPY"])).await.unwrap();
+    assert_eq!(stage.asked().len(), 1, "remembered for everybody");
+    stage.client.volumes(&access::<Paper>(), &names).await.unwrap();
+    assert_eq!(stage.asked().len(), 2, "what was missing is asked for again");
+    stage.clock.set(at("2026-11-24T05:00:00Z"));
+    stage.client.volumes(&access::<Paper>(), &wanted(&["SPY"])).await.unwrap();
+    assert_eq!(stage.asked().len(), 3, "a new day in New York asks again");
+}

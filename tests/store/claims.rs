@@ -9,8 +9,8 @@ use rebalanced::model::run::{DueMoment, RunState, Trigger};
 use rebalanced::model::time::Span;
 
 use crate::cast::{
-    account, claimed, closing, connected, day, due, enqueued, intent, kinds, minutes, operator, paper, policy,
-    recording, start, strategy, subscription, update,
+    account, claimed, closing, connected, day, due, enqueued, intent, kinds, minutes, operator, paper, policy, raw,
+    recording, start, strategy, subscription, texts, update,
 };
 use crate::databases;
 
@@ -230,5 +230,52 @@ async fn older_runs_that_appear_while_workers_claim_fail_no_worker() {
             }
         }
         assert_eq!(done, 100, "{}: L1", db.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_row_cannot_be_read_is_put_aside_and_holds_up_nobody() {
+    for db in databases::both().await {
+        connected(&db.store, 3).await;
+        enqueued(&db.store, minutes(5)).await;
+        // A row as a bad disk or a newer program might leave it.
+        let spoil = "UPDATE runs SET reason = 'a reason of tomorrow' WHERE account = (SELECT MIN(account) FROM runs)";
+        sqlx::query(spoil).execute(&mut raw(&db.url).await).await.unwrap();
+        let claims = db.store.claim(10, minutes(5), minutes(7)).await.unwrap();
+        assert_eq!(claims.len(), 2, "{}: L5", db.name);
+        let halts = db.store.halts(true).await.unwrap();
+        assert_eq!(halts.len(), 1, "its account, and only it, waits for a person");
+        let ends = texts(&db.url, "SELECT outcome_reason FROM runs WHERE state = 'closed'").await;
+        assert_eq!(ends, ["internal_fault"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l10_a_run_that_is_taken_up_again_and_again_comes_to_an_end() {
+    for db in databases::both().await {
+        connected(&db.store, 1).await;
+        enqueued(&db.store, minutes(5)).await;
+        let mut taken = 0;
+        for minute in 5..200 {
+            taken += db.store.claim(1, minutes(minute), minutes(minute)).await.unwrap().len();
+        }
+        assert_eq!(taken, 50, "{}", db.name);
+        assert_eq!(db.store.halts(true).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_failed_after_its_fills_starts_the_cooldown() {
+    for db in databases::both().await {
+        connected(&db.store, 1).await;
+        enqueued(&db.store, minutes(5)).await;
+        let claim = claimed(&db.store, minutes(5)).await;
+        let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(5))];
+        db.store.record(&claim, &recording(), (&policy(), day()), minutes(5), |_| Ok(orders.clone())).await.unwrap();
+        let mut filled = update(&orders[0], rebalanced::model::intent::IntentState::Filled, minutes(6));
+        filled.filled_qty = rebalanced::model::money::Qty::parse("1.5").unwrap();
+        db.store.settle(&claim, &[filled], minutes(6)).await.unwrap();
+        assert!(db.store.fail_run(&claim.held(), "panicked", minutes(7)).await.unwrap());
+        assert_eq!(db.store.last_rebalanced_at(&subscription(1)).await.unwrap(), Some(minutes(7)), "{}", db.name);
     }
 }

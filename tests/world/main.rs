@@ -12,3 +12,4 @@ mod live_gate;
 mod halt;
 mod connecting;
 mod doubt;
+mod limits;
