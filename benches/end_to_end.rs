@@ -121,6 +121,7 @@ async fn world(base: &str, folder: &std::path::Path) -> World {
         client_id: "app".to_owned(),
         client_secret: Secret::new("app-secret".to_owned()),
         redirect_uri: REDIRECT.to_owned(),
+        pkce: false,
     };
     let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
     let wire = Arc::new(Wire::new(&hosts).unwrap());
@@ -134,6 +135,7 @@ async fn world(base: &str, folder: &std::path::Path) -> World {
         strategies: catalog,
         sessions: sessions::builtin().unwrap(),
         policy: ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() },
+        consent_note: String::new(),
         switch: rebalanced::edge::switch::Switch::default(),
         order_wait: Span::from_secs(300),
     }
@@ -151,6 +153,8 @@ async fn connect(world: &World, sim: &Sim, users: usize) {
             strategy: Some(StrategyName::parse("sixty-forty").unwrap()),
             environment: Some(Kind::Paper),
             reference: Some(name),
+            account: None,
+            agreed: None,
         };
         let started = flow::connect::begin(world, wish).await.unwrap();
         let request = http::Request::get(started.location.as_str()).body(bytes::Bytes::new()).unwrap();

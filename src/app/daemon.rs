@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 
 use crate::app::checkpoints;
-use crate::app::http::{self, Shared};
+use crate::app::http::{self, Shared, Throttle};
 use crate::app::killswitch;
 use crate::app::lifecycle::{Lifecycle, tell_ready};
 use crate::app::readiness::Readiness;
@@ -64,7 +64,8 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     }
     let readiness = Readiness::new(bell.clone(), life.soft.clone());
     let operator_token = Arc::new(settings.operator_token.take());
-    let shared = Shared { world: Arc::clone(&world), readiness: readiness.clone(), operator_token, secure };
+    let throttle = Arc::new(Throttle::new(settings.connects));
+    let shared = Shared { world: Arc::clone(&world), readiness: readiness.clone(), operator_token, secure, throttle };
     tracing::info!(public = %browsers.local_addr()?, operator = %operators.local_addr()?, "listening");
     life.spawn(http::serve(operators, http::operator(shared.clone()), life.hard.clone()));
     let scheduler = Scheduler::start(bell).await.context("the scheduler does not start")?;

@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Map, Value, json};
 
 use crate::edge::decisions::{dollars, fraction};
+use crate::flow::cancel::Cancelled;
 use crate::model::account::{Account, GrantHealth, Subscription};
 use crate::model::event::ChainedEvent;
 use crate::model::ids::{OrderId, StrategyVersion, Symbol};
@@ -47,6 +48,9 @@ pub fn account(account: &Account, subscriptions: &[Subscription]) -> Value {
         "health_since": text(since),
         "connected_at": text(Some(account.connected_at)),
         "strategy": follows.map(|subscription| subscription.strategy.as_str()),
+        // The link, below the service's own address, that a user needs to connect this account again.
+        "reconnect": (account.health != GrantHealth::Active)
+            .then(|| format!("/connect?account={}&env={}", account.id, account.environment.code())),
     })
 }
 
@@ -175,6 +179,18 @@ pub fn approval(approval: &Approval, now: Moment) -> Value {
         "expires_at": text(approval.expires_at),
         "revoked_at": text(approval.revoked.as_ref().map(|(at, _)| *at)),
         "revoked_by": approval.revoked.as_ref().map(|(_, by)| by.as_str()),
+    })
+}
+
+/// An order that was to be cancelled, and what became of it.
+pub fn cancelled(order: &Cancelled) -> Value {
+    json!({
+        "account": order.intent.account.as_str(),
+        "symbol": order.intent.symbol.as_str(),
+        "client_order_id": order.intent.client_order_id.as_str(),
+        "fate": order.fate.code(),
+        "filled_qty": order.filled_qty.to_string(),
+        "why": order.why,
     })
 }
 

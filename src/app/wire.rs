@@ -22,7 +22,9 @@ use crate::edge::strategies::{Catalog, FileFault, load_dir};
 use crate::edge::switch::Switch;
 use crate::edge::vault::Vault;
 use crate::flow::approve::Desk;
+use crate::flow::connect;
 use crate::model::ids::StrategyName;
+use crate::model::mandate::ServicePolicy;
 use crate::model::secret::Secret;
 use crate::model::strategy::Strategy;
 
@@ -164,8 +166,13 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
     let metrics = Metrics::new();
     let hosts = hosts(settings);
     let transport = Arc::new(Wire::new(&hosts).context("the HTTP client does not start")?);
-    let credentials =
-        AppCredentials { client_id: app.client_id, client_secret: app.client_secret, redirect_uri: app.redirect_uri };
+    let credentials = AppCredentials {
+        client_id: app.client_id,
+        client_secret: app.client_secret,
+        redirect_uri: app.redirect_uri,
+        pkce: app.pkce,
+    };
+    let consent_texts = connect::consent_texts(strategies.iter(), &settings.consent_note);
     let data_key = settings.data_key.take().map(|key| DataKey { id: key.id, secret: key.secret });
     Ok(World {
         vault: vault(settings)?,
@@ -176,7 +183,8 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
         entropy: Entropy::system(),
         metrics,
         strategies,
-        policy: settings.policy.clone(),
+        policy: ServicePolicy { consent_texts, ..settings.policy.clone() },
+        consent_note: settings.consent_note.clone(),
         switch: Switch::with_file(settings.halt_file.clone()),
         order_wait: settings.runs.order_wait,
     })

@@ -213,11 +213,18 @@ fn live<E: Environment>(
         let in_force = |approval: &&Approval| approval.holds_at(now) && wanted(&approval.kind);
         mandate.approvals.iter().filter(in_force).collect::<Vec<_>>()
     };
-    if holds(&|kind| matches!(kind, ApprovalKind::Consent { account: a, .. } if a == account)).is_empty() {
-        missing(
-            RefusalCode::ConsentMissing,
-            format!("the user of account {account} has not consented to live trading"),
-        );
+    let wanted = mandate.policy.consent_texts.get(name);
+    let consents = holds(&|kind| matches!(kind, ApprovalKind::Consent { account: a, .. } if a == account));
+    let to_this = |approval: &&Approval| matches!(&approval.kind, ApprovalKind::Consent { text_hash, .. } if Some(text_hash) == wanted);
+    if !consents.iter().any(to_this) {
+        let detail = if consents.is_empty() {
+            format!("the user of account {account} has not consented to live trading")
+        } else {
+            format!(
+                "the user of account {account} consented to another text than that of `{name}` now; they must read it"
+            )
+        };
+        missing(RefusalCode::ConsentMissing, detail);
     }
     if holds(&|kind| matches!(kind, ApprovalKind::Strategy { name: n, version: v } if n == name && v == version))
         .is_empty()

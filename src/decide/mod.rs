@@ -10,6 +10,7 @@ pub mod drift;
 pub mod allocate;
 pub mod plan;
 pub mod limits;
+pub mod consent;
 pub mod guard;
 pub mod intents;
 pub mod classify;

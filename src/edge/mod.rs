@@ -49,6 +49,8 @@ pub struct World {
     pub policy: ServicePolicy,
     /// The kill switch that needs no database.
     pub switch: Switch,
+    /// What the operator adds to the text that users agree to.
+    pub consent_note: String,
     /// How long one half of a run waits for its orders before it cancels what is left.
     pub order_wait: Span,
 }

@@ -1,18 +1,26 @@
 //! A user connects or leaves.
 //!
-//! The `state` of a started connection has 256 random bits, is kept only as a hash, works once, for ten minutes, and
+//! Before the broker's page stands our own, with the text that says what the chosen strategy may do; who agrees to live
+//! trading on it is remembered with that text's hash, and only if the broker then grants a live account. The `state` of a started connection has 256 random bits, is kept only as a hash, works once, for ten minutes, and
 //! only in the browser that started it. A grant is bound to the account that the broker names, never to a claim of the
 //! caller. The token is sealed before it is stored.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::decide;
+pub use crate::decide::consent::Section;
 use crate::edge::World;
 use crate::edge::alpaca::{self, Granted};
 use crate::edge::store::{self, Connection, OAuthState};
 use crate::edge::vault::{self, Owner};
 use crate::model::canon::digest;
 use crate::model::environment::{Environment, Kind, Live, Paper};
-use crate::model::ids::{AccountId, GrantId, NotAnId, StrategyName, SubscriptionId, UserId};
+use crate::model::ids::{AccountId, ApprovalId, GrantId, NotAnId, StrategyName, SubscriptionId, UserId};
+use crate::model::mandate::{Approval, ApprovalKind};
 use crate::model::secret::{AccessToken, Secret};
-use crate::model::time::Span;
+use crate::model::strategy::Strategy;
+use crate::model::time::{Moment, Span};
 
 /// A started connection must be finished within this time; Alpaca's own codes live as long (facts 1.1).
 const PATIENCE: Span = Span::from_mins(10);
@@ -29,6 +37,51 @@ pub struct Begin {
     pub environment: Option<Kind>,
     /// The integrating app's own name for this user.
     pub reference: Option<String>,
+    /// The account that is to be reconnected; a grant for any other is refused.
+    pub account: Option<AccountId>,
+    /// What the user agreed to on our own page; `None` when they did not see it.
+    pub agreed: Option<Agreed>,
+}
+
+/// What a user agreed to on our own page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    /// The hash of the text that they saw.
+    pub text_hash: String,
+    /// Whether they agreed to live trading.
+    pub live: bool,
+}
+
+/// The text that a user is to read before they go to the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Its first line.
+    pub title: String,
+    /// Its parts.
+    pub sections: Vec<Section>,
+    /// The whole text, as it is kept.
+    pub text: String,
+    /// What a consent to it is kept under.
+    pub hash: String,
+}
+
+/// The text of a strategy, with what the operator adds to it.
+pub fn consent(strategy: &Strategy, note: &str) -> Consent {
+    let text = decide::consent::text(strategy, note);
+    Consent {
+        title: decide::consent::title(strategy),
+        sections: decide::consent::sections(strategy, note),
+        hash: decide::consent::hash(&text),
+        text,
+    }
+}
+
+/// The hash of the text of every strategy: only consents to these count.
+pub fn consent_texts<'a>(
+    strategies: impl Iterator<Item = &'a Arc<Strategy>>,
+    note: &str,
+) -> BTreeMap<StrategyName, String> {
+    strategies.map(|strategy| (strategy.name().clone(), consent(strategy, note).hash)).collect()
 }
 
 /// Where to send the browser, and what it must bring back.
@@ -73,6 +126,8 @@ pub struct Connected {
     pub strategy: Option<StrategyName>,
     /// The scopes that the user really granted.
     pub scopes: Vec<String>,
+    /// Whether a consent to live trading was kept.
+    pub consented: bool,
 }
 
 /// Why a connection did not come about. The texts are for the user's eyes.
@@ -81,6 +136,14 @@ pub enum Error {
     /// The strategy does not exist.
     #[error("there is no strategy named `{0}`")]
     UnknownStrategy(String),
+    /// The text changed between the reading and the agreeing.
+    #[error("what this strategy does was changed while you were reading; please start again and read it once more")]
+    TextChanged,
+    /// The broker granted another account than the one to be reconnected.
+    #[error(
+        "the broker granted another account than the one that is to be reconnected; nothing was stored, please start again and choose the account {0}"
+    )]
+    WrongAccount(AccountId),
     /// The reference is too long or holds control characters.
     #[error("the reference must be at most {REFERENCE_MAX} characters without control characters")]
     BadReference,
@@ -123,6 +186,10 @@ pub async fn begin(world: &World, wish: Begin) -> Result<Started, Error> {
         return Err(Error::BadReference);
     }
     let now = world.clock.now();
+    let agreed = wish.agreed;
+    if let Some(agreed) = &agreed {
+        remember_text(world, (wish.strategy.as_ref(), agreed), now).await?;
+    }
     let state = Secret::new(world.entropy.token("oauth_state", 32));
     let cookie = Secret::new(world.entropy.token("oauth_cookie", 32));
     let row = OAuthState {
@@ -131,11 +198,34 @@ pub async fn begin(world: &World, wish: Begin) -> Result<Started, Error> {
         strategy: wish.strategy,
         environment: wish.environment,
         reference: wish.reference,
+        account: wish.account,
+        text_hash: agreed.as_ref().map(|agreed| agreed.text_hash.clone()),
+        live_agreed: agreed.is_some_and(|agreed| agreed.live),
         created_at: now,
         expires_at: now + PATIENCE,
     };
     world.store.save_oauth_state(&row).await?;
-    Ok(Started { location: world.alpaca.authorize_url(&state, wish.environment), cookie })
+    let verifier = verifier(&state, &cookie);
+    Ok(Started { location: world.alpaca.authorize_url(&state, wish.environment, &verifier), cookie })
+}
+
+/// Keeps the text that a user agreed to, if it is the text of the strategy as it is now.
+async fn remember_text(
+    world: &World,
+    (strategy, agreed): (Option<&StrategyName>, &Agreed),
+    now: Moment,
+) -> Result<(), Error> {
+    let strategy = strategy.and_then(|name| world.strategies.get(name)).ok_or(Error::TextChanged)?;
+    let consent = consent(strategy, &world.consent_note);
+    if consent.hash != agreed.text_hash {
+        return Err(Error::TextChanged);
+    }
+    Ok(world.store.keep_consent_text(&consent.hash, &consent.text, now).await?)
+}
+
+/// The verifier of PKCE: made of two secrets that only the browser has both of, so that it need not be kept.
+fn verifier(state: &Secret, cookie: &Secret) -> Secret {
+    Secret::new(digest("pkce verifier", &[state.expose(), cookie.expose()]))
 }
 
 /// Finishes a connection: state, code, token, account, and the sealed row.
@@ -155,13 +245,22 @@ pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Erro
         return Err(Error::Denied(error.chars().filter(|c| !c.is_control()).take(100).collect()));
     }
     let code = callback.code.ok_or_else(|| Error::Denied("no code".to_owned()))?;
-    let granted = world.alpaca.exchange_code(&code).await.map_err(Error::Broker)?;
+    let verifier = verifier(state, cookie);
+    let granted = world.alpaca.exchange_code(&code, &verifier).await.map_err(Error::Broker)?;
     let accounts = identify(world, &granted, started.environment).await?;
+    if let Some(wanted) = &started.account
+        && accounts.iter().all(|account| account.account != *wanted)
+    {
+        return Err(Error::WrongAccount(wanted.clone()));
+    }
     let grant = GrantId::parse(&world.entropy.id("gra_"))?;
     let user = user_of(world, &accounts).await?;
     let owner = Owner { grant: &grant, user: &user };
     let sealed = world.vault.seal(owner, &granted.token, &world.entropy).map_err(Error::Vault)?;
+    let mut consented = false;
     for account in &accounts {
+        let consent = consent_of(world, (&user, account), &started, now)?;
+        consented |= consent.is_some();
         let connection = Connection {
             user: user.clone(),
             grant: grant.clone(),
@@ -173,11 +272,34 @@ pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Erro
             sealed: sealed.clone(),
             strategy: started.strategy.clone(),
             subscription: SubscriptionId::parse(&world.entropy.id("sub_"))?,
+            consent,
             at: now,
         };
         world.store.connect(&connection).await?;
     }
-    Ok(Connected { accounts, strategy: started.strategy, scopes: granted.scopes })
+    Ok(Connected { accounts, strategy: started.strategy, scopes: granted.scopes, consented })
+}
+
+/// The user's consent to live trading, for an account that is live.
+fn consent_of(
+    world: &World,
+    (user, account): (&UserId, &ConnectedAccount),
+    started: &OAuthState,
+    now: Moment,
+) -> Result<Option<Approval>, Error> {
+    let Some(text_hash) = started.text_hash.clone().filter(|_| started.live_agreed) else { return Ok(None) };
+    if account.environment != Kind::Live {
+        return Ok(None);
+    }
+    Ok(Some(Approval {
+        id: ApprovalId::parse(&world.entropy.id("apr_"))?,
+        kind: ApprovalKind::Consent { account: account.account.clone(), text_hash },
+        by: user.to_string(),
+        reason: "agreed on the page before connecting".to_owned(),
+        granted_at: now,
+        expires_at: None,
+        revoked: None,
+    }))
 }
 
 /// Whose accounts these are: the user who is known with one of them, or a new one. The token is bound to the user.

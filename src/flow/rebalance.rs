@@ -25,7 +25,7 @@ use crate::model::environment::Environment;
 use crate::model::ids::Symbol;
 use crate::model::intent::Intent;
 use crate::model::plan::{Decision, Phase, Plan};
-use crate::model::snapshot::{Market, Seen, Snapshot};
+use crate::model::snapshot::{AccountView, Market, Seen, Snapshot};
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 
 /// Carries one claimed run to its close and says how it ended.
@@ -164,6 +164,9 @@ async fn consider<E: Environment>(
             return Ok(Err(Outcome::refused(&[refusal])));
         }
         course.seen = Some(Seen::of(&snapshot));
+        if !snapshot.account.can_trade() {
+            return Ok(Err(parked(&snapshot.account)));
+        }
     }
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
@@ -190,6 +193,14 @@ async fn unbelievable<E: Environment>(
     let mandate = world.store.mandate(claim.run(), (&world.policy, dispatch::exchange_day(world, now))).await?;
     let limits = decide::limits::in_force(&mandate, now);
     Ok(decide::limits::unbelievable(snapshot, Some(&last), &limits))
+}
+
+/// The broker does not let the account trade now: nothing is planned, and the next moment looks again by itself.
+fn parked(account: &AccountView) -> Outcome {
+    let why = if account.blocks.is_empty() { account.status.clone() } else { account.blocks.join(", ") };
+    let detail =
+        format!("the broker does not let the account trade ({why}); it goes on by itself once the broker does");
+    Outcome::ended(OutcomeKind::Skipped, EndReason::AccountBlocked, detail)
 }
 
 /// How a run ends that cannot see what it needs.

@@ -47,12 +47,14 @@ pub async fn follow<E: Environment>(
                 let why = format!("not ended {} s after it was cancelled", CANCEL_GRACE.as_secs());
                 return give_up(world, claim, sent, &why).await;
             }
+            // A cancellation may be lost: as long as an order stands, it is asked for again.
+            Some(_) => cancel_open(world, access, &sent.intents).await,
             None if now >= deadline => {
                 cancel_open(world, access, &sent.intents).await;
                 cancelled_at = Some(now);
                 polls = 0;
             }
-            _ => {}
+            None => {}
         }
         world.clock.sleep(decide::backoff::poll_after(polls)).await;
         polls += 1;

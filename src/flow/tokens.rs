@@ -3,9 +3,11 @@
 //! Both work beside a running daemon. A rotation may be killed at any row and begun again: each row is sealed with one key
 //! or the other, never with none, and the daemon opens both while it lasts.
 
+use crate::edge::World;
 use crate::edge::store::{self, SealedToken};
 use crate::edge::vault::{self, Owner, Vault};
 use crate::flow::approve::{self, Desk};
+use crate::flow::cancel::{self, Cancelled};
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, HaltId};
 use crate::model::mandate::{Halt, HaltScope};
@@ -115,6 +117,22 @@ pub async fn revoke_all(desk: &Desk<'_>, by: &str, reason: &str) -> Result<usize
 pub async fn disconnect(desk: &Desk<'_>, account: &AccountId, by: &Actor) -> Result<(), store::Error> {
     desk.store.disconnect(account, by, desk.clock.now()).await?;
     wipe(desk).await
+}
+
+/// A user leaves while orders of ours may be open: what opens the account is kept in memory only, the token is destroyed, and
+/// the orders are cancelled. From the first commit on nothing more is sent for the account, whatever the broker says then.
+///
+/// # Errors
+/// As [`disconnect`].
+pub async fn leave(
+    world: &World,
+    desk: &Desk<'_>,
+    account: &AccountId,
+    by: &Actor,
+) -> Result<Vec<Cancelled>, store::Error> {
+    let open = cancel::find_open(world, &HaltScope::Account(account.clone())).await?;
+    disconnect(desk, account, by).await?;
+    cancel::cancel(world, open, by).await
 }
 
 /// Wipes what destroyed or replaced tokens left in the database's files. A reader may be in the way for a moment.

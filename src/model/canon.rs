@@ -27,6 +27,11 @@ fn short(prefix: &str, digest: &str) -> String {
     format!("{prefix}{}", digest.get(..26).unwrap_or(digest))
 }
 
+/// SHA-256 of a text's bytes, in hex: what `sha256sum` says of a file that holds just it.
+pub fn text_hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
 /// The version of a strategy file: SHA-256 of its bytes.
 ///
 /// # Errors

@@ -3,6 +3,8 @@
 //! An approval is valid from its grant until it expires or is revoked; there is no "approved" flag without a moment and
 //! a name.
 
+use std::collections::BTreeMap;
+
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, ApprovalId, HaltId, StrategyName, StrategyVersion, Symbol};
 use crate::model::intent::IntentState;
@@ -138,6 +140,8 @@ pub struct ServicePolicy {
     pub max_quote_age_seconds: u32,
     /// Sizes, prices, repetitions.
     pub limits: ServiceLimits,
+    /// The hash of the text that users agree to, of each strategy as it is loaded: only a consent to it counts.
+    pub consent_texts: BTreeMap<StrategyName, String>,
 }
 
 /// An order of the account that was recorded on this exchange day, whatever became of it.

@@ -39,6 +39,7 @@ async fn populate(scratch: &Scratch) -> Store {
             scopes: vec!["trading".to_owned()],
             strategy: None,
             subscription: SubscriptionId::parse(&format!("sub_{number}")).unwrap(),
+            consent: None,
             at: Moment::parse("2019-06-03T14:00:00Z").unwrap(),
         };
         store.connect(&connection).await.unwrap();

@@ -55,6 +55,7 @@ async fn world(scratch: &Scratch, clock: &VirtualClock) -> World {
         client_id: "app".to_owned(),
         client_secret: Secret::new("app-secret".to_owned()),
         redirect_uri: "http://127.0.0.1:8080/oauth/callback".to_owned(),
+        pkce: false,
     };
     scratch.write("strategies/sixty-forty.toml", SIXTY_FORTY);
     let database = format!("sqlite:{}", scratch.path().join("workers.sqlite").display());
@@ -68,6 +69,7 @@ async fn world(scratch: &Scratch, clock: &VirtualClock) -> World {
         strategies: strategies::load_dir(&scratch.path().join("strategies")).unwrap().0,
         sessions: sessions::builtin().unwrap(),
         policy: ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() },
+        consent_note: String::new(),
         switch: Switch::default(),
         order_wait: Span::from_secs(60),
     }
@@ -89,6 +91,7 @@ async fn connect(world: &World, name: &str) -> AccountId {
         scopes: vec!["trading".to_owned()],
         strategy: Some(StrategyName::parse("sixty-forty").unwrap()),
         subscription: SubscriptionId::parse(&format!("sub_{name}")).unwrap(),
+        consent: None,
         at: world.clock.now(),
     };
     world.store.connect(&connection).await.unwrap();

@@ -36,7 +36,7 @@ impl Case {
         let approvals = [
             ApprovalKind::Consent { account: account.clone(), text_hash: "0".repeat(64) },
             ApprovalKind::Strategy { name: name.clone(), version: strategy.version().clone() },
-            ApprovalKind::Subscription { account: account.clone(), name, bound: Bound::default() },
+            ApprovalKind::Subscription { account: account.clone(), name: name.clone(), bound: Bound::default() },
         ];
         let mandate = Mandate {
             account,
@@ -46,6 +46,7 @@ impl Case {
                 app_approved: kind == Kind::Live,
                 max_quote_age_seconds: 15,
                 limits: unlimited(),
+                consent_texts: [(name.clone(), "0".repeat(64))].into(),
                 ..ServicePolicy::default()
             },
             halts: Vec::new(),

@@ -52,7 +52,7 @@ impl Case {
         let approvals = [
             ApprovalKind::Consent { account: account.clone(), text_hash: "0".repeat(64) },
             ApprovalKind::Strategy { name: name.clone(), version: strategy.version().clone() },
-            ApprovalKind::Subscription { account: account.clone(), name, bound: Bound::default() },
+            ApprovalKind::Subscription { account: account.clone(), name: name.clone(), bound: Bound::default() },
         ];
         let policy = ServicePolicy {
             live_trading: kind == Kind::Live,
@@ -60,6 +60,7 @@ impl Case {
             max_quote_age_seconds: 15,
             max_trading_runs_per_day: Some(3),
             limits: unlimited(),
+            consent_texts: [(name.clone(), "0".repeat(64))].into(),
             ..ServicePolicy::default()
         };
         let mandate = Mandate {

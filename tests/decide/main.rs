@@ -11,3 +11,4 @@ mod order;
 mod chain;
 mod explain;
 mod property;
+mod consent;

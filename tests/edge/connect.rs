@@ -13,20 +13,20 @@ fn secret(text: &str) -> Secret {
 #[test]
 fn the_consent_page_is_asked_with_exactly_the_documented_parameters() {
     let stage = Stage::new([]);
-    let url = stage.client.authorize_url(&secret("st&te"), Some(Kind::Paper));
+    let url = stage.client.authorize_url(&secret("st&te"), Some(Kind::Paper), &secret("v"));
     assert_eq!(
         url.as_str(),
         "https://app.example/oauth/authorize?response_type=code&client_id=the-app&redirect_uri=https%3A%2F%2F\
          rebalance.example&state=st%26te&scope=account%3Awrite+trading+data&env=paper"
     );
-    assert!(!stage.client.authorize_url(&secret("s"), None).as_str().contains("env="));
+    assert!(!stage.client.authorize_url(&secret("s"), None, &secret("v")).as_str().contains("env="));
 }
 
 #[tokio::test]
 async fn a_code_is_exchanged_at_the_live_host_with_the_secret_in_the_body() {
     let body = format!(r#"{{"access_token":"{TOKEN}","token_type":"bearer","scope":"account:write trading"}}"#);
     let stage = Stage::new([ok(body)]);
-    let granted = stage.client.exchange_code(&secret("co de")).await.unwrap();
+    let granted = stage.client.exchange_code(&secret("co de"), &secret("v")).await.unwrap();
     assert_eq!(granted.token.expose(), TOKEN);
     assert_eq!(granted.scopes, ["account:write", "trading"], "as granted, not as asked");
     assert_eq!(stage.asked(), ["POST https://live.example/oauth/token"]);
@@ -47,16 +47,20 @@ async fn a_code_is_exchanged_at_the_live_host_with_the_secret_in_the_body() {
         ]
     );
     let silent = format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer"}}"#);
-    let granted = Stage::new([ok(silent)]).client.exchange_code(&secret("c")).await.unwrap();
+    let granted = Stage::new([ok(silent)]).client.exchange_code(&secret("c"), &secret("v")).await.unwrap();
     assert_eq!(granted.scopes, ["account:write", "trading", "data"]);
 }
 
 #[tokio::test]
 async fn what_the_token_endpoint_answers_is_never_shown() {
     let exchanged = async |said: Said| {
-        let error = Stage::new([said]).client.exchange_code(&secret("canary-code")).await.unwrap_err();
+        let error = Stage::new([said])
+            .client
+            .exchange_code(&secret("canary-code"), &secret("canary-verifier"))
+            .await
+            .unwrap_err();
         let shown = format!("{error} {error:?}");
-        for canary in [TOKEN, "canary-code", CLIENT_SECRET] {
+        for canary in [TOKEN, "canary-code", "canary-verifier", CLIENT_SECRET] {
             assert!(!shown.contains(canary), "{shown}");
         }
         error
@@ -75,4 +79,19 @@ async fn what_the_token_endpoint_answers_is_never_shown() {
     {
         assert!(matches!(exchanged(ok(body)).await, Error::Nonsense { .. }));
     }
+}
+
+#[tokio::test]
+async fn where_it_is_switched_on_the_code_is_bound_to_a_proof_that_only_the_browser_can_make() {
+    // The verifier and the challenge of RFC 7636, appendix B.
+    let verifier = secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let body = format!(r#"{{"access_token":"{TOKEN}","token_type":"bearer"}}"#);
+    let stage = Stage::with_pkce([ok(body)]);
+    let url = stage.client.authorize_url(&secret("state"), None, &verifier);
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let of = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    assert_eq!(of("code_challenge"), Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"));
+    assert_eq!(of("code_challenge_method"), Some("S256"));
+    stage.client.exchange_code(&secret("c"), &verifier).await.unwrap();
+    assert!(stage.body(0).split('&').any(|field| field == "code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
 }

@@ -107,6 +107,7 @@ pub fn app() -> AppCredentials {
         client_id: "the-app".to_owned(),
         client_secret: Secret::new(CLIENT_SECRET.to_owned()),
         redirect_uri: "https://rebalance.example".to_owned(),
+        pkce: false,
     }
 }
 
@@ -116,11 +117,19 @@ impl Stage {
     }
 
     pub fn with_key(answers: impl IntoIterator<Item = Said>, key: Option<DataKey>) -> Self {
+        Self::with_app(answers, key, app())
+    }
+
+    pub fn with_pkce(answers: impl IntoIterator<Item = Said>) -> Self {
+        Self::with_app(answers, None, AppCredentials { pkce: true, ..app() })
+    }
+
+    fn with_app(answers: impl IntoIterator<Item = Said>, key: Option<DataKey>, app: AppCredentials) -> Self {
         let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() });
         let clock = VirtualClock::new(at("2026-11-23T15:00:00Z"));
         let metrics = Metrics::new();
         let shared = Clock::Virtual(clock.clone());
-        let client = Client::new(hosts(), app(), key, script.clone(), shared, metrics.clone());
+        let client = Client::new(hosts(), app, key, script.clone(), shared, metrics.clone());
         Self { client, script, clock, metrics }
     }
 

@@ -59,6 +59,7 @@ pub(crate) fn connection(number: usize) -> Connection {
         sealed: Sealed { key_id: "k1".to_owned(), bytes: format!("sealed token {number}").into_bytes() },
         strategy: Some(strategy("calm")),
         subscription: subscription(number),
+        consent: None,
         at: start(),
     }
 }

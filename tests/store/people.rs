@@ -151,6 +151,9 @@ async fn a_started_connection_is_taken_once_and_only_in_time() {
             strategy: Some(strategy("calm")),
             environment: Some(Kind::Paper),
             reference: None,
+            account: Some(account(3)),
+            text_hash: Some("0".repeat(64)),
+            live_agreed: true,
             created_at: start(),
             expires_at: start() + Span::from_mins(10),
         };

@@ -36,7 +36,13 @@ async fn prepared(on: Keeper, flags: u32, latency: Duration) -> TestWorld {
     let version = service.world.strategies.get(&name).unwrap().version().clone();
     let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
     let kinds = [
-        (2, ApprovalKind::Consent { account: account.clone(), text_hash: "0".repeat(64) }),
+        (
+            2,
+            ApprovalKind::Consent {
+                account: account.clone(),
+                text_hash: service.world.policy.consent_texts[&name].clone(),
+            },
+        ),
         (3, ApprovalKind::Strategy { name: name.clone(), version }),
         (4, ApprovalKind::Subscription { account, name, bound: Bound::default() }),
     ];

@@ -13,3 +13,4 @@ mod halt;
 mod connecting;
 mod doubt;
 mod limits;
+mod leaving;

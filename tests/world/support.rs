@@ -20,6 +20,7 @@ use rebalanced::edge::strategies;
 use rebalanced::edge::switch::Switch;
 use rebalanced::edge::vault::Vault;
 use rebalanced::flow;
+use rebalanced::flow::connect::Begin;
 use rebalanced::model::environment::Kind;
 use rebalanced::model::ids::StrategyName;
 use rebalanced::model::limits::ServiceLimits;
@@ -185,15 +186,12 @@ impl TestWorld {
             client_id: "app".to_owned(),
             client_secret: Secret::new("app-secret".to_owned()),
             redirect_uri: redirect.to_owned(),
+            pkce: false,
         };
         let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
         let shared = Clock::Virtual(clock.clone());
-        let store = match setup.database {
-            Keeper::Sqlite => {
-                Store::open(&format!("sqlite:{}", folder.path().join("db.sqlite").display())).await.unwrap()
-            }
-            Keeper::PostgreSql => Store::open(&empty_postgres()).await.unwrap(),
-        };
+        let store = opened(setup.database, folder.path()).await;
+        let consent_texts = flow::connect::consent_texts(catalog.iter(), "");
         let world = World {
             store,
             alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone()),
@@ -203,7 +201,8 @@ impl TestWorld {
             metrics,
             strategies: catalog,
             sessions: sessions::builtin().unwrap(),
-            policy: setup.policy,
+            policy: ServicePolicy { consent_texts, ..setup.policy },
+            consent_note: String::new(),
             switch: setup.switch,
             order_wait: Span::from_secs(300),
         };
@@ -239,11 +238,11 @@ impl TestWorld {
         environment: Option<Kind>,
         name: &str,
     ) -> Result<(url::Url, Secret), flow::connect::Error> {
-        let wish = flow::connect::Begin {
-            strategy: Some(StrategyName::parse(strategy).unwrap()),
-            environment,
-            reference: Some(name.to_owned()),
-        };
+        self.wishing(wish(strategy, environment, name)).await
+    }
+
+    /// The same for any wish.
+    pub(crate) async fn wishing(&self, wish: Begin) -> Result<(url::Url, Secret), flow::connect::Error> {
         let started = flow::connect::begin(&self.world, wish).await?;
         let request = http::Request::get(started.location.as_str()).body(Bytes::new()).unwrap();
         self.sim.set_clock(self.clock.now().timestamp());
@@ -299,6 +298,17 @@ pub(crate) fn agreed(name: &str) -> ConsentRule {
     ConsentRule { mode: ConsentMode::Auto, person: Some(name.to_owned()), ..ConsentRule::default() }
 }
 
+/// A connection to a strategy, begun without our own page.
+pub(crate) fn wish(strategy: &str, environment: Option<Kind>, name: &str) -> Begin {
+    Begin {
+        strategy: Some(StrategyName::parse(strategy).unwrap()),
+        environment,
+        reference: Some(name.to_owned()),
+        account: None,
+        agreed: None,
+    }
+}
+
 /// What the browser brings back.
 pub(crate) fn callback(back: &url::Url, cookie: Secret) -> flow::connect::Callback {
     let part = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
@@ -315,6 +325,13 @@ pub(crate) fn cash(amount: i64) -> NewAccount {
     let mut new = NewAccount::new("", Environment::Paper);
     new.cash = Decimal::from(amount);
     new
+}
+
+async fn opened(database: Keeper, folder: &std::path::Path) -> Store {
+    match database {
+        Keeper::Sqlite => Store::open(&format!("sqlite:{}", folder.join("db.sqlite").display())).await.unwrap(),
+        Keeper::PostgreSql => Store::open(&empty_postgres()).await.unwrap(),
+    }
 }
 
 fn hosts() -> Hosts {

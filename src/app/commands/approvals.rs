@@ -1,6 +1,6 @@
 //! `approvals`: who allowed what for live trading, why, and until when.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::app::{shown, wire};
 use crate::flow::approve;
+use crate::flow::connect::{self, Consent};
 use crate::model::ids::{AccountId, ApprovalId, StrategyName, Symbol};
 use crate::model::limits::Raise;
 use crate::model::mandate::{ApprovalKind, Bound};
@@ -36,6 +37,12 @@ pub enum Action {
         #[command(subcommand)]
         what: What,
     },
+    /// Print the text that users agree to before a strategy may trade their account live.
+    ConsentText {
+        /// The strategy's name.
+        #[arg(long)]
+        strategy: String,
+    },
     /// Withdraw one at once.
     Revoke {
         /// Its id.
@@ -54,9 +61,13 @@ pub enum What {
         /// The broker's account id.
         #[arg(long)]
         account: String,
-        /// The file with the text that the user agreed to; its SHA-256 is kept.
+        /// The strategy whose text the user agreed to, as `approvals consent-text` prints it.
+        #[arg(long, required_unless_present = "text", conflicts_with = "text")]
+        strategy: Option<String>,
+        /// A file with the very text that the user agreed to; its SHA-256 is kept, and counts as long as it is the text of the
+        /// strategy.
         #[arg(long, value_name = "FILE")]
-        text: PathBuf,
+        text: Option<PathBuf>,
         /// By whom, why, until when.
         #[command(flatten)]
         said: Said,
@@ -199,18 +210,10 @@ impl Limits {
 impl What {
     fn kind(&self, settings: &Settings) -> Result<ApprovalKind, Failure> {
         Ok(match self {
-            Self::Consent { account, text, .. } => {
-                let bytes = std::fs::read(text).map_err(|error| {
-                    Failure::input(format!(
-                        "{}: this text cannot be read: {error}; give the text that the user agreed to",
-                        text.display()
-                    ))
-                })?;
-                ApprovalKind::Consent {
-                    account: AccountId::parse(account)?,
-                    text_hash: hex::encode(Sha256::digest(bytes)),
-                }
-            }
+            Self::Consent { account, strategy, text, .. } => ApprovalKind::Consent {
+                account: AccountId::parse(account)?,
+                text_hash: text_hash(settings, (strategy.as_deref(), text.as_deref()))?,
+            },
             Self::Strategy { strategy, .. } => {
                 let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
                 ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
@@ -239,6 +242,22 @@ impl What {
     }
 }
 
+/// The text of a strategy, as its file is now.
+fn consent(settings: &Settings, strategy: &str) -> Result<Consent, Failure> {
+    let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
+    Ok(connect::consent(&strategy, &settings.consent_note))
+}
+
+/// The hash of what the user agreed to: the text of the strategy, or that of a file.
+fn text_hash(settings: &Settings, (strategy, file): (Option<&str>, Option<&Path>)) -> Result<String, Failure> {
+    let Some(file) = file else { return Ok(consent(settings, strategy.unwrap_or_default())?.hash) };
+    let bytes = std::fs::read(file).map_err(|error| {
+        let named = file.display();
+        Failure::input(format!("{named}: this text cannot be read: {error}; give the text that the user agreed to"))
+    })?;
+    Ok(hex::encode(Sha256::digest(bytes)))
+}
+
 /// Carries it out.
 ///
 /// # Errors
@@ -265,6 +284,12 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             }
             let approval = approve::grant(&means.desk(), kind, (&said.by, &said.reason), expires).await?;
             context.print(&shown::approval(&approval, means.clock.now()), |_| format!("granted: {}", approval.id))
+        }
+        Action::ConsentText { strategy } => {
+            let consent = consent(&settings, &strategy)?;
+            let answer = json!({ "strategy": strategy, "text": consent.text, "text_hash": consent.hash });
+            // The text's own last line end is the printer's.
+            context.print(&answer, |_| consent.text.trim_end_matches('\n').to_owned() + "\n")
         }
         Action::Revoke { approval, by } => {
             let id = ApprovalId::parse(&approval)?;

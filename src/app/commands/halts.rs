@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
-use crate::app::shown;
+use crate::app::settings::Settings;
+use crate::app::{shown, wire};
 use crate::flow::approve;
+use crate::flow::cancel::{self, Cancelled};
+use crate::model::event::Actor;
 use crate::model::ids::{AccountId, Symbol};
 use crate::model::mandate::HaltScope;
 
@@ -45,6 +48,9 @@ pub struct HaltArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+    /// Also cancel our orders inside the scope that are open at the broker, and say what became of each.
+    #[arg(long)]
+    pub cancel_orders: bool,
 }
 
 /// Arguments of `resume`.
@@ -72,13 +78,45 @@ pub struct ListArgs {
 /// When it could not be recorded; then it does not hold.
 pub async fn halt(context: &Context, args: HaltArgs) -> Result<(), Failure> {
     let scope = args.of.scope()?;
-    let (_, means) = context.means().await?;
-    let halt = approve::halt(&means.desk(), scope, (&args.by, &args.reason)).await?;
-    let answer = shown::halt(&halt);
+    let (mut settings, means) = context.means().await?;
+    let halt = approve::halt(&means.desk(), scope.clone(), (&args.by, &args.reason)).await?;
+    let mut answer = shown::halt(&halt);
+    if args.cancel_orders {
+        let cancelled = cancel_open(&mut settings, &scope, &Actor::operator(&args.by)).await?;
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("orders".to_owned(), cancelled.iter().map(shown::cancelled).collect());
+        }
+    }
     context.print(&answer, |answer| {
         let of = answer.get("of").and_then(Value::as_str).unwrap_or("service");
-        format!("halted: {of}; no order is sent until `rebalanced resume`")
+        let halted = format!("halted: {of}; no order is sent until `rebalanced resume`");
+        match answer.get("orders").and_then(Value::as_array) {
+            Some(orders) => format!("{halted}\n{}", orders_table(orders)),
+            None => halted,
+        }
     })
+}
+
+/// Cancels open orders from a command: the whole outside is built for it, because the broker is asked.
+///
+/// # Errors
+/// When a part of the outside does not open, or the database fails.
+pub(super) async fn cancel_open(
+    settings: &mut Settings,
+    scope: &HaltScope,
+    by: &Actor,
+) -> Result<Vec<Cancelled>, Failure> {
+    let (catalog, _) = wire::strategies(&settings.strategies)?;
+    let world = wire::world(settings, catalog).await?;
+    Ok(cancel::cancel_open(&world, scope, by).await?)
+}
+
+/// What became of orders that were to be cancelled, for people.
+pub(super) fn orders_table(orders: &[Value]) -> String {
+    if orders.is_empty() {
+        return "no order of ours was open".to_owned();
+    }
+    shown::table(orders, &["account", "symbol", "client_order_id", "fate", "filled_qty", "why"])
 }
 
 /// Releases the kill switch.

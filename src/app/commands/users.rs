@@ -3,10 +3,12 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::app::commands::Context;
+use crate::app::commands::{Context, halts};
 use crate::app::failure::Failure;
+use crate::app::settings::Settings;
 use crate::app::shown;
-use crate::flow::tokens;
+use crate::app::wire::{self, Means};
+use crate::flow::{approve, tokens};
 use crate::model::event::Actor;
 use crate::model::ids::AccountId;
 
@@ -23,7 +25,7 @@ pub struct Args {
 pub enum Action {
     /// List connected accounts, each with its user.
     List,
-    /// Disconnect an account: its subscription ends and its token is destroyed.
+    /// Disconnect an account: its subscription ends, our open orders are cancelled, and its token is destroyed.
     Disconnect {
         /// The broker's account id.
         account: String,
@@ -38,7 +40,7 @@ pub enum Action {
 /// # Errors
 /// When the database does not answer or there is no such account.
 pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
-    let (_, means) = context.means().await?;
+    let (mut settings, means) = context.means().await?;
     match args.action.unwrap_or(Action::List) {
         Action::List => {
             let subscriptions = means.store.subscriptions(true).await?;
@@ -55,9 +57,39 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                     "no account {account} is connected; `rebalanced users` lists them"
                 )));
             }
-            tokens::disconnect(&means.desk(), &account, &Actor::operator(&by)).await?;
-            let answer = json!({ "disconnected": account.as_str() });
-            context.print(&answer, |_| format!("{account} is disconnected and its token destroyed"))
+            let by = Actor::operator(&approve::said(&by, "--by (who disconnects)")?);
+            let orders = leave(&mut settings, &means, (&account, &by)).await?;
+            let answer = json!({ "disconnected": account.as_str(), "orders": orders });
+            context.print(&answer, |_| {
+                let done = format!("{account} is disconnected and its token destroyed");
+                if orders.is_empty() { done } else { format!("{done}\n{}", halts::orders_table(&orders)) }
+            })
+        }
+    }
+}
+
+/// A user leaves: the token is destroyed whatever the broker says. Returns what became of each order of ours that was open.
+async fn leave(
+    settings: &mut Settings,
+    means: &Means,
+    (account, by): (&AccountId, &Actor),
+) -> Result<Vec<Value>, Failure> {
+    let is_open = means.store.unsettled().await?.iter().any(|intent| intent.account == *account);
+    if !is_open {
+        tokens::disconnect(&means.desk(), account, by).await?;
+        return Ok(Vec::new());
+    }
+    let (catalog, _) = wire::strategies(&settings.strategies)?;
+    match wire::world(settings, catalog).await {
+        Ok(world) => {
+            let cancelled = tokens::leave(&world, &means.desk(), account, by).await?;
+            Ok(cancelled.iter().map(shown::cancelled).collect())
+        }
+        Err(error) => {
+            tokens::disconnect(&means.desk(), account, by).await?;
+            let why =
+                "the account is disconnected, but its open orders could not be cancelled; they may still be filled";
+            Err(Failure::Other(error.context(why)))
         }
     }
 }

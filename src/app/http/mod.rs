@@ -3,6 +3,7 @@
 //! The public listener knows two paths and nothing of operators; an operator's path never appears on it.
 
 mod pages;
+mod throttle;
 mod public;
 mod operator;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+pub use throttle::Throttle;
 
 use crate::app::readiness::Readiness;
 use crate::edge::World;
@@ -28,6 +31,8 @@ pub struct Shared {
     pub operator_token: Arc<Option<Secret>>,
     /// Whether users arrive by https, so that cookies may be bound to it.
     pub secure: bool,
+    /// How many connections may be started.
+    pub throttle: Arc<Throttle>,
 }
 
 /// The routes for users' browsers.
@@ -53,6 +58,7 @@ pub async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListene
 
 /// Serves until `stop`; requests under way are finished.
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "a listener has failed");

@@ -17,6 +17,8 @@ use crate::app::http::Shared;
 use crate::app::shown;
 use crate::edge::store::{self, RunFilter};
 use crate::flow::approve::{self, Desk};
+use crate::flow::cancel;
+use crate::model::event::Actor;
 use crate::model::ids::{AccountId, RunId, StrategyName, Symbol};
 use crate::model::mandate::HaltScope;
 use crate::model::run::RunState;
@@ -171,6 +173,9 @@ struct Act {
     reason: String,
     account: Option<String>,
     symbol: Option<String>,
+    /// For a halt: also cancel our open orders inside the scope.
+    #[serde(default)]
+    cancel_orders: bool,
 }
 
 impl Act {
@@ -185,8 +190,16 @@ impl Act {
 }
 
 async fn halt(State(shared): State<Shared>, Json(act): Json<Act>) -> Result<Json<Value>, Refused> {
-    let halt = approve::halt(&desk(&shared), act.scope()?, (&act.by, &act.reason)).await?;
-    Ok(Json(shown::halt(&halt)))
+    let scope = act.scope()?;
+    let halt = approve::halt(&desk(&shared), scope.clone(), (&act.by, &act.reason)).await?;
+    let mut answer = shown::halt(&halt);
+    if act.cancel_orders {
+        let cancelled = cancel::cancel_open(&shared.world, &scope, &Actor::operator(&halt.by)).await?;
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("orders".to_owned(), cancelled.iter().map(shown::cancelled).collect());
+        }
+    }
+    Ok(Json(answer))
 }
 
 async fn resume(State(shared): State<Shared>, Json(act): Json<Act>) -> Result<Json<Value>, Refused> {

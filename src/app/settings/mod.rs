@@ -69,6 +69,8 @@ pub struct App {
     pub client_secret: Secret,
     /// Where the browser comes back to: the very text that is registered with Alpaca, which compares it letter for letter.
     pub redirect_uri: String,
+    /// Whether a proof of possession goes with the code.
+    pub pkce: bool,
 }
 
 /// The service's own key for market data.
@@ -138,6 +140,10 @@ pub struct Settings {
     pub public_listen: SocketAddr,
     /// Where operators arrive.
     pub operator_listen: SocketAddr,
+    /// Most connections that may be started a minute: all together, and from one address.
+    pub connects: (u32, u32),
+    /// What the operator adds to the text that users agree to.
+    pub consent_note: String,
     /// What operators must show.
     pub operator_token: Option<Secret>,
     /// The folder of strategy files.
@@ -175,6 +181,11 @@ impl Settings {
             checkpoint_file: file(&mut reader, "audit.checkpoint_file"),
             public_listen: reader.listen("web.public_listen"),
             operator_listen: reader.listen("web.operator_listen"),
+            connects: (
+                reader.whole("web.connects_per_minute", (1, 1_000_000)),
+                reader.whole("web.connects_per_minute_and_address", (1, 1_000_000)),
+            ),
+            consent_note: reader.text("web.consent_note").unwrap_or_default(),
             operator_token: operator_token(&mut reader),
             strategies: reader.path("strategies.dir").unwrap_or_default(),
             clock: clock(&mut reader, addresses.as_ref()),
@@ -292,9 +303,10 @@ impl Addresses {
 fn registration(reader: &mut Reader<'_>) -> Option<App> {
     let client_id = reader.text("alpaca.client_id");
     let client_secret = reader.secret("alpaca.client_secret_file");
+    let pkce = reader.flag("alpaca.pkce");
     reader.url("alpaca.redirect_uri", ("https", "http"))?;
     let redirect_uri = reader.unshown("alpaca.redirect_uri");
-    Some(App { client_id: client_id?, client_secret: client_secret?, redirect_uri: redirect_uri? })
+    Some(App { client_id: client_id?, client_secret: client_secret?, redirect_uri: redirect_uri?, pkce })
 }
 
 fn data_key(reader: &mut Reader<'_>) -> Option<DataKey> {
@@ -329,6 +341,8 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
         max_trading_runs_per_day: Some(reader.whole("limits.max_trading_runs_per_day", (0, 1000))),
         max_quote_age_seconds: reader.whole("limits.max_quote_age_seconds", (1, 3600)),
         limits: limits::limits(reader),
+        // The strategies are not read yet.
+        consent_texts: BTreeMap::new(),
     }
 }
 

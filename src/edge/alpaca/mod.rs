@@ -264,17 +264,18 @@ impl Client {
     }
 
     /// The consent page for one user; without an environment the page asks.
-    pub fn authorize_url(&self, state: &Secret, environment: Option<Kind>) -> Url {
-        oauth::authorize_url(&self.inner.hosts.authorize, &self.inner.app, state, environment)
+    pub fn authorize_url(&self, state: &Secret, environment: Option<Kind>, verifier: &Secret) -> Url {
+        oauth::authorize_url(&self.inner.hosts.authorize, &self.inner.app, (state, verifier), environment)
     }
 
-    /// Exchanges a code for a token.
+    /// Exchanges a code for a token. The verifier is the one that the consent page was asked with; it counts where PKCE is
+    /// switched on.
     ///
     /// # Errors
     /// [`Error::Refused`] for a code or an app that the broker does not accept.
-    pub async fn exchange_code(&self, code: &Secret) -> Result<Granted, Error> {
+    pub async fn exchange_code(&self, code: &Secret, verifier: &Secret) -> Result<Granted, Error> {
         let Inner { hosts, app, line, .. } = &*self.inner;
-        oauth::exchange((app, &hosts.token), code, &Courier(Arc::clone(line))).await
+        oauth::exchange((app, &hosts.token), (code, verifier), &Courier(Arc::clone(line))).await
     }
 
     fn trading<E: Environment>(&self, segments: &[&str]) -> Url {

@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use oauth2::basic::BasicClient;
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse, RedirectUrl,
-    RequestTokenError, TokenResponse, TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, RequestTokenError, TokenResponse, TokenUrl,
 };
 use url::Url;
 
@@ -34,6 +34,8 @@ pub struct AppCredentials {
     pub client_secret: Secret,
     /// Letter for letter as it is registered.
     pub redirect_uri: String,
+    /// Whether a proof of possession goes with the code (RFC 7636). Alpaca does not document it (facts 1.1).
+    pub pkce: bool,
 }
 
 /// What a code was exchanged for.
@@ -46,7 +48,12 @@ pub struct Granted {
 }
 
 /// The consent page for one user. The redirect address is sent as it is registered: a parser would add a slash.
-pub(super) fn authorize_url(page: &Url, app: &AppCredentials, state: &Secret, env: Option<Kind>) -> Url {
+pub(super) fn authorize_url(
+    page: &Url,
+    app: &AppCredentials,
+    (state, verifier): (&Secret, &Secret),
+    env: Option<Kind>,
+) -> Url {
     let mut url = page.clone();
     url.query_pairs_mut()
         .append_pair("response_type", "code")
@@ -55,6 +62,13 @@ pub(super) fn authorize_url(page: &Url, app: &AppCredentials, state: &Secret, en
         .append_pair("state", state.expose())
         .append_pair("scope", &SCOPES.join(" "))
         .extend_pairs(env.map(|kind| ("env", kind.code())));
+    if app.pkce {
+        let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+        url.query_pairs_mut()
+            .append_pair("code_challenge", challenge.as_str())
+            .append_pair("code_challenge_method", challenge.method().as_str());
+    }
     url
 }
 
@@ -74,7 +88,7 @@ impl<'c> AsyncHttpClient<'c> for Courier {
 /// Exchanges a code, once: a code whose exchange was lost is lost too, and the user starts again.
 pub(super) async fn exchange(
     (app, token_url): (&AppCredentials, &Url),
-    code: &Secret,
+    (code, verifier): (&Secret, &Secret),
     courier: &Courier,
 ) -> Result<Granted, Error> {
     let redirect = RedirectUrl::new(app.redirect_uri.clone())
@@ -84,8 +98,11 @@ pub(super) async fn exchange(
         .set_auth_type(AuthType::RequestBody)
         .set_token_uri(TokenUrl::from_url(token_url.clone()))
         .set_redirect_uri(redirect);
-    let token = client.exchange_code(AuthorizationCode::new(code.expose().to_owned())).request_async(courier).await;
-    let token = token.map_err(|error| match error {
+    let mut request = client.exchange_code(AuthorizationCode::new(code.expose().to_owned()));
+    if app.pkce {
+        request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()));
+    }
+    let token = request.request_async(courier).await.map_err(|error| match error {
         RequestTokenError::Request(error) => error,
         _ => Error::Nonsense { why: "the token endpoint's answer is no token".to_owned() },
     })?;

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
 
-use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
-use crate::edge::store::events;
+use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::edge::store::subscriptions::{end, follow, followed};
+use crate::edge::store::{events, mandates};
 use crate::model::account::{Account, GrantHealth};
 use crate::model::environment::Kind;
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, GrantId, StrategyName, SubscriptionId, UserId};
+use crate::model::mandate::Approval;
 use crate::model::money::Usd;
 use crate::model::secret::Sealed;
 use crate::model::snapshot::Seen;
@@ -42,27 +43,10 @@ pub struct Connection {
     pub strategy: Option<StrategyName>,
     /// The id of a new subscription, if one begins.
     pub subscription: SubscriptionId,
+    /// The user's consent to live trading of this account, if they gave it.
+    pub consent: Option<Approval>,
     /// When.
     pub at: Moment,
-}
-
-/// A started connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OAuthState {
-    /// Hash of the state that the broker must bring back.
-    pub hash: String,
-    /// Hash of the cookie that the browser must bring back.
-    pub browser_hash: String,
-    /// The strategy that was chosen.
-    pub strategy: Option<StrategyName>,
-    /// The environment that was chosen.
-    pub environment: Option<Kind>,
-    /// The integrating app's own name for the user.
-    pub reference: Option<String>,
-    /// When it was started.
-    pub created_at: Moment,
-    /// When it is worth nothing any more.
-    pub expires_at: Moment,
 }
 
 /// An account with its grant and user: what [`account_of`] reads.
@@ -161,6 +145,9 @@ impl Store {
             }
         }
         let mut all = vec![made];
+        if let Some(consent) = &new.consent {
+            all.push(mandates::grant(&mut tx, consent, Actor::user(&user)).await?);
+        }
         if let Some(strategy) = &new.strategy {
             let by = Actor::user(&user);
             all.extend(follow(&mut tx, (&new.subscription, &new.account, strategy), (&by, new.at)).await?);
@@ -234,51 +221,6 @@ impl Store {
         }
         events::append(&mut tx, &all).await?;
         Ok(tx.commit().await?)
-    }
-
-    /// Stores a started connection, and forgets those that are too old to be finished.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn save_oauth_state(&self, state: &OAuthState) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM oauth_states WHERE expires_at <= $1")
-            .bind(state.created_at.micros())
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query(
-            "INSERT INTO oauth_states (hash, browser_hash, strategy, environment, reference, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(state.hash.as_str())
-        .bind(state.browser_hash.as_str())
-        .bind(state.strategy.as_ref().map(|name| name.as_str().to_owned()))
-        .bind(state.environment.map(|kind| kind.code().to_owned()))
-        .bind(state.reference.as_deref().map(clean))
-        .bind(state.created_at.micros())
-        .bind(state.expires_at.micros())
-        .execute(&mut *tx)
-        .await
-        .map_err(|error| taken(error, || "this connection was started already".to_owned()))?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Takes a started connection out: once, and only in time.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn take_oauth_state(&self, hash: &str, now: Moment) -> Result<Option<OAuthState>, Error> {
-        let mut tx = self.begin().await?;
-        let row = sqlx::query(
-            "DELETE FROM oauth_states WHERE hash = $1
-             RETURNING hash, browser_hash, strategy, environment, reference, created_at, expires_at",
-        )
-        .bind(hash)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let state = row.as_ref().map(state_of).transpose()?;
-        tx.commit().await?;
-        Ok(state.filter(|state| now < state.expires_at))
     }
 }
 
@@ -394,18 +336,5 @@ fn account_of(row: &AnyRow) -> Result<Account, Error> {
         number: row.text("number")?,
         health,
         connected_at: row.moment("connected_at")?,
-    })
-}
-
-fn state_of(row: &AnyRow) -> Result<OAuthState, Error> {
-    let row = Reader::new(row, "oauth_states", "hash");
-    Ok(OAuthState {
-        hash: row.text("hash")?,
-        browser_hash: row.text("browser_hash")?,
-        strategy: row.maybe_parsed("strategy", |text| StrategyName::parse(text).ok())?,
-        environment: row.maybe_parsed("environment", Kind::parse)?,
-        reference: row.maybe_text("reference")?,
-        created_at: row.moment("created_at")?,
-        expires_at: row.moment("expires_at")?,
     })
 }

@@ -73,22 +73,7 @@ impl Store {
     /// When the database fails: then it does not hold.
     pub async fn grant(&self, approval: &Approval) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        insert(&mut tx, approval).await?;
-        let mut event = Event::new(approval.granted_at, person(&approval.by), "approval.granted")
-            .with("approval", &approval.id)
-            .with("kind", approval.kind.code())
-            .with("reason", &approval.reason);
-        if let Some(end) = approval.expires_at {
-            event = event.with("expires_at", end);
-        }
-        event = match &approval.kind {
-            ApprovalKind::Consent { account, text_hash } => event.account(account).with("text_hash", text_hash),
-            ApprovalKind::Strategy { name, version } => event.with("strategy", name).with("version", version),
-            ApprovalKind::Subscription { account, name, bound } => {
-                bounds(event.account(account).with("strategy", name), bound)
-            }
-            ApprovalKind::Limits { account, raise } => event.account(account).with("raises", raise.text()),
-        };
+        let event = grant(&mut tx, approval, person(&approval.by)).await?;
         events::append(&mut tx, &[event]).await?;
         Ok(tx.commit().await?)
     }
@@ -141,6 +126,27 @@ impl Store {
         let mut link = self.read().acquire().await?;
         read_mandate(&mut link, run, limits).await
     }
+}
+
+/// Stores an approval inside the caller's transaction; returns the event that is to be appended with it.
+pub(super) async fn grant(link: &mut Link, approval: &Approval, actor: Actor) -> Result<Event, Error> {
+    insert(link, approval).await?;
+    let mut event = Event::new(approval.granted_at, actor, "approval.granted")
+        .with("approval", &approval.id)
+        .with("kind", approval.kind.code())
+        .with("reason", &approval.reason);
+    if let Some(end) = approval.expires_at {
+        event = event.with("expires_at", end);
+    }
+    event = match &approval.kind {
+        ApprovalKind::Consent { account, text_hash } => event.account(account).with("text_hash", text_hash),
+        ApprovalKind::Strategy { name, version } => event.with("strategy", name).with("version", version),
+        ApprovalKind::Subscription { account, name, bound } => {
+            bounds(event.account(account).with("strategy", name), bound)
+        }
+        ApprovalKind::Limits { account, raise } => event.account(account).with("raises", raise.text()),
+    };
+    Ok(event)
 }
 
 /// The mandate as this connection sees it.

@@ -8,14 +8,16 @@ mod db;
 mod events;
 mod runs;
 mod subscriptions;
-mod accounts;
 mod mandates;
+mod accounts;
+mod connecting;
 mod tokens;
 mod slots;
 mod closing;
 mod intents;
 
-pub use accounts::{Connection, OAuthState};
+pub use accounts::Connection;
+pub use connecting::OAuthState;
 pub use db::{Error, Store, WriterLock};
 pub use intents::{IntentFilter, RecordAnswer, Recording};
 pub use runs::RunFilter;

@@ -1,0 +1,205 @@
+//! What a user agrees to before a strategy may trade their account with real money: made from the strategy itself, in plain
+//! words. The same strategy gives the same text, and the text's hash is what a consent is kept under: a strategy that
+//! changes what it says here needs a new consent.
+
+use rust_decimal::Decimal;
+
+use crate::model::canon;
+use crate::model::money::Fraction;
+use crate::model::strategy::{CronRule, Destination, Every, OrderType, Schedule, SessionPoint, Strategy, Unmanaged};
+
+/// One part of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its headline.
+    pub headline: &'static str,
+    /// Its sentences, a paragraph each.
+    pub paragraphs: Vec<String>,
+}
+
+/// The text, part by part. `note` is what the operator adds: their own fees, and what their counsel wants said.
+pub fn sections(strategy: &Strategy, note: &str) -> Vec<Section> {
+    let mut sections = vec![
+        Section { headline: "What it does", paragraphs: what(strategy) },
+        Section { headline: "When it trades", paragraphs: when(strategy) },
+        Section { headline: "What it may sell", paragraphs: sells(strategy) },
+        Section { headline: "What it never does", paragraphs: texts(&NEVER) },
+        Section { headline: "What it costs", paragraphs: texts(&COSTS) },
+        Section { headline: "What you can lose", paragraphs: texts(&LOSSES) },
+        Section { headline: "Alpaca and this service", paragraphs: texts(&BROKER) },
+    ];
+    let note = note.trim();
+    if !note.is_empty() {
+        sections.push(Section { headline: "From the operator of this service", paragraphs: vec![note.to_owned()] });
+    }
+    sections
+}
+
+/// The whole text as it is kept and hashed: headlines and paragraphs, a blank line after each.
+pub fn text(strategy: &Strategy, note: &str) -> String {
+    let mut text = format!("{}\n\n", title(strategy));
+    for section in sections(strategy, note) {
+        for part in std::iter::once(section.headline).chain(section.paragraphs.iter().map(String::as_str)) {
+            text.push_str(part);
+            text.push_str("\n\n");
+        }
+    }
+    text
+}
+
+/// The first line.
+pub fn title(strategy: &Strategy) -> String {
+    format!("Letting the strategy {} manage your account", strategy.name())
+}
+
+/// What a consent to this text is kept under: SHA-256 of the text's bytes.
+pub fn hash(text: &str) -> String {
+    canon::text_hash(text)
+}
+
+const NEVER: [&str; 2] = [
+    "It never borrows money, never sells what you do not own, and trades no options and no crypto.",
+    "It cannot move money or shares out of your account.",
+];
+
+const COSTS: [&str; 3] = [
+    "Every trade costs the difference between the price of buyers and the price of sellers at that moment.",
+    "Your broker may pass regulatory fees on to you, mostly for sales, and may charge others under its own price list.",
+    "A sale can make a gain or a loss that you must tax. Nobody here looks at your taxes.",
+];
+
+const LOSSES: [&str; 4] = [
+    "What your account holds can lose value, and you can lose all of it. A strategy is no protection from that, and how it \
+     did in the past says nothing of what it will do.",
+    "An order can be filled at a worse price than expected, in part, late, or not at all. Computers, networks, this service \
+     and the broker can fail, also at the worst moment.",
+    "The strategy does not know you: not your plans, your other money or your debts. This is no investment advice, and \
+     nobody has checked that it suits you.",
+    "If you trade by hand in the same account, the strategy may undo it at its next look.",
+];
+
+const BROKER: [&str; 4] = [
+    "Your account is with Alpaca. This service and its strategies are not Alpaca's. Alpaca has not reviewed, endorsed or \
+     recommended them, and is not responsible for them.",
+    "By going on you let this service see your account and send orders for it by itself, without asking you each time, \
+     until you end it.",
+    "You can end it at any time: on Alpaca's page of connected apps, or by telling the operator of this service. Orders \
+     that are on their way then may still be filled.",
+    "You do not need to agree. Without the second tick below, nothing is ever ordered in an account with real money.",
+];
+
+fn texts(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+fn percent(share: Fraction) -> Decimal {
+    share.percent().normalize()
+}
+
+fn what(strategy: &Strategy) -> Vec<String> {
+    let mut parts: Vec<String> =
+        strategy.targets().iter().map(|target| format!("{}% {}", percent(target.weight), target.symbol)).collect();
+    if !strategy.cash().is_zero() {
+        parts.push(format!("{}% cash", percent(strategy.cash())));
+    }
+    let mut lines = vec![format!("It keeps your account at: {}.", parts.join(", "))];
+    if !strategy.description().trim().is_empty() {
+        lines.insert(0, strategy.description().trim().to_owned());
+    }
+    let how = match strategy.orders().kind {
+        OrderType::Market => "It sends market orders: they are filled at the price of the moment, whatever it is.",
+        OrderType::Limit => "It sends limit orders at the price of the other side: they may not be filled.",
+    };
+    lines.push(format!("{how} No order is smaller than {} dollars.", strategy.orders().min_notional));
+    if let Some(most) = strategy.limits().max_order_notional {
+        lines.push(format!("No order is larger than {most} dollars, unless a person of the operator raises that."));
+    }
+    lines
+}
+
+fn when(strategy: &Strategy) -> Vec<String> {
+    let conditions = strategy.conditions();
+    let mut lines = vec![format!("It looks at your account {}.", schedule(&strategy.when().schedule))];
+    let bands = [
+        conditions
+            .drift_absolute
+            .map(|band| format!("by more than {} percentage points of the account", percent(band))),
+        conditions.drift_relative.map(|band| format!("by more than {}% of its own share", percent(band))),
+    ];
+    let bands: Vec<String> = bands.into_iter().flatten().collect();
+    lines.push(if bands.is_empty() {
+        "It trades at every such moment at which something is not at its share.".to_owned()
+    } else {
+        format!("It trades when something is away from its share {}.", bands.join(", or "))
+    });
+    lines.push(
+        match conditions.destination {
+            Destination::Target => "Then it goes all the way to the shares above.",
+            Destination::BandEdge => "Then it goes only as far as those bounds.",
+            Destination::Halfway => "Then it goes half of the way.",
+        }
+        .to_owned(),
+    );
+    if conditions.invest_cash {
+        lines.push("New cash is invested at its next look, also when nothing else would be traded.".to_owned());
+    }
+    if conditions.cooldown_days > 0 {
+        lines.push(format!("After it has traded it rests for {} days.", conditions.cooldown_days));
+    }
+    lines
+}
+
+fn schedule(schedule: &Schedule) -> String {
+    match schedule {
+        Schedule::Cron(rule) => cron(rule),
+        Schedule::Session { every, at } => {
+            let day = match every {
+                Every::Session => "on every trading day",
+                Every::Week => "on the first trading day of each week",
+                Every::Month => "on the first trading day of each month",
+                Every::Quarter => "on the first trading day of each quarter",
+                Every::Year => "on the first trading day of each year",
+            };
+            match at {
+                SessionPoint::AfterOpen(0) => format!("{day}, at the opening of the exchange"),
+                SessionPoint::AfterOpen(minutes) => format!("{day}, {minutes} minutes after the exchange opens"),
+                SessionPoint::BeforeClose(minutes) => format!("{day}, {minutes} minutes before the exchange closes"),
+            }
+        }
+    }
+}
+
+/// The plain rules in plain words; any other as it is written.
+fn cron(rule: &CronRule) -> String {
+    let fields: Vec<&str> = rule.text().split_whitespace().collect();
+    if let [_, minute, hour, "*", "*", days] = fields.as_slice()
+        && let (Ok(minute), Ok(hour)) = (minute.parse::<u8>(), hour.parse::<u8>())
+    {
+        let days = if *days == "*" { "every day".to_owned() } else { (*days).to_owned() };
+        return format!("at {hour:02}:{minute:02} ({}), {days}, if the exchange is open then", rule.zone_name());
+    }
+    format!(
+        "at the moments of this rule, if the exchange is open then: {} (second, minute, hour, day, month, weekday; {})",
+        rule.text(),
+        rule.zone_name()
+    )
+}
+
+fn sells(strategy: &Strategy) -> Vec<String> {
+    let unmanaged = match strategy.conditions().unmanaged {
+        Unmanaged::Ignore => "What your account holds besides is left alone.",
+        Unmanaged::Sell => "Everything that your account holds besides is sold. If you want to keep it, do not go on.",
+        Unmanaged::Block => "While your account holds anything besides, nothing is traded.",
+    };
+    let mut lines = vec![
+        "It sells what has grown above its share, to buy what has fallen below it.".to_owned(),
+        unmanaged.to_owned(),
+    ];
+    if let Some(most) = strategy.limits().max_turnover {
+        lines.push(format!(
+            "One look sells at most {}% of the account, unless a person of the operator raises that.",
+            percent(most)
+        ));
+    }
+    lines
+}

@@ -1,0 +1,199 @@
+//! Cancelling our own open orders: when a halt asks for it, and when a user leaves.
+//!
+//! Always: only orders that we recorded are touched, each is named with what became of it, and an order of which nothing
+//! is known is never called cancelled. The books of a run stay its worker's: it learns the end by asking the broker.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use crate::decide;
+use crate::edge::World;
+use crate::edge::alpaca::Access;
+use crate::edge::store;
+use crate::edge::vault::Owner;
+use crate::model::environment::{Environment, Kind, Live, Paper};
+use crate::model::event::{Actor, Event};
+use crate::model::intent::Intent;
+use crate::model::mandate::HaltScope;
+use crate::model::money::Qty;
+use crate::model::report::OrderStatus;
+use crate::model::secret::AccessToken;
+
+/// Orders that are cancelled at once; the broker's budget of each account holds beside it.
+const AT_ONCE: usize = 64;
+
+/// How often the broker is asked to cancel one order and what became of it.
+const TRIES: u32 = 6;
+
+/// What became of an order that was to be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It ended, and nothing more of it can be filled.
+    Cancelled,
+    /// It was filled before the cancellation came.
+    Filled,
+    /// The broker never had it.
+    Absent,
+    /// The broker does not say: it may still be open.
+    Unknown,
+}
+
+impl Fate {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Filled => "filled",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One order that was to be cancelled.
+#[derive(Debug, Clone)]
+pub struct Cancelled {
+    /// The order, as it was recorded.
+    pub intent: Intent,
+    /// What became of it.
+    pub fate: Fate,
+    /// Shares filled, as far as is known.
+    pub filled_qty: Qty,
+    /// The broker's last word, or why it is not known.
+    pub why: String,
+}
+
+/// An order of ours that may be open, with what opens its account: read before a leaving user's token is destroyed.
+pub struct Open {
+    intent: Intent,
+    access: Result<AnyAccess, String>,
+}
+
+enum AnyAccess {
+    Paper(Access<Paper>),
+    Live(Access<Live>),
+}
+
+/// Every order of ours inside a scope that may be open.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_open(world: &World, scope: &HaltScope) -> Result<Vec<Open>, store::Error> {
+    let inside = |intent: &Intent| match scope {
+        HaltScope::Service => true,
+        HaltScope::Account(account) => intent.account == *account,
+        HaltScope::Symbol(symbol) => intent.symbol == *symbol,
+    };
+    let mut open = Vec::new();
+    for intent in world.store.unsettled().await?.into_iter().filter(inside) {
+        let access = match intent.environment {
+            Kind::Paper => access(world, &intent).await.map(AnyAccess::Paper),
+            Kind::Live => access(world, &intent).await.map(AnyAccess::Live),
+        };
+        open.push(Open { intent, access });
+    }
+    Ok(open)
+}
+
+/// Cancels them, and says what became of each; each is an event.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel(world: &World, open: Vec<Open>, by: &Actor) -> Result<Vec<Cancelled>, store::Error> {
+    // Every cancellation leaves before the first one is waited for.
+    stream::iter(&open).for_each_concurrent(AT_ONCE, |order| ask_to_cancel(world, order)).await;
+    let ended: Vec<Cancelled> = stream::iter(open)
+        .map(|Open { intent, access }| async move {
+            match access {
+                Ok(AnyAccess::Paper(access)) => cancelled(world, intent, &access).await,
+                Ok(AnyAccess::Live(access)) => cancelled(world, intent, &access).await,
+                Err(why) => unknown(intent, why),
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let now = world.clock.now();
+    let events: Vec<Event> = ended
+        .iter()
+        .map(|order| {
+            Event::new(now, by.clone(), "order.cancelled")
+                .account(&order.intent.account)
+                .run(&order.intent.run)
+                .with("client_order_id", &order.intent.client_order_id)
+                .with("symbol", &order.intent.symbol)
+                .with("fate", order.fate.code())
+                .with("filled_qty", order.filled_qty)
+                .with("why", &order.why)
+        })
+        .collect();
+    world.store.append(&events).await?;
+    Ok(ended)
+}
+
+/// Finds and cancels every order of ours inside a scope that may be open.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel_open(world: &World, scope: &HaltScope, by: &Actor) -> Result<Vec<Cancelled>, store::Error> {
+    let open = find_open(world, scope).await?;
+    cancel(world, open, by).await
+}
+
+fn unknown(intent: Intent, why: String) -> Cancelled {
+    let filled_qty = intent.filled_qty;
+    Cancelled { intent, fate: Fate::Unknown, filled_qty, why }
+}
+
+/// The answer does not matter: what became of the order is read from the order (row 29).
+async fn ask_to_cancel(world: &World, open: &Open) {
+    let Some(order) = &open.intent.order else { return };
+    match &open.access {
+        Ok(AnyAccess::Paper(access)) => drop(world.alpaca.cancel(access, order).await),
+        Ok(AnyAccess::Live(access)) => drop(world.alpaca.cancel(access, order).await),
+        Err(_) => {}
+    }
+}
+
+async fn cancelled<E: Environment>(world: &World, intent: Intent, access: &Access<E>) -> Cancelled {
+    let mut last = "the broker did not say".to_owned();
+    for tries in 0..TRIES {
+        match world.alpaca.order_by_client_id(access, &intent.client_order_id).await {
+            Ok(Some(report)) if report.status.is_end() => {
+                let is_filled = report.status == OrderStatus::Filled;
+                let fate = if is_filled { Fate::Filled } else { Fate::Cancelled };
+                return Cancelled { intent, fate, filled_qty: report.filled_qty, why: report.status.word().to_owned() };
+            }
+            Ok(Some(report)) => {
+                report.status.word().clone_into(&mut last);
+                drop(world.alpaca.cancel(access, &report.id).await);
+            }
+            // It may be on its way to the broker: it is asked for until the tries are over.
+            Ok(None) if tries + 1 == TRIES => {
+                return Cancelled {
+                    intent,
+                    fate: Fate::Absent,
+                    filled_qty: Qty::ZERO,
+                    why: "the broker has no such order".to_owned(),
+                };
+            }
+            Ok(None) => {}
+            Err(error) => last = error.to_string(),
+        }
+        world.clock.sleep(decide::backoff::poll_after(tries)).await;
+    }
+    unknown(intent, last)
+}
+
+/// What opens the account of an order; the reason where nothing does.
+async fn access<E: Environment>(world: &World, intent: &Intent) -> Result<Access<E>, String> {
+    let kept = match world.store.sealed_token(&intent.account).await {
+        Ok(Some(kept)) => kept,
+        Ok(None) => return Err("no token is kept for this account".to_owned()),
+        Err(error) => return Err(format!("the token cannot be read: {error}")),
+    };
+    let owner = Owner { grant: &kept.grant, user: &kept.user };
+    let token =
+        world.vault.open_sealed(owner, &kept.sealed).map_err(|error| format!("the token does not open: {error}"))?;
+    Ok(Access { account: intent.account.clone(), token: AccessToken::new(token) })
+}
