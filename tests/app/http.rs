@@ -144,3 +144,84 @@ fn browsers_reach_nothing_of_the_operators() {
         assert_eq!(http("GET", &daemon.public, path, &[("Authorization", &token)], "").status, 404, "{path}");
     }
 }
+
+/// The value of a hidden field of the consent page.
+fn field(page: &str, name: &str) -> String {
+    let from = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+    from.split('"').next().unwrap().to_owned()
+}
+
+fn cookie_of(answer: &crate::support::Answer) -> String {
+    answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_browser_reads_what_the_strategy_may_do_and_agrees_before_it_goes_to_the_broker() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let html = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let link = "/connect?strategy=sixty-forty&env=live&ref=%22%3E%3Cb%3E&account=a0000000-0000-4000-8000-000000000001";
+    let page = http("GET", &daemon.public, link, &[html], "");
+    assert_eq!(page.status, 200, "{page:?}");
+    for words in
+        ["you can lose all of it", "Alpaca has not reviewed", "SPY", "I agree to live trading", "Go on to Alpaca"]
+    {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    assert!(!page.body.contains(" checked>") && !page.body.contains("checked="), "no tick is set for the user");
+    assert!(!page.body.contains("\"><b>") && !page.body.contains("<script"), "{}", page.body);
+    assert!(page.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
+    let paper = http("GET", &daemon.public, "/connect?strategy=sixty-forty&env=paper", &[html], "");
+    assert!(!paper.body.contains("live trading:"), "nothing live is asked for a paper account");
+    let printed = scratch.run(&["approvals", "consent-text", "--strategy", "sixty-forty", "--json"]).ok().json();
+    assert_eq!(printed["text_hash"], field(&page.body, "text"), "the operator can print the very text");
+    let send = |cookie: &str, fields: &[(&str, &str)]| {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Cookie", cookie)];
+        http("POST", &daemon.public, "/connect", &headers, &form.finish())
+    };
+    let (token, text) = (field(&page.body, "token"), field(&page.body, "text"));
+    let fields = [
+        ("strategy", "sixty-forty"),
+        ("env", "live"),
+        ("ref", ""),
+        ("account", ""),
+        ("text", text.as_str()),
+        ("token", token.as_str()),
+        ("read", "yes"),
+        ("live", "yes"),
+    ];
+    let cookie = cookie_of(&page);
+    // Another site's form: no cookie, another browser's cookie, or a token that was not made for it.
+    for (cookie, token) in [("", token.as_str()), ("rebalanced=00", token.as_str()), (cookie.as_str(), "00")] {
+        let mut forged = fields;
+        forged[5].1 = token;
+        assert_eq!(send(cookie, &forged).status, 400);
+    }
+    let mut unread = fields;
+    unread[6].0 = "other";
+    assert_eq!(send(&cookie, &unread).status, 400, "the first tick is needed");
+    let mut changed = fields;
+    let zeros = "0".repeat(64);
+    changed[4].1 = &zeros;
+    let answer = send(&cookie, &changed);
+    assert!(answer.status == 400 && answer.body.contains("read it once more"), "{answer:?}");
+    let gone = send(&cookie, &fields);
+    assert_eq!(gone.status, 303, "{gone:?}");
+    assert!(gone.header("location").unwrap().contains("env=live"));
+    assert_ne!(cookie_of(&gone), cookie, "the broker's way back has a cookie of its own");
+}
+
+#[test]
+fn d3_who_starts_too_many_connections_waits_and_the_operators_notice_nothing() {
+    let scratch = Scratch::new();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), config.replace("[web]\n", "[web]\nconnects_per_minute = 5\n")).unwrap();
+    let daemon = scratch.daemon();
+    let answers: Vec<u16> = (0..7).map(|_| get(&daemon.public, "/connect?env=paper").status).collect();
+    assert_eq!(answers, [303, 303, 303, 303, 303, 429, 429]);
+    let refused = get(&daemon.public, "/connect?env=paper");
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    assert_eq!(get(&daemon.operator, "/healthz").status, 200);
+}
