@@ -45,6 +45,7 @@ CREATE TABLE approvals_new (
     max_run_notional TEXT,
     raises TEXT,
     granted_by TEXT NOT NULL,
+    proven BIGINT NOT NULL DEFAULT 0,
     reason TEXT NOT NULL,
     granted_at BIGINT NOT NULL,
     expires_at BIGINT,

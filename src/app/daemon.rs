@@ -65,7 +65,15 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     let readiness = Readiness::new(bell.clone(), life.soft.clone());
     let operator_token = Arc::new(settings.operator_token.take());
     let throttle = Arc::new(Throttle::new(settings.connects));
-    let shared = Shared { world: Arc::clone(&world), readiness: readiness.clone(), operator_token, secure, throttle };
+    let wrong_tokens = Arc::new(Throttle::new(WRONG_TOKENS));
+    let shared = Shared {
+        world: Arc::clone(&world),
+        readiness: readiness.clone(),
+        operator_token,
+        secure,
+        throttle,
+        wrong_tokens,
+    };
     tracing::info!(public = %browsers.local_addr()?, operator = %operators.local_addr()?, "listening");
     life.spawn(http::serve(operators, http::operator(shared.clone()), life.hard.clone()));
     let scheduler = Scheduler::start(bell).await.context("the scheduler does not start")?;
@@ -93,6 +101,9 @@ async fn prepare(world: &World) -> Result<usize, store::Error> {
     }
     recover(world).await
 }
+
+/// Wrong tokens a minute that are answered as such: of all together, and of one address.
+const WRONG_TOKENS: (u32, u32) = (600, 30);
 
 /// The loop. Returns how many runs had to be dropped.
 async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, runs): (&Arc<World>, Runs)) -> usize {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::app::settings::Faults;
 use crate::edge::store;
-use crate::flow::approve;
+use crate::flow::{approve, operators};
 use crate::model::ids::NotAnId;
 
 /// Why a command was not done.
@@ -71,10 +71,23 @@ impl From<store::Error> for Failure {
     }
 }
 
+impl From<operators::Error> for Failure {
+    fn from(error: operators::Error) -> Self {
+        match error {
+            operators::Error::Act(error) => error.into(),
+            operators::Error::Store(error @ store::Error::Conflict { .. }) => Self::input(error),
+            operators::Error::Store(error) => error.into(),
+            operators::Error::Name(_) | operators::Error::NoScope | operators::Error::Nobody(_) => Self::input(error),
+        }
+    }
+}
+
 impl From<approve::Error> for Failure {
     fn from(error: approve::Error) -> Self {
         match error {
-            approve::Error::Missing(_) => Self::input(error),
+            approve::Error::Missing(_) | approve::Error::TakenName | approve::Error::MayNot { .. } => {
+                Self::input(error)
+            }
             other => Self::Other(anyhow::Error::new(other)),
         }
     }

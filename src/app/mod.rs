@@ -27,7 +27,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
-use crate::app::commands::{approvals, audit, check, demo, doctor, halts, keys, plan, run, runs, subscriptions, users};
+use crate::app::commands::{
+    approvals, audit, check, demo, doctor, halts, keys, operators, plan, run, runs, subscriptions, users,
+};
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
 
@@ -67,6 +69,8 @@ pub enum Command {
     Runs(runs::Args),
     /// Approvals for live trading: list, grant, revoke.
     Approvals(approvals::Args),
+    /// Operators with tokens of their own: list, add, rotate, remove.
+    Operators(operators::Args),
     /// Pull the kill switch: stop every order of the service, of one account, or of one symbol.
     Halt(halts::HaltArgs),
     /// Release the kill switch.
@@ -116,6 +120,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Subscriptions(args) => subscriptions::obey(&context, args).await,
         Command::Runs(args) => runs::obey(&context, args).await,
         Command::Approvals(args) => approvals::obey(&context, args).await,
+        Command::Operators(args) => operators::obey(&context, args).await,
         Command::Halt(args) => halts::halt(&context, args).await,
         Command::Resume(args) => halts::resume(&context, args).await,
         Command::Halts(args) => halts::list(&context, &args).await,

@@ -15,6 +15,7 @@ use crate::model::ids::{OrderId, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
 use crate::model::mandate::{Approval, ApprovalKind, Halt, HaltScope};
 use crate::model::money::Fraction;
+use crate::model::operator::Operator;
 use crate::model::plan::{Amount, Pricing};
 use crate::model::run::Run;
 use crate::model::time::Moment;
@@ -158,6 +159,9 @@ pub fn approval(approval: &Approval, now: Moment) -> Value {
         ApprovalKind::Limits { account, raise } => (Some(account.as_str()), None, raise.text()),
         ApprovalKind::Subscription { account, name, bound } => {
             let mut parts = Vec::new();
+            parts.extend(bound.sides.as_ref().map(|sides| {
+                sides.iter().map(|side| format!("{} only", side.code())).collect::<Vec<_>>().join(" or ")
+            }));
             parts.extend(bound.max_order_notional.map(|most| format!("order <= {}", dollars(most))));
             parts.extend(bound.max_run_notional.map(|most| format!("run <= {}", dollars(most))));
             parts.extend(
@@ -174,11 +178,24 @@ pub fn approval(approval: &Approval, now: Moment) -> Value {
         "strategy": strategy,
         "what": what,
         "by": approval.by,
+        "proven": approval.proven,
         "reason": approval.reason,
         "granted_at": text(Some(approval.granted_at)),
         "expires_at": text(approval.expires_at),
         "revoked_at": text(approval.revoked.as_ref().map(|(at, _)| *at)),
         "revoked_by": approval.revoked.as_ref().map(|(_, by)| by.as_str()),
+    })
+}
+
+/// An operator; their token is nowhere.
+pub fn operator(operator: &Operator) -> Value {
+    json!({
+        "name": operator.name.as_str(),
+        "scopes": operator.scopes.iter().map(|scope| scope.code()).collect::<Vec<_>>().join(","),
+        "made_by": operator.made_by,
+        "made_at": text(Some(operator.made_at)),
+        "removed_at": text(operator.removed.as_ref().map(|(at, _)| *at)),
+        "removed_by": operator.removed.as_ref().map(|(_, by)| by.as_str()),
     })
 }
 

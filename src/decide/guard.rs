@@ -106,14 +106,19 @@ pub fn gate<E: Environment>(
     mandate: &Mandate,
     now: Moment,
 ) -> Vec<Refusal> {
-    let mut refusals = flags(cleared, strategy, mandate, now);
+    let mut refusals = flags((cleared, recorded_before(mandate)), strategy, mandate, now);
     refusals.extend(limits::caps(cleared.legs(), mandate, now));
     refusals
 }
 
-/// What must hold for every order, recorded or not.
+/// What the run has recorded already: both of its halves must stay inside one bound.
+fn recorded_before(mandate: &Mandate) -> Usd {
+    mandate.today.iter().filter(|past| past.of_this_run && past.counts()).map(|past| past.value).sum()
+}
+
+/// What must hold for every order, recorded or not. `before` is what the run recorded besides.
 fn flags<E: Environment>(
-    cleared: &Cleared<E>,
+    (cleared, before): (&Cleared<E>, Usd),
     strategy: (&StrategyName, &StrategyVersion),
     mandate: &Mandate,
     now: Moment,
@@ -137,7 +142,7 @@ fn flags<E: Environment>(
         refusals.push(refusal(RefusalCode::MaxRunsPerDay, detail));
     }
     if E::KIND == Kind::Live {
-        refusals.extend(live(cleared, strategy, mandate, now));
+        refusals.extend(live((cleared, before), strategy, mandate, now));
     }
     refusals
 }
@@ -164,7 +169,9 @@ pub fn may_still_leave<E: Environment>(
     };
     let cleared: Cleared<E> =
         Cleared { account: intent.account.clone(), phase: intent.phase, legs: vec![leg], environment: PhantomData };
-    let mut refusals = flags(&cleared, strategy, mandate, now);
+    // The intent itself is among those recorded.
+    let before = (recorded_before(mandate) - intent.value).max(Usd::ZERO);
+    let mut refusals = flags((&cleared, before), strategy, mandate, now);
     let age = now.since(intent.recorded_at);
     if age > SEND_WITHIN {
         let detail = format!("it was recorded {} s ago, {} are allowed", age.as_secs(), SEND_WITHIN.as_secs());
@@ -194,7 +201,7 @@ fn halts(legs: &[Leg], mandate: &Mandate) -> Vec<Refusal> {
 
 /// Conditions 1 to 5 of the design's section 6; the limits are the sixth.
 fn live<E: Environment>(
-    cleared: &Cleared<E>,
+    (cleared, before): (&Cleared<E>, Usd),
     (name, version): (&StrategyName, &StrategyVersion),
     mandate: &Mandate,
     now: Moment,
@@ -226,34 +233,61 @@ fn live<E: Environment>(
         };
         missing(RefusalCode::ConsentMissing, detail);
     }
-    if holds(&|kind| matches!(kind, ApprovalKind::Strategy { name: n, version: v } if n == name && v == version))
-        .is_empty()
-    {
-        missing(
-            RefusalCode::StrategyNotApproved,
-            format!("version {version} of `{name}` is not approved for live use"),
-        );
+    let required = mandate.policy.operators_required;
+    let this_version =
+        holds(&|kind| matches!(kind, ApprovalKind::Strategy { name: n, version: v } if n == name && v == version));
+    if let Some(who) = too_few(&this_version, required) {
+        let detail = format!("version {version} of `{name}` is not approved for live use ({who})");
+        missing(RefusalCode::StrategyNotApproved, detail);
     }
     let subscription = holds(
         &|kind| matches!(kind, ApprovalKind::Subscription { account: a, name: n, .. } if a == account && n == name),
     );
-    if subscription.is_empty() {
-        missing(RefusalCode::SubscriptionNotApproved, format!("no operator approved account {account} with `{name}`"));
+    if let Some(who) = too_few(&subscription, required) {
+        let detail = format!("account {account} with `{name}` is not approved ({who})");
+        missing(RefusalCode::SubscriptionNotApproved, detail);
     }
     // Every bound in force binds: a wide approval does not widen a narrow one.
     for approval in subscription {
         if let ApprovalKind::Subscription { bound, .. } = &approval.kind {
-            refusals.extend(outside(cleared, bound));
+            refusals.extend(outside((cleared, before), bound));
         }
     }
     refusals
 }
 
-fn outside<E: Environment>(cleared: &Cleared<E>, bound: &Bound) -> Vec<Refusal> {
+/// Who is missing, where so many operators must approve; `None` when enough have. Where two must, a name counts only with
+/// the token of an operator behind it, and the same one never twice.
+fn too_few(approvals: &[&Approval], required: u32) -> Option<String> {
+    if required < 2 {
+        return approvals.is_empty().then(|| "by nobody".to_owned());
+    }
+    let names: BTreeSet<String> =
+        approvals.iter().filter(|approval| approval.proven).map(|it| it.by.trim().to_lowercase()).collect();
+    let unproven = approvals.iter().filter(|approval| !approval.proven).count();
+    if names.len() >= usize::try_from(required).unwrap_or(usize::MAX) {
+        return None;
+    }
+    let who = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut text = format!("{} of {required} operators approved", names.len());
+    if !names.is_empty() {
+        text = format!("{text}: {who}");
+    }
+    if unproven > 0 {
+        text = format!("{text}; {unproven} more without an operator's token, which do not count");
+    }
+    Some(text)
+}
+
+fn outside<E: Environment>((cleared, before): (&Cleared<E>, Usd), bound: &Bound) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for leg in cleared.legs() {
         if bound.symbols.as_ref().is_some_and(|allowed| !allowed.contains(&leg.symbol)) {
             let detail = format!("{} is not among the symbols of the approval", leg.symbol);
+            refusals.push(refusal(RefusalCode::OutsideApproval, detail));
+        }
+        if bound.sides.as_ref().is_some_and(|allowed| !allowed.contains(&leg.phase.side())) {
+            let detail = format!("the approval does not allow to {} {}", leg.phase.side().code(), leg.symbol);
             refusals.push(refusal(RefusalCode::OutsideApproval, detail));
         }
         if let Some(most) = bound.max_order_notional.filter(|most| leg.value > *most) {
@@ -261,8 +295,9 @@ fn outside<E: Environment>(cleared: &Cleared<E>, bound: &Bound) -> Vec<Refusal> 
             refusals.push(refusal(RefusalCode::OutsideApproval, detail));
         }
     }
-    if let Some(most) = bound.max_run_notional.filter(|most| cleared.value() > *most) {
-        let detail = format!("the orders are {} dollars together, the approval allows {most}", cleared.value());
+    let run = before + cleared.value();
+    if let Some(most) = bound.max_run_notional.filter(|most| run > *most) {
+        let detail = format!("the orders of the run are {run} dollars together, the approval allows {most}");
         refusals.push(refusal(RefusalCode::OutsideApproval, detail));
     }
     refusals

@@ -1,11 +1,13 @@
 //! The limits of the service against one half of a plan: sizes, prices, repetitions, and a world that is suddenly empty
 //! (reliability 3). A limit that is hit is a refusal with its numbers; a check that cannot be made has failed (rule 5).
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 
 use crate::model::environment::Kind;
 use crate::model::ids::Symbol;
-use crate::model::limits::ServiceLimits;
+use crate::model::limits::{Raise, ServiceLimits};
 use crate::model::mandate::{ApprovalKind, Mandate, Past};
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Plan, Pricing};
@@ -31,13 +33,21 @@ fn percent(share: Fraction) -> Decimal {
 /// The limits that hold for this account now: the configuration's, lifted by what a person raised.
 pub fn in_force(mandate: &Mandate, now: Moment) -> ServiceLimits {
     let mut limits = mandate.policy.limits.clone();
-    for approval in mandate.approvals.iter().filter(|approval| approval.holds_at(now)) {
-        if let ApprovalKind::Limits { account, raise } = &approval.kind
-            && *account == mandate.account
-        {
-            raise.lift(&mut limits);
+    let raises = mandate.approvals.iter().filter(|approval| approval.holds_at(now)).filter_map(|approval| {
+        match &approval.kind {
+            ApprovalKind::Limits { account, raise } if *account == mandate.account => Some((approval, raise)),
+            _ => None,
         }
+    });
+    if mandate.policy.operators_required < 2 {
+        raises.for_each(|(_, raise)| raise.lift(&mut limits));
+        return limits;
     }
+    let mut by_operator: BTreeMap<String, Raise> = BTreeMap::new();
+    for (approval, raise) in raises.filter(|(approval, _)| approval.proven) {
+        by_operator.entry(approval.by.trim().to_lowercase()).or_default().widen(raise);
+    }
+    Raise::agreed_by_two(by_operator.values()).lift(&mut limits);
     limits
 }
 

@@ -39,6 +39,7 @@ struct Inner {
     orders: IntCounterVec,
     requests: HistogramVec,
     refusals: IntCounterVec,
+    operators: IntCounterVec,
     drift: HistogramVec,
     due_not_done: IntGauge,
     queue_depth: IntGauge,
@@ -113,6 +114,11 @@ impl Metrics {
         self.inner.tokens.with_label_values(&[health]).set(grants);
     }
 
+    /// A request at the operators' door was refused: for its token, or for its scope.
+    pub fn operator_refused(&self, why: &str) {
+        self.inner.operators.with_label_values(&[why]).inc();
+    }
+
     /// The guard, or the wall before the send, refused orders.
     pub fn refusal(&self, code: RefusalCode) {
         self.inner.refusals.with_label_values(&[code.code()]).inc();
@@ -172,6 +178,11 @@ impl Inner {
             runs: counters("rebalanced_runs_total", "Runs that have ended, by how and why.", &runs)?,
             orders: counters("rebalanced_orders_total", "Orders whose fate is known.", &["side", "outcome"])?,
             refusals: counters("rebalanced_refusals_total", "Refusals by the guard, by code.", &["code"])?,
+            operators: counters(
+                "rebalanced_operator_refusals_total",
+                "Requests that the operators' interface refused: a token that nobody has, or a scope that is missing.",
+                &["why"],
+            )?,
             requests: histograms(
                 "rebalanced_broker_request_seconds",
                 "How long the broker took to answer, by endpoint and HTTP status (`lost`: no answer).",

@@ -6,6 +6,7 @@ use crate::edge::store::{self, Store};
 use crate::model::event::Actor;
 use crate::model::ids::{ApprovalId, HaltId};
 use crate::model::mandate::{Approval, ApprovalKind, Halt, HaltScope};
+use crate::model::operator::{Operator, OperatorName, Scope};
 use crate::model::time::Moment;
 
 /// What a human act needs of the outside; commands have no whole `World`.
@@ -24,6 +25,17 @@ pub enum Error {
     /// The words that must come with it are missing.
     #[error("{0} must not be empty")]
     Missing(&'static str),
+    /// The name is the service's own.
+    #[error("`service` is the service's own name; act under yours")]
+    TakenName,
+    /// The operator may not do this.
+    #[error("operator {name} has not the scope `{scope}`")]
+    MayNot {
+        /// Who.
+        name: OperatorName,
+        /// What they lack.
+        scope: Scope,
+    },
     /// The database failed.
     #[error("the act could not be recorded, so it does not hold")]
     Store(#[from] store::Error),
@@ -41,7 +53,19 @@ pub fn said(text: &str, what: &'static str) -> Result<String, Error> {
     if text.is_empty() { Err(Error::Missing(what)) } else { Ok(text.to_owned()) }
 }
 
-/// Grants an approval from now on.
+/// A name under which somebody acts: it must be there, and must not be the service's own.
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::TakenName`].
+pub fn said_by(text: &str, what: &'static str) -> Result<String, Error> {
+    let name = said(text, what)?;
+    if name.eq_ignore_ascii_case(Actor::service().as_str()) {
+        return Err(Error::TakenName);
+    }
+    Ok(name)
+}
+
+/// Grants an approval from now on, by a name that nobody has proven.
 ///
 /// # Errors
 /// When a name or reason is missing, or the database fails.
@@ -51,10 +75,37 @@ pub async fn grant(
     (by, reason): (&str, &str),
     expires_at: Option<Moment>,
 ) -> Result<Approval, Error> {
+    let by = said_by(by, "--by (who approves)")?;
+    stored(desk, kind, ((by, false), reason), expires_at).await
+}
+
+/// Grants an approval from now on, by an operator who has shown their token.
+///
+/// # Errors
+/// [`Error::MayNot`] without the scope `approve`; otherwise as [`grant`].
+pub async fn grant_proven(
+    desk: &Desk<'_>,
+    kind: ApprovalKind,
+    (operator, reason): (&Operator, &str),
+    expires_at: Option<Moment>,
+) -> Result<Approval, Error> {
+    if !operator.may(Scope::Approve) {
+        return Err(Error::MayNot { name: operator.name.clone(), scope: Scope::Approve });
+    }
+    stored(desk, kind, ((operator.name.to_string(), true), reason), expires_at).await
+}
+
+async fn stored(
+    desk: &Desk<'_>,
+    kind: ApprovalKind,
+    ((by, proven), reason): ((String, bool), &str),
+    expires_at: Option<Moment>,
+) -> Result<Approval, Error> {
     let approval = Approval {
         id: ApprovalId::parse(&desk.entropy.id("apr_"))?,
         kind,
-        by: said(by, "--by (who approves)")?,
+        by,
+        proven,
         reason: said(reason, "--reason")?,
         granted_at: desk.clock.now(),
         expires_at,
@@ -69,7 +120,7 @@ pub async fn grant(
 /// # Errors
 /// When the name is missing or the database fails.
 pub async fn revoke(desk: &Desk<'_>, id: &ApprovalId, by: &str) -> Result<bool, Error> {
-    let by = Actor::operator(&said(by, "--by (who withdraws)")?);
+    let by = Actor::operator(&said_by(by, "--by (who withdraws)")?);
     Ok(desk.store.revoke(id, &by, desk.clock.now()).await?)
 }
 
@@ -82,7 +133,7 @@ pub async fn halt(desk: &Desk<'_>, scope: HaltScope, (by, reason): (&str, &str))
         id: HaltId::parse(&desk.entropy.id("hlt_"))?,
         scope,
         reason: said(reason, "--reason")?,
-        by: said(by, "--by (who halts)")?,
+        by: said_by(by, "--by (who halts)")?,
         pulled_at: desk.clock.now(),
         released: None,
     };
@@ -95,6 +146,6 @@ pub async fn halt(desk: &Desk<'_>, scope: HaltScope, (by, reason): (&str, &str))
 /// # Errors
 /// When the name is missing or the database fails.
 pub async fn resume(desk: &Desk<'_>, scope: &HaltScope, by: &str) -> Result<usize, Error> {
-    let by = Actor::operator(&said(by, "--by (who resumes)")?);
+    let by = Actor::operator(&said_by(by, "--by (who resumes)")?);
     Ok(desk.store.resume(scope, &by, desk.clock.now()).await?)
 }

@@ -136,6 +136,34 @@ impl Raise {
         Some(raise)
     }
 
+    /// The wider of two raises of one person.
+    pub fn widen(&mut self, other: &Self) {
+        self.max_order_notional = self.max_order_notional.max(other.max_order_notional);
+        self.max_order_equity = self.max_order_equity.max(other.max_order_equity);
+        self.max_run_notional = self.max_run_notional.max(other.max_run_notional);
+        self.max_day_notional = self.max_day_notional.max(other.max_day_notional);
+        self.max_turnover = self.max_turnover.max(other.max_turnover);
+        self.max_equity_drop = self.max_equity_drop.max(other.max_equity_drop);
+    }
+
+    /// What two different people agree on: of each limit the second highest raise, one from each person.
+    pub fn agreed_by_two<'a>(raises: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        fn second<T: Ord + Copy>(raised: impl Iterator<Item = Option<T>>) -> Option<T> {
+            let mut raised: Vec<T> = raised.flatten().collect();
+            raised.sort_unstable_by(|a, b| b.cmp(a));
+            raised.get(1).copied()
+        }
+        Self {
+            max_order_notional: second(raises.clone().map(|raise| raise.max_order_notional)),
+            max_order_equity: second(raises.clone().map(|raise| raise.max_order_equity)),
+            max_run_notional: second(raises.clone().map(|raise| raise.max_run_notional)),
+            max_day_notional: second(raises.clone().map(|raise| raise.max_day_notional)),
+            max_turnover: second(raises.clone().map(|raise| raise.max_turnover)),
+            max_equity_drop: second(raises.map(|raise| raise.max_equity_drop)),
+            once: false,
+        }
+    }
+
     /// The limits as they are with this raise: never lower than before.
     pub fn lift(&self, limits: &mut ServiceLimits) {
         fn higher<T: Ord>(limit: &mut Option<T>, raised: Option<T>) {

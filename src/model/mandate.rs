@@ -10,7 +10,7 @@ use crate::model::ids::{AccountId, ApprovalId, HaltId, StrategyName, StrategyVer
 use crate::model::intent::IntentState;
 use crate::model::limits::{Raise, ServiceLimits};
 use crate::model::money::Usd;
-use crate::model::plan::{Amount, Phase};
+use crate::model::plan::{Amount, Phase, Side};
 use crate::model::time::Moment;
 
 /// What a halt stops.
@@ -93,6 +93,8 @@ impl ApprovalKind {
 pub struct Bound {
     /// The symbols that may be traded.
     pub symbols: Option<Vec<Symbol>>,
+    /// The sides: purchases, sales, or both.
+    pub sides: Option<Vec<Side>>,
     /// The largest value of one order.
     pub max_order_notional: Option<Usd>,
     /// The largest value of all orders of one run together.
@@ -108,6 +110,8 @@ pub struct Approval {
     pub kind: ApprovalKind,
     /// Who granted it.
     pub by: String,
+    /// Whether they showed an operator's token for it; a bare name is only a claim.
+    pub proven: bool,
     /// Why, in their words.
     pub reason: String,
     /// From when.
@@ -136,6 +140,8 @@ pub struct ServicePolicy {
     pub developer_accounts: Vec<AccountId>,
     /// Most runs with orders per account and exchange day; `None` is no limit of this kind.
     pub max_trading_runs_per_day: Option<u32>,
+    /// How many operators must approve a strategy, a subscription or raised limits: one, or two different ones.
+    pub operators_required: u32,
     /// Oldest quote to trade on, in seconds.
     pub max_quote_age_seconds: u32,
     /// Sizes, prices, repetitions.

@@ -32,6 +32,7 @@ pub mod verdict;
 pub mod strategy;
 pub mod account;
 pub mod limits;
+pub mod operator;
 pub mod plan;
 pub mod snapshot;
 pub mod report;

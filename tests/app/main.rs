@@ -11,3 +11,4 @@ mod workers;
 mod keys;
 mod audit;
 mod support;
+mod operators;

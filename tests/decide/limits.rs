@@ -33,6 +33,7 @@ fn granted(kind: ApprovalKind) -> Approval {
         id: ApprovalId::parse("apr_1").unwrap(),
         kind,
         by: "ada".to_owned(),
+        proven: false,
         reason: "test".to_owned(),
         granted_at: now() - Span::from_hours(1),
         expires_at: None,

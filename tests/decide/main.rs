@@ -12,3 +12,4 @@ mod chain;
 mod explain;
 mod property;
 mod consent;
+mod operators;

@@ -11,3 +11,4 @@ mod claims;
 mod recording;
 mod schema;
 mod tokens;
+mod operators;

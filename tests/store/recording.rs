@@ -164,6 +164,7 @@ async fn halts_hold_until_exactly_their_scope_is_released() {
 async fn approvals_come_back_with_their_bounds_and_are_withdrawn_once() {
     for db in databases::both().await {
         let bound = Bound {
+            sides: Some(vec![rebalanced::model::plan::Side::Sell]),
             symbols: Some(["SPY", "BRK.B"].map(|symbol| Symbol::parse(symbol).unwrap()).to_vec()),
             max_order_notional: Some(Usd::parse("1000.01").unwrap()),
             max_run_notional: None,
@@ -178,6 +179,7 @@ async fn approvals_come_back_with_their_bounds_and_are_withdrawn_once() {
         let mut all = Vec::new();
         for (number, kind) in kinds.into_iter().enumerate() {
             let approval = Approval {
+                proven: true,
                 id: ApprovalId::parse(&format!("apr_{number}")).unwrap(),
                 kind,
                 by: "ann".to_owned(),

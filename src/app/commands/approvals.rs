@@ -6,16 +6,19 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::app::commands::Context;
+use crate::app::commands::{Context, operators};
 use crate::app::failure::Failure;
 use crate::app::settings::Settings;
+use crate::app::wire::Means;
 use crate::app::{shown, wire};
 use crate::flow::approve;
 use crate::flow::connect::{self, Consent};
+use crate::flow::operators as flow_operators;
 use crate::model::ids::{AccountId, ApprovalId, StrategyName, Symbol};
 use crate::model::limits::Raise;
-use crate::model::mandate::{ApprovalKind, Bound};
+use crate::model::mandate::{Approval, ApprovalKind, Bound};
 use crate::model::money::{Fraction, Usd};
+use crate::model::plan::Side;
 use crate::model::time::Moment;
 
 /// Arguments of `approvals`.
@@ -35,7 +38,7 @@ pub enum Action {
     Grant {
         /// What to allow.
         #[command(subcommand)]
-        what: What,
+        what: Box<What>,
     },
     /// Print the text that users agree to before a strategy may trade their account live.
     ConsentText {
@@ -113,9 +116,12 @@ pub enum What {
 /// By whom, why, until when.
 #[derive(Debug, clap::Args)]
 pub struct Said {
-    /// Who approves.
-    #[arg(long, value_name = "NAME")]
-    pub by: String,
+    /// Who approves; where two operators must, show the token instead.
+    #[arg(long, value_name = "NAME", required_unless_present = "operator_token_file")]
+    pub by: Option<String>,
+    /// The file with the operator's own token, which proves who approves.
+    #[arg(long, value_name = "FILE", conflicts_with = "by")]
+    pub operator_token_file: Option<PathBuf>,
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -130,6 +136,9 @@ pub struct Limits {
     /// Only these symbols, with commas.
     #[arg(long, value_delimiter = ',')]
     pub symbols: Vec<String>,
+    /// Only these sides, with commas: buy, sell.
+    #[arg(long, value_delimiter = ',')]
+    pub sides: Vec<String>,
     /// The largest value of one order, in dollars.
     #[arg(long, value_name = "USD")]
     pub max_order: Option<String>,
@@ -199,8 +208,13 @@ impl Limits {
             Some(Err(error)) => Err(Failure::input(format!("{name}: {error}"))),
         };
         let symbols = self.symbols.iter().map(|symbol| Symbol::parse(symbol)).collect::<Result<Vec<_>, _>>()?;
+        let side = |text: &String| {
+            Side::parse(text).ok_or_else(|| Failure::input(format!("`{text}` is no side: buy and sell are")))
+        };
+        let sides = self.sides.iter().map(side).collect::<Result<Vec<_>, _>>()?;
         Ok(Bound {
             symbols: (!symbols.is_empty()).then_some(symbols),
+            sides: (!sides.is_empty()).then_some(sides),
             max_order_notional: dollars("--max-order", &self.max_order)?,
             max_run_notional: dollars("--max-run", &self.max_run)?,
         })
@@ -240,6 +254,34 @@ impl What {
             | Self::Limits { said, .. } => said,
         }
     }
+}
+
+/// Grants it: by a token that proves the operator, or by a name where that is enough.
+async fn grant(
+    settings: &Settings,
+    means: &Means,
+    (kind, said): (ApprovalKind, &Said),
+    expires: Option<Moment>,
+) -> Result<Approval, Failure> {
+    let desk = means.desk();
+    if let Some(file) = &said.operator_token_file {
+        let operator = flow_operators::who(&means.store, &operators::token_in(file)?).await?;
+        let operator = operator.ok_or_else(|| {
+            Failure::input(format!(
+                "{}: this is the token of no operator; `rebalanced operators` lists them",
+                file.display()
+            ))
+        })?;
+        return Ok(approve::grant_proven(&desk, kind, (&operator, &said.reason), expires).await?);
+    }
+    let is_consent = matches!(kind, ApprovalKind::Consent { .. });
+    if settings.policy.operators_required > 1 && !is_consent {
+        let why = "two operators must approve here (approvals.operators_required), each with a token of their own: show \
+                   it with --operator-token-file; a bare --by counts for nothing";
+        return Err(Failure::input(why));
+    }
+    let by = said.by.as_deref().unwrap_or_default();
+    Ok(approve::grant(&desk, kind, (by, &said.reason), expires).await?)
 }
 
 /// The text of a strategy, as its file is now.
@@ -282,7 +324,7 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             if expires.is_some_and(|end| end <= now) {
                 return Err(Failure::input("--expires has passed already; give a later time"));
             }
-            let approval = approve::grant(&means.desk(), kind, (&said.by, &said.reason), expires).await?;
+            let approval = grant(&settings, &means, (kind, said), expires).await?;
             context.print(&shown::approval(&approval, means.clock.now()), |_| format!("granted: {}", approval.id))
         }
         Action::ConsentText { strategy } => {

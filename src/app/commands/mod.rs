@@ -10,6 +10,7 @@ pub mod users;
 pub mod subscriptions;
 pub mod runs;
 pub mod approvals;
+pub mod operators;
 pub mod halts;
 pub mod audit;
 pub mod keys;

@@ -6,6 +6,7 @@ mod pages;
 mod throttle;
 mod public;
 mod operator;
+mod entry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub secure: bool,
     /// How many connections may be started.
     pub throttle: Arc<Throttle>,
+    /// How many wrong tokens are answered before they are told to wait.
+    pub wrong_tokens: Arc<Throttle>,
 }
 
 /// The routes for users' browsers.

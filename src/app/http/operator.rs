@@ -1,41 +1,56 @@
 //! What operators and Prometheus can reach: metrics, health, and the API behind a bearer token.
 //!
-//! `/metrics`, `/healthz` and `/readyz` hold nothing about any user. Everything under `/api/v1` needs the operator's token;
-//! where none is configured, nobody is let in.
+//! `/metrics`, `/healthz` and `/readyz` hold nothing about any user. Everything under `/api/v1` needs an operator's token
+//! with the scope for it; each act is recorded with its operator's name.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
 
 use crate::app::http::Shared;
+use crate::app::http::entry::{self, Caller};
 use crate::app::shown;
 use crate::edge::store::{self, RunFilter};
 use crate::flow::approve::{self, Desk};
 use crate::flow::cancel;
 use crate::model::event::Actor;
-use crate::model::ids::{AccountId, RunId, StrategyName, Symbol};
-use crate::model::mandate::HaltScope;
+use crate::model::ids::{AccountId, ApprovalId, RunId, StrategyName, Symbol};
+use crate::model::limits::Raise;
+use crate::model::mandate::{ApprovalKind, Bound, HaltScope};
+use crate::model::money::Usd;
+use crate::model::operator::Scope;
+use crate::model::plan::Side;
 use crate::model::run::RunState;
+use crate::model::time::Moment;
 
 /// Most rows that one answer holds.
 const ROWS_MAX: u32 = 1000;
 
 pub(super) fn routes(shared: Shared) -> Router {
-    let api = Router::new()
+    let needs = |scope| middleware::from_fn_with_state((shared.clone(), scope), entry::check);
+    let seen = Router::new()
         .route("/users", get(users))
         .route("/subscriptions", get(subscriptions))
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
-        .route("/halts", get(halts).post(halt))
-        .route("/halts/resume", post(resume))
+        .route("/halts", get(halts))
+        .route("/approvals", get(approvals))
         .fallback(nothing_here)
-        .layer(middleware::from_fn_with_state(shared.clone(), operators_only));
+        .layer(needs(Scope::Read));
+    let operated = Router::new()
+        .route("/halts", post(halt))
+        .route("/halts/resume", post(resume))
+        .route_layer(needs(Scope::Operate));
+    let approved = Router::new()
+        .route("/approvals", post(approve))
+        .route("/approvals/{id}/revoke", post(revoke))
+        .route_layer(needs(Scope::Approve));
+    let api = seen.merge(operated).merge(approved);
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -45,7 +60,7 @@ pub(super) fn routes(shared: Shared) -> Router {
 }
 
 /// Why a request was not done.
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -64,6 +79,8 @@ impl From<approve::Error> for Refused {
     fn from(error: approve::Error) -> Self {
         match error {
             approve::Error::Missing(_) => Self(StatusCode::BAD_REQUEST, error.to_string().replace("--", "")),
+            approve::Error::TakenName => Self(StatusCode::BAD_REQUEST, error.to_string()),
+            approve::Error::MayNot { .. } => Self(StatusCode::FORBIDDEN, error.to_string()),
             approve::Error::Store(error) => error.into(),
             approve::Error::Id(_) => Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
@@ -72,23 +89,6 @@ impl From<approve::Error> for Refused {
 
 fn bad(error: impl std::fmt::Display) -> Refused {
     Refused(StatusCode::BAD_REQUEST, error.to_string())
-}
-
-/// Lets in whoever shows the token. The comparison takes the same time wherever the first difference is.
-async fn operators_only(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let Some(token) = shared.operator_token.as_ref() else {
-        let why = "no operator token is configured: set web.operator_token_file, then restart".to_owned();
-        return Refused(StatusCode::FORBIDDEN, why).into_response();
-    };
-    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if bool::from(shown.as_bytes().ct_eq(token.expose().as_bytes())) {
-        return next.run(request).await;
-    }
-    let why = "this needs the operator token: Authorization: Bearer TOKEN".to_owned();
-    let mut refusal = Refused(StatusCode::UNAUTHORIZED, why).into_response();
-    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    refusal
 }
 
 async fn nothing_here() -> Refused {
@@ -168,7 +168,8 @@ async fn halts(State(shared): State<Shared>, Query(wish): Query<All>) -> Result<
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Act {
-    by: String,
+    /// Who does it; a named operator may leave it out.
+    by: Option<String>,
     #[serde(default)]
     reason: String,
     account: Option<String>,
@@ -189,9 +190,13 @@ impl Act {
     }
 }
 
-async fn halt(State(shared): State<Shared>, Json(act): Json<Act>) -> Result<Json<Value>, Refused> {
-    let scope = act.scope()?;
-    let halt = approve::halt(&desk(&shared), scope.clone(), (&act.by, &act.reason)).await?;
+async fn halt(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Json(act): Json<Act>,
+) -> Result<Json<Value>, Refused> {
+    let (scope, by) = (act.scope()?, caller.acts_as(act.by.as_deref())?);
+    let halt = approve::halt(&desk(&shared), scope.clone(), (&by, &act.reason)).await?;
     let mut answer = shown::halt(&halt);
     if act.cancel_orders {
         let cancelled = cancel::cancel_open(&shared.world, &scope, &Actor::operator(&halt.by)).await?;
@@ -202,9 +207,121 @@ async fn halt(State(shared): State<Shared>, Json(act): Json<Act>) -> Result<Json
     Ok(Json(answer))
 }
 
-async fn resume(State(shared): State<Shared>, Json(act): Json<Act>) -> Result<Json<Value>, Refused> {
-    let released = approve::resume(&desk(&shared), &act.scope()?, &act.by).await?;
+async fn resume(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Json(act): Json<Act>,
+) -> Result<Json<Value>, Refused> {
+    let by = caller.acts_as(act.by.as_deref())?;
+    let released = approve::resume(&desk(&shared), &act.scope()?, &by).await?;
     Ok(Json(json!({ "released": released })))
+}
+
+async fn approvals(State(shared): State<Shared>) -> Result<Json<Value>, Refused> {
+    let now = shared.world.clock.now();
+    let rows = shared.world.store.approvals().await?;
+    Ok(Json(json!({ "approvals": rows.iter().map(|row| shown::approval(row, now)).collect::<Vec<_>>() })))
+}
+
+/// What is to be approved: a strategy as it is loaded, or an account with a strategy inside a bound.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    kind: String,
+    by: Option<String>,
+    #[serde(default)]
+    reason: String,
+    account: Option<String>,
+    strategy: Option<String>,
+    symbols: Option<Vec<String>>,
+    sides: Option<Vec<String>>,
+    max_order_notional: Option<String>,
+    max_run_notional: Option<String>,
+    /// Raised limits, in the configuration's words: `max_order_notional=60000 once`.
+    raises: Option<String>,
+    expires_at: Option<String>,
+}
+
+impl Wanted {
+    fn account(&self) -> Result<AccountId, Refused> {
+        AccountId::parse(self.account.as_deref().unwrap_or_default()).map_err(bad)
+    }
+
+    fn kind(&self, shared: &Shared) -> Result<ApprovalKind, Refused> {
+        let strategy = || {
+            let name = StrategyName::parse(self.strategy.as_deref().unwrap_or_default()).map_err(bad)?;
+            let none = || Refused(StatusCode::NOT_FOUND, format!("no strategy is named `{name}`"));
+            shared.world.strategies.get(&name).cloned().ok_or_else(none)
+        };
+        Ok(match self.kind.as_str() {
+            "strategy" => {
+                let strategy = strategy()?;
+                ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
+            }
+            "subscription" => ApprovalKind::Subscription {
+                account: self.account()?,
+                name: strategy()?.name().clone(),
+                bound: self.bound()?,
+            },
+            "limits" => {
+                let raise = Raise::parse(self.raises.as_deref().unwrap_or_default()).filter(|raise| !raise.is_empty());
+                let raise =
+                    raise.ok_or_else(|| bad("`raises` must name limits, such as max_order_notional=60000 once"))?;
+                ApprovalKind::Limits { account: self.account()?, raise }
+            }
+            _ => return Err(bad("`kind` must be strategy, subscription or limits; a consent is the user's own")),
+        })
+    }
+
+    fn bound(&self) -> Result<Bound, Refused> {
+        let usd = |text: &Option<String>| text.as_deref().map(Usd::parse).transpose().map_err(bad);
+        let symbols = self.symbols.as_ref().map(|all| all.iter().map(|text| Symbol::parse(text)).collect());
+        let side = |text: &String| Side::parse(text).ok_or_else(|| bad("`sides` are buy and sell"));
+        Ok(Bound {
+            symbols: symbols.transpose().map_err(bad)?,
+            sides: self.sides.as_ref().map(|all| all.iter().map(side).collect()).transpose()?,
+            max_order_notional: usd(&self.max_order_notional)?,
+            max_run_notional: usd(&self.max_run_notional)?,
+        })
+    }
+}
+
+async fn approve(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Json(wanted): Json<Wanted>,
+) -> Result<Json<Value>, Refused> {
+    let (kind, by) = (wanted.kind(&shared)?, caller.acts_as(wanted.by.as_deref())?);
+    let (desk, now) = (desk(&shared), shared.world.clock.now());
+    let expires = wanted.expires_at.as_deref().map(Moment::parse).transpose().map_err(bad)?;
+    if expires.is_some_and(|end| end <= now) {
+        return Err(bad("`expires_at` has passed already"));
+    }
+    let approval = match &caller {
+        Caller::Named(operator) => approve::grant_proven(&desk, kind, (operator, &wanted.reason), expires).await?,
+        Caller::Configured(_) => approve::grant(&desk, kind, (&by, &wanted.reason), expires).await?,
+    };
+    Ok(Json(shown::approval(&approval, now)))
+}
+
+/// Who withdraws.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Withdrawing {
+    by: Option<String>,
+}
+
+async fn revoke(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Json(withdrawing): Json<Withdrawing>,
+) -> Result<Json<Value>, Refused> {
+    let (id, by) = (ApprovalId::parse(&id).map_err(bad)?, caller.acts_as(withdrawing.by.as_deref())?);
+    if approve::revoke(&desk(&shared), &id, &by).await? {
+        return Ok(Json(json!({ "revoked": id.as_str() })));
+    }
+    Err(Refused(StatusCode::NOT_FOUND, format!("no approval {id} is in force")))
 }
 
 fn desk(shared: &Shared) -> Desk<'_> {

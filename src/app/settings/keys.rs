@@ -67,6 +67,7 @@ pub const KEYS: &[Key] = &[
     plain("runs.halt_file"),
     secret("audit.key_file"),
     plain("audit.checkpoint_file"),
+    plain("approvals.operators_required"),
     plain("limits.max_quote_age_seconds"),
     plain("limits.max_trading_runs_per_day"),
     plain("limits.max_order_notional"),

@@ -340,6 +340,7 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
         developer_accounts,
         max_trading_runs_per_day: Some(reader.whole("limits.max_trading_runs_per_day", (0, 1000))),
         max_quote_age_seconds: reader.whole("limits.max_quote_age_seconds", (1, 3600)),
+        operators_required: reader.whole("approvals.operators_required", (1, 2)),
         limits: limits::limits(reader),
         // The strategies are not read yet.
         consent_texts: BTreeMap::new(),

@@ -13,6 +13,7 @@ use crate::model::intent::Intent;
 use crate::model::limits::Raise;
 use crate::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope, Mandate, Past, ServicePolicy};
 use crate::model::money::Usd;
+use crate::model::plan::Side;
 use crate::model::run::Run;
 use crate::model::time::Moment;
 
@@ -134,6 +135,7 @@ pub(super) async fn grant(link: &mut Link, approval: &Approval, actor: Actor) ->
     let mut event = Event::new(approval.granted_at, actor, "approval.granted")
         .with("approval", &approval.id)
         .with("kind", approval.kind.code())
+        .with("proven", approval.proven)
         .with("reason", &approval.reason);
     if let Some(end) = approval.expires_at {
         event = event.with("expires_at", end);
@@ -214,8 +216,8 @@ async fn insert(link: &mut Link, approval: &Approval) -> Result<(), Error> {
     let usd = |amount: fn(&Bound) -> Option<Usd>| bound.and_then(amount).map(|usd| usd.to_string());
     sqlx::query(
         "INSERT INTO approvals (id, kind, account, strategy, version, text_hash, symbols, max_order_notional,
-             max_run_notional, raises, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             max_run_notional, raises, granted_by, reason, granted_at, expires_at, revoked_at, revoked_by, sides, proven)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(approval.id.as_str())
     .bind(approval.kind.code())
@@ -233,6 +235,8 @@ async fn insert(link: &mut Link, approval: &Approval) -> Result<(), Error> {
     .bind(approval.expires_at.map(Moment::micros))
     .bind(approval.revoked.as_ref().map(|(at, _)| at.micros()))
     .bind(approval.revoked.as_ref().map(|(_, by)| clean(by)))
+    .bind(bound.and_then(|bound| bound.sides.as_deref()).map(sides_text))
+    .bind(i64::from(approval.proven))
     .execute(link)
     .await
     .map_err(|error| taken(error, || format!("there is an approval {} already", approval.id)))?;
@@ -253,6 +257,7 @@ fn approval_of(row: &AnyRow) -> Result<Approval, Error> {
         "subscription" => {
             let bound = Bound {
                 symbols: row.maybe_parsed("symbols", symbols)?,
+                sides: row.maybe_parsed("sides", sides)?,
                 max_order_notional: usd("max_order_notional")?,
                 max_run_notional: usd("max_run_notional")?,
             };
@@ -265,6 +270,7 @@ fn approval_of(row: &AnyRow) -> Result<Approval, Error> {
         id: row.parsed("id", |text| ApprovalId::parse(text).ok())?,
         kind,
         by: row.text("granted_by")?,
+        proven: row.int("proven")? != 0,
         reason: row.text("reason")?,
         granted_at: row.moment("granted_at")?,
         expires_at: row.maybe_moment("expires_at")?,
@@ -316,6 +322,9 @@ fn bounds(mut event: Event, bound: &Bound) -> Event {
     if let Some(symbols) = &bound.symbols {
         event = event.with("symbols", listed(symbols));
     }
+    if let Some(sides) = &bound.sides {
+        event = event.with("sides", sides_text(sides));
+    }
     if let Some(usd) = bound.max_order_notional {
         event = event.with("max_order_notional", usd);
     }
@@ -328,6 +337,14 @@ fn bounds(mut event: Event, bound: &Bound) -> Event {
 /// Symbols in one text: an id never holds a blank. An empty list is an empty text, and allows no symbol.
 fn listed(symbols: &[Symbol]) -> String {
     symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn sides_text(sides: &[Side]) -> String {
+    sides.iter().map(|side| side.code()).collect::<Vec<_>>().join(" ")
+}
+
+fn sides(text: &str) -> Option<Vec<Side>> {
+    text.split_ascii_whitespace().map(Side::parse).collect()
 }
 
 fn symbols(text: &str) -> Option<Vec<Symbol>> {

@@ -11,6 +11,7 @@ mod subscriptions;
 mod mandates;
 mod accounts;
 mod connecting;
+mod operators;
 mod tokens;
 mod slots;
 mod closing;

@@ -1,0 +1,128 @@
+//! `operators`: who may act through the operators' interface, and who may approve where two must.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::app::commands::Context;
+use crate::app::failure::Failure;
+use crate::app::shown;
+use crate::flow::operators;
+use crate::model::operator::Scope;
+use crate::model::secret::Secret;
+
+/// Arguments of `operators`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do; list when absent.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// What can be done with operators.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// List them, also those that were removed.
+    List,
+    /// Make somebody an operator. Their token is shown once, and kept only as a hash.
+    Add {
+        /// Their name: lower case letters, digits, dots, dashes, underscores, @.
+        name: String,
+        /// What they may do, with commas: read, operate (halt and resume), approve. None includes another.
+        #[arg(long, value_delimiter = ',', required = true)]
+        scopes: Vec<String>,
+        /// Where the token goes, and by whom.
+        #[command(flatten)]
+        handing: Handing,
+    },
+    /// Give an operator a new token; the old one is worth nothing from then on.
+    Rotate {
+        /// Their name.
+        name: String,
+        /// Where the token goes, and by whom.
+        #[command(flatten)]
+        handing: Handing,
+    },
+    /// End an operator's rights at once. Approvals that they gave hold on until they are revoked.
+    Remove {
+        /// Their name.
+        name: String,
+        /// Who removes them.
+        #[arg(long, value_name = "NAME")]
+        by: String,
+    },
+}
+
+/// Where a new token goes, and by whom.
+#[derive(Debug, clap::Args)]
+pub struct Handing {
+    /// A new file for the token, readable by its owner alone; without it the token is printed.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Who does this.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// When the database does not answer, the name is taken or unknown, or the token's file cannot be made.
+pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
+    let (_, means) = context.means().await?;
+    let desk = means.desk();
+    match args.action.unwrap_or(Action::List) {
+        Action::List => {
+            let rows: Vec<Value> = means.store.operators().await?.iter().map(shown::operator).collect();
+            let columns = ["name", "scopes", "made_by", "made_at", "removed_at", "removed_by"];
+            context.print(&json!({ "operators": rows }), |_| shown::table(&rows, &columns))
+        }
+        Action::Add { name, scopes, handing } => {
+            let read = |text: &String| {
+                Scope::parse(text.trim())
+                    .ok_or_else(|| Failure::input(format!("`{text}` is no scope: read, operate and approve are")))
+            };
+            let scopes = scopes.iter().map(read).collect::<Result<BTreeSet<Scope>, Failure>>()?;
+            let token = operators::add(&desk, &name, scopes, &handing.by).await?;
+            hand_over(context, (&name, &token), handing.token_file.as_deref())
+        }
+        Action::Rotate { name, handing } => {
+            let token = operators::rotate(&desk, &name, &handing.by).await?;
+            hand_over(context, (&name, &token), handing.token_file.as_deref())
+        }
+        Action::Remove { name, by } => {
+            operators::remove(&desk, &name, &by).await?;
+            context.print(&json!({ "removed": name }), |_| format!("{name} is no operator any more"))
+        }
+    }
+}
+
+/// The one moment in which a token is seen: in a file of its own, or on the terminal.
+fn hand_over(context: &Context, (name, token): (&str, &Secret), file: Option<&Path>) -> Result<(), Failure> {
+    let Some(file) = file else {
+        let answer = json!({ "operator": name, "token": token.expose() });
+        return context.print(&answer, |_| format!("the token of {name}, shown this once:\n{}", token.expose()));
+    };
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o400).open(file);
+    made.and_then(|mut made| writeln!(made, "{}", token.expose())).with_context(|| {
+        format!("the token could not be written to {}; make another with `operators rotate`", file.display())
+    })?;
+    let answer = json!({ "operator": name, "token_file": file.display().to_string() });
+    context.print(&answer, |_| format!("the token of {name} is in {}", file.display()))
+}
+
+/// The token in a file that an operator names.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn token_in(file: &Path) -> Result<Secret, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("{}: the operator's token cannot be read: {error}", file.display())))?;
+    Ok(Secret::new(text.trim().to_owned()))
+}

@@ -1,0 +1,93 @@
+//! Operators come, get new tokens, show them, and go.
+//!
+//! Always: a token has 256 random bits, is shown once and kept only as a hash; whoever was removed is nobody at the next
+//! request, because the database is asked each time.
+
+use std::collections::BTreeSet;
+
+use crate::edge::store::{self, Store};
+use crate::flow::approve::{self, Desk};
+use crate::model::canon::digest;
+use crate::model::event::Actor;
+use crate::model::operator::{NotAName, Operator, OperatorName, Scope};
+use crate::model::secret::Secret;
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A word is missing.
+    #[error(transparent)]
+    Act(#[from] approve::Error),
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] NotAName),
+    /// An operator without a scope could do nothing.
+    #[error("name at least one scope: read, operate, approve")]
+    NoScope,
+    /// There is no such operator.
+    #[error("there is no operator {0}; `rebalanced operators list` shows who is one")]
+    Nobody(OperatorName),
+    /// The database failed, or the name is taken.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What a token is kept under.
+fn hash(token: &Secret) -> String {
+    digest("operator token", &[token.expose()])
+}
+
+fn fresh(desk: &Desk<'_>) -> Secret {
+    Secret::new(format!("rbo_{}", desk.entropy.token("operator token", 32)))
+}
+
+/// Makes somebody an operator; returns the token, which is never seen again.
+///
+/// # Errors
+/// [`Error`].
+pub async fn add(desk: &Desk<'_>, name: &str, scopes: BTreeSet<Scope>, by: &str) -> Result<Secret, Error> {
+    if scopes.is_empty() {
+        return Err(Error::NoScope);
+    }
+    let made_by = approve::said_by(by, "--by (who makes them an operator)")?;
+    let token = fresh(desk);
+    let actor = Actor::operator(&made_by);
+    let operator =
+        Operator { name: OperatorName::parse(name)?, scopes, made_by, made_at: desk.clock.now(), removed: None };
+    desk.store.add_operator(&operator, &hash(&token), &actor).await?;
+    Ok(token)
+}
+
+/// Gives an operator a new token; the old one is worth nothing any more.
+///
+/// # Errors
+/// [`Error`].
+pub async fn rotate(desk: &Desk<'_>, name: &str, by: &str) -> Result<Secret, Error> {
+    let name = OperatorName::parse(name)?;
+    let by = Actor::operator(&approve::said_by(by, "--by (who rotates)")?);
+    let token = fresh(desk);
+    if desk.store.rotate_operator(&name, &hash(&token), (&by, desk.clock.now())).await? {
+        Ok(token)
+    } else {
+        Err(Error::Nobody(name))
+    }
+}
+
+/// Ends an operator's rights at once.
+///
+/// # Errors
+/// [`Error`].
+pub async fn remove(desk: &Desk<'_>, name: &str, by: &str) -> Result<(), Error> {
+    let name = OperatorName::parse(name)?;
+    let by = Actor::operator(&approve::said_by(by, "--by (who removes)")?);
+    if desk.store.remove_operator(&name, (&by, desk.clock.now())).await? { Ok(()) } else { Err(Error::Nobody(name)) }
+}
+
+/// Who shows this token, if anybody who is an operator now. The token is found by its hash, so the time that the search
+/// takes says nothing of it.
+///
+/// # Errors
+/// When the database fails: then nobody is let in.
+pub async fn who(store: &Store, token: &Secret) -> Result<Option<Operator>, store::Error> {
+    store.operator_by_token(&hash(token)).await
+}

@@ -1,0 +1,101 @@
+//! Who operates the service: a name, what they may do, and nothing of their token.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::model::time::Moment;
+
+/// What an operator may do. None includes another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// See users, runs, halts and approvals.
+    Read,
+    /// Halt and resume.
+    Operate,
+    /// Grant and withdraw approvals.
+    Approve,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::Approve];
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Approve => "approve",
+        }
+    }
+
+    /// Reads the stable code.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.code() == code)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// Names that mean something else where people are named.
+const RESERVED: [&str; 3] = ["service", "configured", "user"];
+
+/// Why a text is no operator's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no operator's name: 1 to 64 lower case letters, digits, dots, dashes, underscores and @ are; `service`, `configured` and `user` are taken"
+)]
+pub struct NotAName(String);
+
+/// An operator's name. Lower case only: two people are never told apart by the case of a letter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperatorName(String);
+
+impl OperatorName {
+    /// Takes a text as a name.
+    ///
+    /// # Errors
+    /// [`NotAName`] when it holds other characters, or is taken.
+    pub fn parse(text: &str) -> Result<Self, NotAName> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_@".contains(&b);
+        let is_name = (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !RESERVED.contains(&text);
+        if is_name { Ok(Self(text.to_owned())) } else { Err(NotAName(text.chars().take(40).collect())) }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OperatorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// Who.
+    pub name: OperatorName,
+    /// What they may do.
+    pub scopes: BTreeSet<Scope>,
+    /// Who made them one.
+    pub made_by: String,
+    /// Since when.
+    pub made_at: Moment,
+    /// When they ceased to be one, and by whom.
+    pub removed: Option<(Moment, String)>,
+}
+
+impl Operator {
+    /// Whether they may do this.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.removed.is_none() && self.scopes.contains(&scope)
+    }
+}

@@ -1,0 +1,168 @@
+//! Operators as they meet the program: made by a command, let in by their token and its scopes, named in all they do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Daemon, Scratch, TOKEN, get, http};
+
+fn made(scratch: &Scratch, name: &str, scopes: &str) -> String {
+    let answer = scratch.run(&["operators", "add", name, "--scopes", scopes, "--by", "founder", "--json"]).ok().json();
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+fn ask(daemon: &Daemon, token: &str, (method, path): (&str, &str), body: &Value) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    http(method, &daemon.operator, path, &headers, &body)
+}
+
+const ACCOUNT: &str = "a0000000-0000-4000-8000-000000000001";
+
+#[test]
+fn d5_each_scope_opens_its_own_doors_and_no_other() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let tokens = ["read", "operate", "approve"].map(|scope| (scope, made(&scratch, &format!("the-{scope}er"), scope)));
+    let halt = json!({ "reason": "a drill" });
+    let approval = json!({ "kind": "strategy", "strategy": "sixty-forty", "reason": "checked" });
+    let doors = [
+        ("read", ("GET", "/api/v1/users"), Value::Null),
+        ("read", ("GET", "/api/v1/halts"), Value::Null),
+        ("read", ("GET", "/api/v1/approvals"), Value::Null),
+        ("operate", ("POST", "/api/v1/halts"), halt),
+        ("operate", ("POST", "/api/v1/halts/resume"), json!({})),
+        ("approve", ("POST", "/api/v1/approvals"), approval),
+    ];
+    for (scope, door, body) in &doors {
+        for (has, token) in &tokens {
+            let answer = ask(&daemon, token, *door, body);
+            let expected = if has == scope { 200 } else { 403 };
+            assert_eq!(answer.status, expected, "{has} at {door:?}: {answer:?}");
+            assert!(
+                has == scope || answer.body.contains(&format!("`{scope}`")),
+                "the missing scope is named: {answer:?}"
+            );
+        }
+        assert_eq!(ask(&daemon, "rbo_0000", *door, body).status, 401, "a token that nobody has");
+    }
+    let approvals = ask(&daemon, &tokens[0].1, ("GET", "/api/v1/approvals"), &Value::Null).json();
+    assert_eq!(approvals["approvals"][0]["by"], "the-approveer");
+    assert_eq!(approvals["approvals"][0]["proven"], true);
+    let halts = scratch.run(&["halts", "--all", "--json"]).ok().json();
+    assert_eq!(halts["halts"][0]["by"], "the-operateer", "under the name that the token proves");
+    let metrics = get(&daemon.operator, "/metrics").body;
+    assert!(metrics.contains(r#"rebalanced_operator_refusals_total{why="scope"} 12"#), "{metrics}");
+    assert!(metrics.contains(r#"rebalanced_operator_refusals_total{why="token"} 6"#), "{metrics}");
+    let (_, log) = daemon.stop();
+    let log = log.join("\n");
+    assert!(tokens.iter().all(|(_, token)| !log.contains(token)) && !log.contains("rbo_0000"), "no token is logged");
+}
+
+#[test]
+fn an_operator_acts_under_their_own_name_and_is_out_at_once_when_removed() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let token = made(&scratch, "ann", "read,operate");
+    let forged = ask(&daemon, &token, ("POST", "/api/v1/halts"), &json!({ "by": "ben", "reason": "not me" }));
+    assert_eq!(forged.status, 403, "{forged:?}");
+    let own = ask(&daemon, &token, ("POST", "/api/v1/halts"), &json!({ "by": "ann", "reason": "me" }));
+    assert_eq!(own.status, 200, "{own:?}");
+    let spoofed = ask(&daemon, TOKEN, ("POST", "/api/v1/halts"), &json!({ "by": "service", "reason": "spoofed" }));
+    assert_eq!(spoofed.status, 400, "nobody acts as the service itself: {spoofed:?}");
+    let rotated = scratch.run(&["operators", "rotate", "ann", "--by", "founder", "--json"]).ok().json();
+    let new = rotated["token"].as_str().unwrap();
+    assert_eq!(ask(&daemon, &token, ("GET", "/api/v1/users"), &Value::Null).status, 401, "the old token");
+    assert_eq!(ask(&daemon, new, ("GET", "/api/v1/users"), &Value::Null).status, 200);
+    scratch.run(&["operators", "remove", "ann", "--by", "founder"]).ok();
+    assert_eq!(ask(&daemon, new, ("GET", "/api/v1/users"), &Value::Null).status, 401, "out at once");
+    let listed = scratch.run(&["operators", "list", "--json"]).ok();
+    assert!(!listed.out.contains(new) && !listed.out.contains("hash"), "{}", listed.out);
+    assert_eq!(scratch.run(&["audit", "verify", "--json"]).ok().json()["holds"], true);
+}
+
+#[test]
+fn where_two_must_approve_a_bare_name_counts_for_nothing_and_a_token_file_is_private() {
+    let scratch = Scratch::new();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), format!("{config}\n[approvals]\noperators_required = 2\n")).unwrap();
+    let daemon = scratch.daemon();
+    let grant = |extra: &[&str]| {
+        let base = ["approvals", "grant", "strategy", "--strategy", "sixty-forty", "--reason", "checked"];
+        scratch.run(&[&base[..], extra].concat())
+    };
+    let bare = grant(&["--by", "ann"]);
+    assert!(bare.code == 2 && bare.err.contains("--operator-token-file"), "{bare:?}");
+    let file = scratch.path().join("ann.token");
+    let file = file.to_str().unwrap();
+    let add = ["operators", "add", "ann", "--scopes", "approve", "--by", "founder", "--token-file", file];
+    let added = scratch.run(&add).ok();
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o400);
+    assert!(!added.out.contains("rbo_"), "what went into the file is not printed");
+    grant(&["--operator-token-file", file]).ok();
+    let other = scratch.write("nobody.token", "rbo_11");
+    let refused = grant(&["--operator-token-file", other.to_str().unwrap()]);
+    assert!(refused.code == 2 && refused.err.contains("token of no operator"), "{refused:?}");
+    // The one token of the configuration proves no name: it halts, but it approves nothing.
+    let body = json!({ "kind": "strategy", "strategy": "sixty-forty", "reason": "x", "by": "ben" });
+    assert_eq!(ask(&daemon, TOKEN, ("POST", "/api/v1/approvals"), &body).status, 403);
+    assert_eq!(ask(&daemon, TOKEN, ("POST", "/api/v1/halts"), &json!({ "by": "ben", "reason": "x" })).status, 200);
+    let listed = scratch.run(&["approvals", "list", "--json"]).ok().json();
+    assert_eq!(listed["approvals"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_api_takes_bounds_raises_and_ends_and_says_what_is_wrong_with_them() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let token = made(&scratch, "ann", "approve");
+    let post = |body: &Value| ask(&daemon, &token, ("POST", "/api/v1/approvals"), body);
+    let subscription = json!({
+        "kind": "subscription", "account": ACCOUNT, "strategy": "sixty-forty", "reason": "as agreed", "sides": ["buy"],
+        "symbols": ["SPY"], "max_order_notional": "500", "max_run_notional": "900", "expires_at": "2099-01-01T00:00:00Z",
+    });
+    let granted = post(&subscription);
+    assert_eq!(granted.status, 200, "{granted:?}");
+    assert_eq!(granted.json()["what"], "buy only, order <= 500.00, run <= 900.00, SPY");
+    let raise =
+        json!({ "kind": "limits", "account": ACCOUNT, "reason": "once", "raises": "max_turnover_percent=80 once" });
+    assert_eq!(post(&raise).json()["what"], "max_turnover_percent=80 once");
+    for (field, value) in [
+        ("kind", json!("consent")),
+        ("sides", json!(["hold"])),
+        ("symbols", json!([""])),
+        ("max_order_notional", json!("many")),
+        ("reason", json!("")),
+        ("expires_at", json!("2001-01-01T00:00:00Z")),
+        ("account", json!("")),
+    ] {
+        let mut wrong = subscription.clone();
+        wrong[field] = value;
+        let refused = post(&wrong);
+        assert_eq!(refused.status, 400, "{field}: {refused:?}");
+        assert!(refused.json()["error"].as_str().unwrap().len() > 10, "{refused:?}");
+    }
+    let id = granted.json()["id"].as_str().unwrap().to_owned();
+    let revoke = ("POST", format!("/api/v1/approvals/{id}/revoke"));
+    assert_eq!(ask(&daemon, &token, (revoke.0, &revoke.1), &json!({})).status, 200);
+    assert_eq!(ask(&daemon, &token, (revoke.0, &revoke.1), &json!({})).status, 404, "withdrawn already");
+}
+
+#[test]
+fn who_tries_tokens_is_told_to_wait_and_an_operator_comes_in_all_the_same() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let token = made(&scratch, "ann", "read");
+    let mut statuses = [0, 0];
+    for _ in 0..620 {
+        match ask(&daemon, "rbo_guess", ("GET", "/api/v1/users"), &Value::Null).status {
+            401 => statuses[0] += 1,
+            429 => statuses[1] += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(statuses, [600, 20]);
+    assert_eq!(ask(&daemon, &token, ("GET", "/api/v1/users"), &Value::Null).status, 200);
+}
