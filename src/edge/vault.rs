@@ -130,7 +130,7 @@ impl Vault {
     /// When the file exists already, or cannot be written.
     pub fn create_key_file(path: &Path, entropy: &Entropy) -> Result<(), Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).map_err(failed)?;
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         entropy.fill("vault key", key.as_mut());
         let text = Zeroizing::new(format!("{}\n", hex::encode(key.as_ref())));

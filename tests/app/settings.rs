@@ -10,6 +10,8 @@ use rebalanced::app::settings::layers::{DEFAULTS, Sources};
 use rebalanced::model::ids::AccountId;
 use tempfile::TempDir;
 
+use crate::support::{Ran, Scratch};
+
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -264,4 +266,49 @@ fn another_clock_is_refused_unless_every_alpaca_address_is_on_this_machine() {
         let faults = faults(&with(Sources::default(), &variables));
         assert!(faults.contains("`clock.url` is refused") && faults.contains(&format!("`{key}`")), "{key}: {faults}");
     }
+}
+
+#[test]
+fn d1_with_live_trading_on_secrets_must_be_where_nobody_else_reaches_them() {
+    let scratch = Scratch::new();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), config.replace("[alpaca]\n", "[alpaca]\nlive_trading = true\n")).unwrap();
+    let mode = |name: &str, mode: u32| {
+        fs::set_permissions(scratch.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let wide = scratch.run(&["check"]);
+    assert_eq!(wide.code, 64, "{wide:?}");
+    assert!(
+        wide.err.contains("`vault.key_file`") && wide.err.contains("0600") && wide.err.contains("chmod 0400"),
+        "{wide:?}"
+    );
+    mode("vault.key", 0o400);
+    scratch.run(&["check"]).ok();
+    for (name, bad, key) in [
+        ("client-secret", 0o640, "alpaca.client_secret_file"),
+        ("operator-token", 0o604, "web.operator_token_file"),
+        ("vault.key", 0o440, "vault.key_file"),
+        ("vault.key", 0o600, "vault.key_file"),
+    ] {
+        mode(name, bad);
+        let refused = scratch.run(&["check"]);
+        assert!(refused.code == 64 && refused.err.contains(key), "{name} {bad:o}: {refused:?}");
+        let refused = scratch.run(&["run"]);
+        assert!(refused.code == 64 && refused.err.contains(key), "run says it too: {refused:?}");
+        mode(name, 0o400);
+    }
+    // A password in the environment is everybody's who sees the process.
+    let in_environment = Ran::of(
+        scratch
+            .program()
+            .args(["check", "--config"])
+            .arg(scratch.config())
+            .env("REBALANCED_DATABASE__URL", "postgres://user:canary@127.0.0.1:9/name"),
+    );
+    assert_eq!(in_environment.code, 64, "{in_environment:?}");
+    assert!(in_environment.err.contains("REBALANCED_DATABASE__URL") && !in_environment.err.contains("canary"));
+    // With live trading off the looser rule of before holds.
+    fs::write(scratch.config(), config).unwrap();
+    mode("vault.key", 0o600);
+    scratch.run(&["check"]).ok();
 }

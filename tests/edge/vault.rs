@@ -157,7 +157,7 @@ fn a_new_key_file_is_its_owners_alone_and_never_replaces_one() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("vault.key");
     Vault::create_key_file(&path, &Entropy::system()).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
     let before = fs::read(&path).unwrap();
     assert!(matches!(Vault::create_key_file(&path, &Entropy::system()), Err(Error::File { .. })));
     assert_eq!(fs::read(&path).unwrap(), before);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use alpaca_sim::{Environment, NewAccount};
 use rebalanced::flow::approve::{self, Desk};
+use rebalanced::flow::operators;
 use rebalanced::model::ids::{AccountId, StrategyName};
 use rebalanced::model::mandate::{ApprovalKind, Bound, ServicePolicy};
+use rebalanced::model::operator::Scope;
 use rebalanced::model::verdict::OutcomeKind;
 use rust_decimal::Decimal;
 
@@ -83,7 +85,46 @@ async fn s4_no_live_order_leaves_unless_every_flag_is_set(on: Keeper) {
     }
 }
 
-on_both_databases!(s4_no_live_order_leaves_unless_every_flag_is_set,);
+async fn d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_not_before(on: Keeper) {
+    let mut service = prepared(on, 0b00111, Duration::ZERO).await;
+    service.world.policy.operators_required = 2;
+    let name = StrategyName::parse("sixty-forty").unwrap();
+    let version = service.world.strategies.get(&name).unwrap().version().clone();
+    let account = service.world.store.accounts().await.unwrap()[0].id.clone();
+    let kinds = [
+        ApprovalKind::Strategy { name: name.clone(), version },
+        ApprovalKind::Subscription { account, name, bound: Bound::default() },
+    ];
+    // Day by day: a bare name, ann, ann again, and at last ben.
+    let days =
+        [("2019-06-03", "claimed", 0), ("2019-06-04", "ann", 0), ("2019-06-05", "ann", 0), ("2019-06-06", "ben", 2)];
+    for (day, who, orders) in days {
+        let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+        for kind in &kinds {
+            if who == "claimed" {
+                approve::grant(&desk, kind.clone(), (who, "test"), None).await.unwrap();
+                continue;
+            }
+            if service.world.store.operators().await.unwrap().iter().all(|known| known.name.as_str() != who) {
+                operators::add(&desk, who, [Scope::Approve].into(), "founder").await.unwrap();
+            }
+            let known = service.world.store.operators().await.unwrap();
+            let operator = known.iter().find(|known| known.name.as_str() == who).unwrap();
+            approve::grant_proven(&desk, kind.clone(), (operator, "test"), None).await.unwrap();
+        }
+        let outcomes = service.ring(new_york(&format!("{day}T15:45:00"))).await;
+        assert_eq!(service.sim.ledger().orders.len(), orders, "{day} {who}: {outcomes:?}");
+        if orders == 0 {
+            assert!(outcomes[0].detail.contains("of 2 operators approved"), "{outcomes:?}");
+        }
+    }
+    service.settle_accounts().await;
+}
+
+on_both_databases!(
+    s4_no_live_order_leaves_unless_every_flag_is_set,
+    d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_not_before,
+);
 
 /// What happens between the crash and the restart.
 #[derive(Debug, Clone, Copy)]

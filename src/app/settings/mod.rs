@@ -250,6 +250,9 @@ fn database(reader: &mut Reader<'_>) -> Option<Secret> {
     }
     match Url::parse(&text) {
         Ok(mut url) if matches!(url.scheme(), "postgres" | "postgresql") => {
+            if url.password().is_some() {
+                reader.not_from_environment("database.url");
+            }
             if url.password().is_some() && url.set_password(Some("***")).is_err() {
                 url.set_path("***");
             }

@@ -20,10 +20,15 @@ pub struct Shown {
     pub origin: String,
 }
 
+/// Where the service manager hands over credentials.
+const CREDENTIALS: &str = "/run/credentials";
+
 /// A reader of merged values.
 pub struct Reader<'a> {
     merged: &'a Merged,
     credentials: Option<&'a Path>,
+    /// Live trading is on: then secrets must be where nobody else can reach them.
+    strict: bool,
     /// Every fault so far.
     pub faults: Vec<Fault>,
     /// Every key read so far, as it may be shown.
@@ -33,7 +38,9 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads from merged layers.
     pub fn new(merged: &'a Merged, sources: &'a Sources, faults: Vec<Fault>) -> Self {
-        Self { merged, credentials: sources.credentials.as_deref(), faults, shown: BTreeMap::new() }
+        let is_on = |found: &Found| found.texts.iter().any(|text| text.trim() == "true");
+        let strict = merged.get("alpaca.live_trading").is_some_and(is_on);
+        Self { merged, credentials: sources.credentials.as_deref(), strict, faults, shown: BTreeMap::new() }
     }
 
     /// Notes a fault of a key.
@@ -155,6 +162,7 @@ impl<'a> Reader<'a> {
         };
         if let Some(path) = self.path(key) {
             self.show(key, "set");
+            self.guard(key, &path);
             return Some(path);
         }
         let path = self.credentials.map(|folder| folder.join(credential)).filter(|path| path.is_file());
@@ -165,6 +173,34 @@ impl<'a> Reader<'a> {
         };
         self.shown.insert(key, shown);
         path
+    }
+
+    /// With live trading on, the vault's keys have exactly the mode 0400, and no secret is anybody else's to read. What the
+    /// service manager hands over is guarded by it.
+    fn guard(&mut self, key: &'static str, path: &Path) {
+        let handed_over =
+            path.starts_with(CREDENTIALS) || self.credentials.is_some_and(|folder| path.starts_with(folder));
+        if !self.strict || handed_over {
+            return;
+        }
+        let Ok(found) = std::fs::metadata(path) else { return };
+        let mode = found.permissions().mode() & 0o777;
+        let is_key = key.starts_with("vault.");
+        if (is_key && mode != 0o400) || mode & 0o077 != 0 {
+            let what =
+                format!("`{key}` names {}, whose mode is {mode:04o}: too wide with live trading on", path.display());
+            self.fault(key, what, format!("make it private: chmod 0400 {}", path.display()));
+        }
+    }
+
+    /// Refuses a secret that came through the environment while live trading is on: other programs can read it there.
+    pub fn not_from_environment(&mut self, key: &'static str) {
+        let from = self.merged.get(key).map(|found| found.origin.clone());
+        if let (true, Some(Origin::Environment(name))) = (self.strict, from) {
+            let what =
+                format!("{name} carries a secret through the environment, which is refused with live trading on");
+            self.fault(key, what, format!("put it into a file and name that: `{key}_file`"));
+        }
     }
 
     /// A secret from its file, without the line's end.
