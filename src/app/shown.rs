@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::edge::decisions::{dollars, fraction};
 use crate::flow::cancel::Cancelled;
+use crate::flow::trace::Trace;
 use crate::model::account::{Account, GrantHealth, Subscription};
 use crate::model::event::ChainedEvent;
 use crate::model::ids::{OrderId, StrategyVersion, Symbol};
@@ -99,6 +100,27 @@ pub fn run_in_full(shown: &Run, decisions: Option<&str>, intents: &[Intent]) -> 
         fields.insert("orders".to_owned(), intents.iter().map(order).collect());
     }
     value
+}
+
+/// Everything that is known of one order.
+pub fn trace(trace: &Trace) -> Value {
+    let account = trace.account.as_ref();
+    let decisions = trace.decision.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    json!({
+        "user": account.map(|account| account.user.as_str()),
+        "reference": account.and_then(|account| account.reference.as_deref()),
+        "account": trace.intent.account.as_str(),
+        "environment": trace.intent.environment.code(),
+        "order": order(&trace.intent),
+        "run": run(&trace.run),
+        "strategy": trace.run.strategy.as_str(),
+        "version": trace.run.version.as_ref().map(StrategyVersion::as_str),
+        "version_first_seen_at": text(trace.strategy_seen_at),
+        "program": trace.program,
+        "decisions": decisions,
+        "approvals": trace.approvals.iter().map(|one| approval(one, trace.intent.recorded_at)).collect::<Vec<_>>(),
+        "events": trace.events.iter().map(event).collect::<Vec<_>>(),
+    })
 }
 
 /// An order as we know it.

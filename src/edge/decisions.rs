@@ -63,6 +63,7 @@ fn leg(leg: &Leg) -> Value {
     };
     put("time_in_force", "day".to_owned());
     put("value", dollars(leg.value));
+    put("reference_price", leg.reference_price.to_string());
     Value::Object(order)
 }
 

@@ -23,3 +23,4 @@ pub mod cancel;
 pub mod tokens;
 pub mod rehearse;
 pub mod verify;
+pub mod trace;

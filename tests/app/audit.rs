@@ -62,3 +62,12 @@ fn d8_an_export_and_its_checkpoints_are_checked_without_a_secret_and_a_cut_tail_
         scratch.run(&["audit", "verify", "--checkpoints", checkpoints.to_str().unwrap(), "--public-key", &wrong]);
     assert_ne!(other.code, 0, "{other:?}");
 }
+
+#[test]
+fn d8_an_order_that_is_not_ours_is_traced_to_nothing() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    let unknown = scratch.run(&["audit", "trace", "nothing"]);
+    assert!(unknown.code == 2 && unknown.err.contains("no order of ours is named `nothing`"), "{unknown:?}");
+    drop(daemon);
+}

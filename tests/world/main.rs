@@ -14,3 +14,4 @@ mod connecting;
 mod doubt;
 mod limits;
 mod leaving;
+mod trace;

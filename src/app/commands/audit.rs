@@ -14,6 +14,7 @@ use crate::app::failure::Failure;
 use crate::app::shown;
 use crate::app::wire::Means;
 use crate::edge::notary::{self, Notary};
+use crate::flow::trace;
 use crate::flow::verify::{self, Walk};
 use crate::model::event::Checkpoint;
 
@@ -49,6 +50,11 @@ pub enum Action {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Show where an order came from: user, strategy version, decision and prices, approvals, program, and what became of it.
+    Trace {
+        /// The broker's order id, the client order id, or the intent's id.
+        order: String,
+    },
     /// Print the public key of the daemon's checkpoints. Keep it elsewhere.
     PublicKey,
 }
@@ -81,6 +87,14 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                 other => Ok(other.context("the events could not be exported")?),
             }
         }
+        Action::Trace { order } => {
+            let (_, means) = context.means().await?;
+            let Some(found) = trace::trace(&means.store, &order).await? else {
+                let mend = "give the broker's order id, the client order id or the intent's id";
+                return Err(Failure::input(format!("no order of ours is named `{order}`; {mend}")));
+            };
+            context.print(&shown::trace(&found), traced)
+        }
         Action::PublicKey => {
             let mut settings = context.settings()?;
             let secret = settings.audit_key.take().context("`audit.key_file` is missing")?;
@@ -88,6 +102,28 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             context.print(&json!({ "public_key": key }), |_| key.clone())
         }
     }
+}
+
+/// A trace for people: the order, where it came from, and what happened.
+fn traced(answer: &Value) -> String {
+    let rows = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let part = |name: &str| answer.get(name).cloned().unwrap_or_default();
+    let legs: Vec<Value> = rows("decisions").iter().filter_map(|plan| plan.get("orders").cloned()).collect();
+    let legs: Vec<Value> = legs.iter().filter_map(Value::as_array).flatten().cloned().collect();
+    let order =
+        ["client_order_id", "order", "side", "symbol", "qty", "notional", "type", "state", "filled_qty", "note"];
+    [
+        shown::fields(answer, &["user", "reference", "account", "environment", "strategy", "version", "program"]),
+        format!("\norder\n{}", shown::fields(&part("order"), &order)),
+        format!("\nrun\n{}", shown::fields(&part("run"), &["id", "slot", "trigger", "outcome", "reason", "detail"])),
+        format!(
+            "\ndecided with it\n{}",
+            shown::table(&legs, &["phase", "symbol", "qty", "notional", "value", "reference_price"])
+        ),
+        format!("\napprovals in force\n{}", shown::table(&rows("approvals"), &["id", "kind", "what", "by", "reason"])),
+        format!("\nevents\n{}", shown::table(&rows("events"), &["sequence", "at", "actor", "kind", "facts"])),
+    ]
+    .join("\n")
 }
 
 /// The checkpoints whose signatures are right; a wrong one ends it.

@@ -6,6 +6,7 @@
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::model::canon;
 use crate::model::event::{ChainedEvent, Event};
+use crate::model::ids::RunId;
 
 impl Store {
     /// Appends facts that change no other row.
@@ -26,6 +27,21 @@ impl Store {
         let row = sqlx::query("SELECT sequence, hash FROM chain_head WHERE id = 1").fetch_one(self.read()).await?;
         let row = Reader::new(&row, "chain_head", "sequence");
         Ok((row.int("sequence")?, row.text("hash")?))
+    }
+
+    /// The events of one run, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn events_of(&self, run: &RunId) -> Result<Vec<ChainedEvent>, Error> {
+        let rows = sqlx::query(
+            "SELECT sequence, at, actor, kind, account, run, facts, previous, hash
+             FROM events WHERE run = $1 ORDER BY sequence",
+        )
+        .bind(run.as_str())
+        .fetch_all(self.read())
+        .await?;
+        rows.iter().map(|row| chained(&Reader::new(row, "events", "sequence"))).collect()
     }
 
     /// The events after this place in the chain, in order, at most so many.

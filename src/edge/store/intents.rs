@@ -164,6 +164,18 @@ impl Store {
         rows.iter().map(intent_of).collect()
     }
 
+    /// The intent with this id, client order id, or order id of the broker.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn intent_named(&self, name: &str) -> Result<Option<Intent>, Error> {
+        let row = sqlx::query("SELECT * FROM intents WHERE id = $1 OR client_order_id = $1 OR order_id = $1")
+            .bind(name)
+            .fetch_optional(self.read())
+            .await?;
+        row.as_ref().map(intent_of).transpose()
+    }
+
     /// Whether an order under this id was ever recorded here.
     ///
     /// # Errors
@@ -199,14 +211,15 @@ impl Store {
 async fn note_decision(link: &mut Link, run: &Run, recording: &Recording) -> Result<(), Error> {
     sqlx::query(
         "UPDATE runs SET reason = COALESCE(reason, $1), version = $2, decision = $3,
-             drift_before = COALESCE(drift_before, $4), turnover = COALESCE(turnover, $5)
-         WHERE id = $6",
+             drift_before = COALESCE(drift_before, $4), turnover = COALESCE(turnover, $5), program = $6
+         WHERE id = $7",
     )
     .bind(recording.reason.code())
     .bind(recording.version.as_str())
     .bind(clean(&recording.decision))
     .bind(recording.drift_before.to_string())
     .bind(recording.turnover.to_string())
+    .bind(env!("CARGO_PKG_VERSION"))
     .bind(run.id.as_str())
     .execute(link)
     .await?;

@@ -69,6 +69,23 @@ impl Store {
         row.map(|row| Ok((run_of(&row)?, Reader::new(&row, "runs", "id").maybe_text("decision")?))).transpose()
     }
 
+    /// The version of the program that decided in a run, and when the version of its strategy was first seen.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn provenance(&self, id: &RunId) -> Result<(Option<String>, Option<Moment>), Error> {
+        let row = sqlx::query(
+            "SELECT r.id, r.program, s.first_seen_at FROM runs r LEFT JOIN strategies s ON s.version = r.version
+             WHERE r.id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(self.read())
+        .await?;
+        let Some(row) = row else { return Ok((None, None)) };
+        let row = Reader::new(&row, "runs", "id");
+        Ok((row.maybe_text("program")?, row.maybe_moment("first_seen_at")?))
+    }
+
     /// When this subscription last filled orders: its cooldown counts from there.
     ///
     /// # Errors
