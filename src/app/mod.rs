@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
 use crate::app::commands::{
-    approvals, audit, check, demo, doctor, halts, keys, operators, plan, run, runs, subscriptions, users,
+    approvals, audit, check, demo, doctor, halts, keys, migrate, operators, plan, run, runs, subscriptions, users,
 };
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
@@ -81,6 +81,8 @@ pub enum Command {
     Audit(audit::Args),
     /// Keys that seal tokens: new, rotate, revoke-all.
     Keys(keys::Args),
+    /// Bring the database's tables up to date: for an owner whose daemon may not do it itself.
+    Migrate,
     /// Try to reach everything that the daemon needs.
     Doctor,
 }
@@ -126,6 +128,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Halts(args) => halts::list(&context, &args).await,
         Command::Audit(args) => audit::obey(&context, args).await,
         Command::Keys(args) => keys::obey(&context, args).await,
+        Command::Migrate => migrate::obey(&context).await,
         Command::Doctor => doctor::obey(&context).await,
     }
 }

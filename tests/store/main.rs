@@ -12,3 +12,4 @@ mod recording;
 mod schema;
 mod tokens;
 mod operators;
+mod roles;

@@ -19,6 +19,13 @@ pub(crate) fn empty_postgres() -> String {
     format!("postgres:///{name}?host={}&user=postgres", cluster.folder.display())
 }
 
+/// Runs the owner's SQL on a database of ours, as its owner would by hand; variables as `name=value`.
+#[allow(dead_code, reason = "not every test binary has an owner")]
+pub(crate) fn as_owner(url: &str, arguments: &[&str]) {
+    let cluster = CLUSTER.get_or_init(Cluster::start);
+    succeed(Command::new(cluster.bin.join("psql")).args(["-q", "-v", "ON_ERROR_STOP=1"]).args(arguments).arg(url));
+}
+
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 
 struct Cluster {

@@ -84,7 +84,14 @@ async fn database(settings: &Settings) -> (Finding, Option<Clock>) {
         Err(failure) => (Finding::of("database", Err(failure.to_string())), None),
         Ok(means) => {
             let queue = means.store.queue(means.clock.now()).await;
-            let result = queue.map(|queue| format!("{} runs due, {} running", queue.due, queue.running));
+            let audit = match means.store.could_rewrite_events().await {
+                Ok(true) => {
+                    "this address could rewrite the audit: ship its checkpoints, or give the daemon a role of its own"
+                }
+                Ok(false) => "this role can only add to the audit",
+                Err(_) => "whether this address could rewrite the audit is not known",
+            };
+            let result = queue.map(|queue| format!("{} runs due, {} running; {audit}", queue.due, queue.running));
             (
                 Finding::of("database", result.map_err(|error| format!("{:#}", anyhow::Error::new(error)))),
                 Some(means.clock),

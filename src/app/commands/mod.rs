@@ -14,6 +14,7 @@ pub mod operators;
 pub mod halts;
 pub mod audit;
 pub mod keys;
+pub mod migrate;
 pub mod doctor;
 pub mod demo;
 

@@ -186,8 +186,31 @@ impl Store {
             );
             return Err(Error::NotDurable { what });
         }
-        migrated(&POSTGRES, POSTGRES.run(&pool).await)?;
+        // The daemon's own role may not make tables: where nothing is to be made, it need not (deploy/postgres-roles.sql).
+        if !is_up_to_date(&pool).await {
+            migrated(&POSTGRES, POSTGRES.run(&pool).await)?;
+        }
         Ok(Self { engine: Engine::Postgres, write: pool.clone(), read: pool, file: None })
+    }
+
+    /// Whether whoever has this database's address could change or remove events that are recorded. The owner of a SQLite
+    /// file always can; a PostgreSQL role only if it was given the right.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn could_rewrite_events(&self) -> Result<bool, Error> {
+        if self.engine == Engine::Sqlite {
+            return Ok(true);
+        }
+        let could: i64 = sqlx::query_scalar(
+            "SELECT CAST(CASE WHEN has_table_privilege(current_user, 'events', 'UPDATE')
+                             OR has_table_privilege(current_user, 'events', 'DELETE')
+                             OR has_table_privilege(current_user, 'events', 'TRUNCATE')
+                             OR has_table_privilege(current_user, 'events', 'TRIGGER') THEN 1 ELSE 0 END AS BIGINT)",
+        )
+        .fetch_one(&self.read)
+        .await?;
+        Ok(could == 1)
     }
 
     /// Makes this process the only daemon on a SQLite file, for as long as the value lives (row 25). A PostgreSQL server is
@@ -285,6 +308,19 @@ fn sqlite_pool(connections: u32, role: &'static str) -> AnyPoolOptions {
                 sqlx::raw_sql(role).execute(connection).await.map(drop)
             })
         })
+}
+
+/// Whether exactly our migrations are applied. What cannot be read is not up to date.
+async fn is_up_to_date(pool: &AnyPool) -> bool {
+    let rows = sqlx::query("SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version")
+        .fetch_all(pool)
+        .await
+        .unwrap_or_default();
+    let applied: Vec<(i64, Vec<u8>)> =
+        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+    let ours: Vec<(i64, Vec<u8>)> =
+        POSTGRES.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect();
+    applied == ours
 }
 
 fn migrated(migrator: &Migrator, result: Result<(), MigrateError>) -> Result<(), Error> {
