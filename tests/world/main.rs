@@ -15,3 +15,4 @@ mod doubt;
 mod limits;
 mod leaving;
 mod trace;
+mod withdrawn;

@@ -36,12 +36,48 @@ use crate::postgres::empty_postgres;
 /// Where the hosts of the simulator would be; nothing listens there.
 const BASE: &str = "http://127.0.0.1:9";
 
+/// What a test does at one step of the service: at the n-th request from now on, before it takes effect.
+#[derive(Clone, Default)]
+pub(crate) struct Steps {
+    seen: Arc<Mutex<usize>>,
+    act: Arc<Mutex<Option<Planned>>>,
+}
+
+/// The step, and what is done at it.
+type Planned = (usize, BoxFuture<'static, ()>);
+
+impl Steps {
+    /// How many requests there were since the last call of [`Steps::at`].
+    pub(crate) fn seen(&self) -> usize {
+        *self.seen.lock().unwrap()
+    }
+
+    /// Counts from here, and does this at the n-th request.
+    pub(crate) fn at(&self, nth: usize, act: BoxFuture<'static, ()>) {
+        *self.seen.lock().unwrap() = 0;
+        *self.act.lock().unwrap() = Some((nth, act));
+    }
+
+    async fn step(&self) {
+        let number = {
+            let mut seen = self.seen.lock().unwrap();
+            *seen += 1;
+            *seen
+        };
+        let act = self.act.lock().unwrap().take_if(|(nth, _)| *nth == number);
+        if let Some((_, act)) = act {
+            act.await;
+        }
+    }
+}
+
 /// The wire, without a wire: the simulator's clock follows the service's own.
 struct InMemory {
     sim: Sim,
     clock: VirtualClock,
     latency: std::time::Duration,
     sent: Arc<Mutex<Vec<Instant>>>,
+    steps: Steps,
 }
 
 impl Transport for InMemory {
@@ -50,6 +86,7 @@ impl Transport for InMemory {
             if request.method() == http::Method::POST && request.uri().path().ends_with("/v2/orders") {
                 self.sent.lock().unwrap().push(Instant::now());
             }
+            self.steps.step().await;
             if !self.latency.is_zero() {
                 tokio::time::sleep(self.latency).await;
             }
@@ -67,6 +104,8 @@ pub(crate) struct TestWorld {
     pub clock: VirtualClock,
     /// When each order left, in real time.
     pub sent: Arc<Mutex<Vec<Instant>>>,
+    /// What the test does at a step of the service.
+    pub steps: Steps,
     /// Held so that it lives as long as the service; it goes when dropped.
     _folder: TempDir,
 }
@@ -175,12 +214,13 @@ impl TestWorld {
         let key = folder.path().join("vault.key");
         Vault::create_key_file(&key, &entropy).unwrap();
         let metrics = Metrics::new();
-        let sent = Arc::default();
+        let (sent, steps) = (Arc::default(), Steps::default());
         let wire = Arc::new(InMemory {
             sim: sim.clone(),
             clock: clock.clone(),
             latency: setup.latency,
             sent: Arc::clone(&sent),
+            steps: steps.clone(),
         });
         let app = AppCredentials {
             client_id: "app".to_owned(),
@@ -206,7 +246,7 @@ impl TestWorld {
             switch: setup.switch,
             order_wait: Span::from_secs(300),
         };
-        Self { world, sim, clock, sent, _folder: folder }
+        Self { world, sim, clock, sent, steps, _folder: folder }
     }
 
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
