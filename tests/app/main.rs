@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 #![allow(unreachable_pub, missing_docs, reason = "a test is nobody's library")]
 
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod settings;
 mod commands;
 mod daemon;
@@ -12,3 +14,4 @@ mod keys;
 mod audit;
 mod support;
 mod operators;
+mod canary;

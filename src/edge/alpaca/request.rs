@@ -143,6 +143,7 @@ impl Line {
     ) -> Result<Answer, String> {
         let agent = concat!("rebalanced/", env!("CARGO_PKG_VERSION"));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(agent));
+        let (headers, sent) = (request.headers().clone(), request.body().clone());
         let watch = Stopwatch::start();
         let carried = self.transport.send(request).await;
         let status = carried.as_ref().map_or("lost", |answer| class(answer.status().as_u16()));
@@ -156,6 +157,7 @@ impl Line {
         };
         let (parts, body) = answer.into_parts();
         let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let request_id = if is_echo(request_id, &headers, &sent) { "[redacted]" } else { request_id };
         tracing::debug!(endpoint, status, request.id = request_id, "answered");
         let throttled = parts.status.as_u16() == 429;
         let until = self.limiter.learn(purse, (throttled, rate(&parts.headers)), self.clock.now());
@@ -176,6 +178,14 @@ const fn class(status: u16) -> &'static str {
         400..=499 => "4xx",
         _ => "5xx",
     }
+}
+
+/// Whether a text of the broker's is made of what we sent: then it may hold a secret, and is not for the log.
+fn is_echo(text: &str, headers: &HeaderMap, body: &Bytes) -> bool {
+    let values = headers.values().filter_map(|value| value.to_str().ok());
+    let body = std::str::from_utf8(body).unwrap_or_default();
+    let words = values.chain([body]).flat_map(|value| value.split([' ', '=', '&', '"']));
+    !text.is_empty() && words.filter(|word| word.len() >= 8).any(|word| word.contains(text) || text.contains(word))
 }
 
 fn without(body: Bytes, credential: &Credential) -> Bytes {
