@@ -16,3 +16,4 @@ mod limits;
 mod leaving;
 mod trace;
 mod withdrawn;
+mod rows;

@@ -106,6 +106,8 @@ pub(crate) struct TestWorld {
     pub sent: Arc<Mutex<Vec<Instant>>>,
     /// What the test does at a step of the service.
     pub steps: Steps,
+    /// The database's address, for what only a test does to it.
+    pub url: String,
     /// Held so that it lives as long as the service; it goes when dropped.
     _folder: TempDir,
 }
@@ -230,10 +232,10 @@ impl TestWorld {
         };
         let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
         let shared = Clock::Virtual(clock.clone());
-        let store = opened(setup.database, folder.path()).await;
+        let url = address(setup.database, folder.path());
         let consent_texts = flow::connect::consent_texts(catalog.iter(), "");
         let world = World {
-            store,
+            store: Store::open(&url).await.unwrap(),
             alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone()),
             vault: Vault::open(&key).unwrap(),
             clock: shared,
@@ -246,7 +248,7 @@ impl TestWorld {
             switch: setup.switch,
             order_wait: Span::from_secs(300),
         };
-        Self { world, sim, clock, sent, steps, _folder: folder }
+        Self { world, sim, clock, sent, steps, url, _folder: folder }
     }
 
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
@@ -367,10 +369,10 @@ pub(crate) fn cash(amount: i64) -> NewAccount {
     new
 }
 
-async fn opened(database: Keeper, folder: &std::path::Path) -> Store {
+fn address(database: Keeper, folder: &std::path::Path) -> String {
     match database {
-        Keeper::Sqlite => Store::open(&format!("sqlite:{}", folder.join("db.sqlite").display())).await.unwrap(),
-        Keeper::PostgreSql => Store::open(&empty_postgres()).await.unwrap(),
+        Keeper::Sqlite => format!("sqlite:{}", folder.join("db.sqlite").display()),
+        Keeper::PostgreSql => empty_postgres(),
     }
 }
 
