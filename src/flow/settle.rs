@@ -22,10 +22,14 @@ const CANCEL_GRACE: Span = Span::from_secs(60);
 /// How often the broker's ledger is read before a difference is believed: its list may lag behind its orders.
 const LOOKS: u32 = 5;
 
+/// A worker whose database is silent for so long cancels its own open orders, from memory, and lets go of the run: nobody
+/// would write down what they become (reliability 3).
+const MEMORY_LOSS: Span = Span::from_secs(30);
+
 /// Follows every intent to an end, or to quarantine. With a token that is dead nothing can be followed (row 75).
 ///
 /// # Errors
-/// When the database fails: recovery follows them again.
+/// When the database fails for longer than a moment, or another worker has the run: recovery follows them again.
 pub async fn follow<E: Environment>(
     world: &World,
     claim: &Claim<E>,
@@ -35,6 +39,7 @@ pub async fn follow<E: Environment>(
     let started = world.clock.now();
     let deadline = deadline(world, started);
     let mut cancelled_at: Option<Moment> = None;
+    let mut silent_since: Option<Moment> = None;
     let mut polls = 0;
     while sent.intents.iter().any(|intent| !intent.state.is_terminal()) {
         if let Some(message) = sent.token_dead.clone() {
@@ -58,18 +63,43 @@ pub async fn follow<E: Environment>(
         }
         world.clock.sleep(decide::backoff::poll_after(polls)).await;
         polls += 1;
-        match world.alpaca.orders_since(access, inquire::beginning(&sent.intents, started)).await {
-            Ok(reports) => sent.intents = inquire::learn(world, claim, sent.intents, &reports).await?,
-            Err(alpaca::Error::Unauthorized { .. }) => {
-                if let TokenIs::Dead(message) = inquire::confirm(world, access).await {
-                    sent.token_dead = Some(message);
+        match poll(world, claim, access, &mut sent).await {
+            Ok(()) => silent_since = None,
+            Err(error @ store::Error::ClaimLost { .. }) => return Err(error),
+            Err(error) => {
+                let now = world.clock.now();
+                if now.since(*silent_since.get_or_insert(now)) >= MEMORY_LOSS {
+                    cancel_open(world, access, &sent.intents).await;
+                    return Err(error);
                 }
             }
-            // A poll that fails is a poll that is late: the deadline ends it, never a guess.
-            Err(_) => {}
         }
     }
     Ok(sent)
+}
+
+/// Asks once what became of the orders, and writes it down. Whether the run is still ours is asked too, also when there is
+/// nothing new: a database that has gone silent must be noticed while orders are open.
+async fn poll<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    access: &Access<E>,
+    sent: &mut Sent,
+) -> Result<(), store::Error> {
+    if !world.store.holds(claim).await? {
+        return Err(store::Error::ClaimLost { run: claim.run().id.to_string() });
+    }
+    match world.alpaca.orders_since(access, inquire::beginning(&sent.intents, world.clock.now())).await {
+        Ok(reports) => sent.intents = inquire::learn(world, claim, sent.intents.clone(), &reports).await?,
+        Err(alpaca::Error::Unauthorized { .. }) => {
+            if let TokenIs::Dead(message) = inquire::confirm(world, access).await {
+                sent.token_dead = Some(message);
+            }
+        }
+        // A poll that fails is a poll that is late: the deadline ends it, never a guess.
+        Err(_) => {}
+    }
+    Ok(())
 }
 
 /// The wait ends with the session at the latest: day orders end there too.

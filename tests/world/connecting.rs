@@ -166,6 +166,31 @@ async fn d3_22_a_grant_for_another_account_than_the_one_to_reconnect_is_refused_
     assert_eq!(connected(&service, right).await.unwrap().accounts[0].account.as_str(), other);
 }
 
+async fn a_code_that_was_used_or_is_too_old_connects_nobody(on: Keeper) {
+    let service = service(on).await;
+    person(&service, "ada");
+    let with_code_of = |mine: &url::Url, other: &url::Url| {
+        let code = other.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        let state = mine.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        url::Url::parse_with_params("http://127.0.0.1/", [("code", code), ("state", state)]).unwrap()
+    };
+    // A connection of the same browser's own, finished with a code that another one has used already.
+    let (first, first_cookie) = service.at_the_broker("sixty-forty", PAPER, "ada").await.unwrap();
+    finish(&service.world, callback(&first, first_cookie)).await.unwrap();
+    let known = service.world.store.accounts().await.unwrap();
+    let (second, second_cookie) = service.at_the_broker("sixty-forty", PAPER, "ada").await.unwrap();
+    let used = finish(&service.world, callback(&with_code_of(&second, &first), second_cookie)).await;
+    assert!(matches!(used, Err(Error::Broker(_))), "{used:?}");
+    // A code that is older than ten minutes, in a connection that is younger.
+    let (old, _) = service.at_the_broker("sixty-forty", PAPER, "ada").await.unwrap();
+    service.clock.set(service.world.clock.now() + Span::from_secs(300));
+    let (young, cookie) = service.at_the_broker("sixty-forty", PAPER, "ada").await.unwrap();
+    service.clock.set(service.world.clock.now() + Span::from_secs(301));
+    let late = finish(&service.world, callback(&with_code_of(&young, &old), cookie)).await;
+    assert!(matches!(late, Err(Error::Broker(_))), "{late:?}");
+    assert_eq!(service.world.store.accounts().await.unwrap(), known, "nothing was stored");
+}
+
 async fn two_paper_accounts_of_one_person_are_two_grants(on: Keeper) {
     let service = service(on).await;
     let [_, first] = person(&service, "ada");
@@ -244,6 +269,7 @@ async fn s4_the_tick_for_live_trading_is_kept_with_its_text_and_counts_for_that_
 
 on_both_databases!(
     d3_22_a_grant_for_another_account_than_the_one_to_reconnect_is_refused_and_nothing_is_kept,
+    a_code_that_was_used_or_is_too_old_connects_nobody,
     two_paper_accounts_of_one_person_are_two_grants,
     s4_the_tick_for_live_trading_is_kept_with_its_text_and_counts_for_that_text_alone,
     a_grant_without_trading_is_kept_and_never_trades,

@@ -16,6 +16,8 @@ use rebalanced::model::mandate::HaltScope;
 use rebalanced::model::time::Span;
 use rebalanced::model::verdict::{EndReason, OutcomeKind};
 
+use sqlx::Connection;
+
 use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases};
 
 /// Limit orders far from being filled: the market is made to stand still above them by the test.
@@ -172,6 +174,35 @@ async fn a_first_cancellation_that_is_lost_is_repeated(on: Keeper) {
     service.settle_accounts().await;
 }
 
+async fn a_worker_whose_database_is_gone_cancels_its_own_orders_from_memory(on: Keeper) {
+    let (service, _) = service(on, 1).await;
+    let slot = new_york(SLOT);
+    service.clock.set(slot);
+    flow::tick::tick(&service.world, slot).await.unwrap();
+    let claim = service.world.store.claim(1, slot, slot + Span::from_mins(10)).await.unwrap().remove(0);
+    let url = service.url.clone();
+    let gone = async {
+        while service.sim.ledger().orders.len() < 2 {
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+        while service.world.store.unsettled().await.unwrap().iter().any(|intent| intent.order.is_none()) {
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+        let mut link = sqlx::AnyConnection::connect(&url).await.unwrap();
+        sqlx::query("ALTER TABLE runs RENAME TO runs_out_of_reach").execute(&mut link).await.unwrap();
+        service.clock.now()
+    };
+    let (ended, since) = tokio::join!(flow::rebalance::rebalance(&service.world, claim), gone);
+    assert!(ended.is_err(), "the run is let go: {ended:?}");
+    let took = service.clock.now().since(since).as_secs();
+    assert!((30..90).contains(&took), "after half a minute of silence: {took} s");
+    // The broker takes a moment for it.
+    service.sim.set_clock((service.clock.now() + Span::from_secs(5)).timestamp());
+    let orders = service.sim.ledger().orders;
+    let ends: Vec<&str> = orders.iter().map(|record| record.order.status.as_str()).collect();
+    assert_eq!(ends, ["canceled", "canceled"], "nothing of ours is left open");
+}
+
 async fn an_account_that_the_broker_blocks_is_parked_and_goes_on_by_itself(on: Keeper) {
     let files = [("sixty-forty.toml", SIXTY_FORTY)];
     let service = TestWorld::new(Setup { strategies: &files, database: on, ..Setup::default() }).await;
@@ -207,5 +238,6 @@ on_both_databases!(
     a_cancellation_that_the_broker_does_not_confirm_is_never_called_one,
     row_84_who_leaves_takes_their_open_orders_along_and_nothing_is_sent_after,
     a_first_cancellation_that_is_lost_is_repeated,
+    a_worker_whose_database_is_gone_cancels_its_own_orders_from_memory,
     an_account_that_the_broker_blocks_is_parked_and_goes_on_by_itself,
 );
