@@ -18,6 +18,7 @@ use rebalanced::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
 use rebalanced::edge::clock::{Clock, RemoteClock};
 use rebalanced::edge::entropy::Entropy;
 use rebalanced::edge::metrics::Metrics;
+use rebalanced::edge::points::Points;
 use rebalanced::edge::store::Store;
 use rebalanced::edge::vault::Vault;
 use rebalanced::edge::{sessions, strategies};
@@ -127,11 +128,12 @@ async fn world(base: &str, folder: &std::path::Path) -> World {
     let wire = Arc::new(Wire::new(&hosts).unwrap());
     World {
         store: Store::open(&format!("sqlite:{}", folder.join("db.sqlite").display())).await.unwrap(),
-        alpaca: Client::new(hosts, app, Some(data), wire, clock.clone(), metrics.clone()),
+        alpaca: Client::new(hosts, app, Some(data), wire, clock.clone(), metrics.clone(), Points::default()),
         vault: Vault::open(&key).unwrap(),
         clock,
         entropy,
         metrics,
+        points: Points::default(),
         strategies: catalog,
         sessions: sessions::builtin().unwrap(),
         policy: ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() },

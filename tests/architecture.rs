@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of `edge` that its other files may name; the rest are siblings that do not know each other.
-const EDGE_GROUND: &[&str] = &["clock", "entropy", "metrics"];
+const EDGE_GROUND: &[&str] = &["clock", "entropy", "metrics", "points"];
 
 /// What may stand only in the files named: the one reader of the clock, the one thrower of dice, and so on.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[

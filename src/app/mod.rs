@@ -28,7 +28,8 @@ use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
 use crate::app::commands::{
-    approvals, audit, check, demo, doctor, halts, keys, migrate, operators, plan, run, runs, subscriptions, users,
+    approvals, audit, check, demo, doctor, halts, keys, migrate, operators, plan, points, run, runs, subscriptions,
+    users,
 };
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
@@ -83,6 +84,8 @@ pub enum Command {
     Keys(keys::Args),
     /// Bring the database's tables up to date: for an owner whose daemon may not do it itself.
     Migrate,
+    /// List the named points on the way of an order, for `tests.kill_at`.
+    Points,
     /// Try to reach everything that the daemon needs.
     Doctor,
 }
@@ -129,6 +132,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Audit(args) => audit::obey(&context, args).await,
         Command::Keys(args) => keys::obey(&context, args).await,
         Command::Migrate => migrate::obey(&context).await,
+        Command::Points => points::obey(&context),
         Command::Doctor => doctor::obey(&context).await,
     }
 }

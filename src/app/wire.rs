@@ -16,6 +16,7 @@ use crate::edge::clock::{Clock, RemoteClock};
 use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
 use crate::edge::notary::Notary;
+use crate::edge::points::{Killer, Points};
 use crate::edge::sessions;
 use crate::edge::store::Store;
 use crate::edge::strategies::{Catalog, FileFault, load_dir};
@@ -164,6 +165,8 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
     let app = settings.app.take().context("the app's registration is missing (`alpaca.client_id`)")?;
     let clock = clock(settings).await?;
     let metrics = Metrics::new();
+    let killer = settings.kill_at.map(|(point, nth)| Points::watched(Arc::new(Killer::new(point, nth))));
+    let points = killer.unwrap_or_default();
     let hosts = hosts(settings);
     let transport = Arc::new(Wire::new(&hosts).context("the HTTP client does not start")?);
     let credentials = AppCredentials {
@@ -177,11 +180,12 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
     Ok(World {
         vault: vault(settings)?,
         sessions: sessions::builtin().context("the built-in table of sessions cannot be read")?,
-        store: open_store(url).await?,
-        alpaca: Client::new(hosts, credentials, data_key, transport, clock.clone(), metrics.clone()),
+        store: open_store(url).await?.with_points(points.clone()),
+        alpaca: Client::new(hosts, credentials, data_key, transport, clock.clone(), metrics.clone(), points.clone()),
         clock,
         entropy: Entropy::system(),
         metrics,
+        points,
         strategies,
         policy: ServicePolicy { consent_texts, ..settings.policy.clone() },
         consent_note: settings.consent_note.clone(),

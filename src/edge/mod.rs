@@ -1,11 +1,12 @@
 //! The outside: the database, Alpaca, the vault, the clock, dice, metrics and files. No decision about money is made here.
 //!
-//! `clock`, `entropy` and `metrics` are the ground of this room, and the others may use them; `alpaca`, `store`, `vault`,
+//! `clock`, `entropy`, `metrics` and `points` are the ground of this room, and the others may use them; `alpaca`, `store`, `vault`,
 //! `switch`, `notary`, `sessions`, `decisions` and `strategies` do not know each other and meet in one [`World`].
 
 pub mod clock;
 pub mod entropy;
 pub mod metrics;
+pub mod points;
 pub mod vault;
 pub mod switch;
 pub mod notary;
@@ -19,6 +20,7 @@ use crate::edge::alpaca::Client;
 use crate::edge::clock::Clock;
 use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
+use crate::edge::points::Points;
 use crate::edge::store::Store;
 use crate::edge::strategies::Catalog;
 use crate::edge::switch::Switch;
@@ -41,6 +43,8 @@ pub struct World {
     pub entropy: Entropy,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where tests may stop the world.
+    pub points: Points,
     /// The strategies that may be followed.
     pub strategies: Catalog,
     /// The exchange's sessions, as we know them; the broker's calendar must agree before anything is traded.

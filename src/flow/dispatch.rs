@@ -10,6 +10,7 @@ use crate::decide::classify::Fate;
 use crate::decide::guard::Cleared;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
+use crate::edge::points;
 use crate::edge::store::{self, Claim, RecordAnswer, Recording};
 use crate::flow::inquire::{self, Found, TokenIs};
 use crate::model::account::GrantHealth;
@@ -121,6 +122,7 @@ pub async fn send<E: Environment>(
             sent.intents.push(intent);
             continue;
         }
+        world.points.cross(points::NEXT.of(intent.phase)).await;
         let now = world.clock.now();
         let update = if !is_absent {
             decide::order::unknown(&intent, "the broker does not say whether it has it", now)
@@ -129,7 +131,9 @@ pub async fn send<E: Environment>(
         } else {
             one(world, (claim, version), access, (&intent, &mut sent.token_dead)).await
         };
+        world.points.cross(points::LEARNED.of(intent.phase)).await;
         world.store.settle(claim, std::slice::from_ref(&update), world.clock.now()).await?;
+        world.points.cross(points::SETTLED.of(intent.phase)).await;
         sent.intents.push(intent.after(&update));
     }
     Ok(sent)
@@ -149,7 +153,10 @@ async fn one<E: Environment>(
         if let Some(why) = forbidden(world, on_behalf, intent).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
-        match decide::classify::classify(world.alpaca.submit(access, intent).await) {
+        world.points.cross(points::LEAVING.of(intent.phase)).await;
+        let reply = world.alpaca.submit(access, intent).await;
+        world.points.cross(points::REPLIED.of(intent.phase)).await;
+        match decide::classify::classify(reply) {
             Fate::Adopt(report) => return decide::order::apply(intent, &report, world.clock.now()),
             Fate::Rejected { message } if !ambiguous => {
                 return decide::order::rejected(intent, &message, world.clock.now());

@@ -4,6 +4,7 @@
 
 use crate::decide;
 use crate::edge::World;
+use crate::edge::points;
 use crate::edge::store::{self, Claim};
 use crate::flow::course::Course;
 use crate::flow::observe::observe;
@@ -51,7 +52,9 @@ pub(super) async fn judge<E: Environment>(world: &World, course: &mut Course<E>)
     if intents.is_empty() {
         return Ok(Outcome::completed(reason, course.detail.clone()));
     }
-    match settle::compare(world, &course.access, intents).await? {
+    let compared = settle::compare(world, &course.access, intents).await?;
+    world.points.cross(points::COMPARED).await;
+    match compared {
         Some(findings) if !findings.is_empty() => {
             let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let why = format!("{}; the account is halted until a person has looked", found.join("; "));
@@ -107,6 +110,7 @@ pub(super) async fn close<E: Environment>(
 ) -> Result<Outcome, store::Error> {
     let intents = world.store.intents_of(&claim.run().id).await?;
     let outcome = with_orders_left(outcome, &intents);
+    world.points.cross(points::CLOSING).await;
     let rebalanced = settle::any_filled(&intents);
     let mut closing = Closing {
         outcome: outcome.clone(),
@@ -126,6 +130,7 @@ pub(super) async fn close<E: Environment>(
         closing.drift_after = course.drift_before;
         if rebalanced {
             let after = after(world, &course).await;
+            world.points.cross(points::LOOKED_BACK).await;
             closing.drift_after = after.as_ref().map(|(drift, _)| *drift);
             closing.seen = after.map(|(_, seen)| seen).or(closing.seen);
         }
@@ -136,6 +141,7 @@ pub(super) async fn close<E: Environment>(
     let run = claim.run();
     world.metrics.run_closed(&run.strategy, run.environment, &outcome);
     world.store.close(claim, &closing, world.clock.now()).await?;
+    world.points.cross(points::CLOSED).await;
     Ok(outcome)
 }
 

@@ -7,6 +7,7 @@
 use crate::decide;
 use crate::edge::World;
 use crate::edge::alpaca::{self, Access};
+use crate::edge::points;
 use crate::edge::store::{self, Claim};
 use crate::model::environment::Environment;
 use crate::model::intent::{Intent, IntentUpdate};
@@ -45,6 +46,7 @@ pub(super) async fn ask<E: Environment>(world: &World, access: &Access<E>, inten
     let mut asks = 0;
     while let Some(pause) = decide::backoff::ask_after(asks) {
         world.clock.sleep(pause).await;
+        world.points.cross(points::ASKING.of(intent.phase)).await;
         match world.alpaca.order_by_client_id(access, &intent.client_order_id).await {
             Ok(Some(report)) => {
                 return Found::Settled(Box::new(decide::order::apply(intent, &report, world.clock.now())));

@@ -15,6 +15,7 @@ use crate::decide::guard::Facts;
 use crate::decide::plan::Stage;
 use crate::edge::World;
 use crate::edge::decisions;
+use crate::edge::points;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::course::{Course, set_out};
 use crate::flow::dispatch::{self, Sent, Wall};
@@ -46,10 +47,12 @@ enum Step {
 }
 
 async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome, store::Error> {
+    world.points.cross(points::CLAIMED).await;
     let mut course = match set_out(world, &claim).await? {
         Ok(course) => course,
         Err(outcome) => return close(world, claim, None, outcome).await,
     };
+    world.points.cross(points::SET_OUT).await;
     for phase in [Phase::Sell, Phase::Buy] {
         if let Step::End(mut outcome) = half(world, &claim, &mut course, phase).await? {
             let stopped_short = matches!(outcome.kind, OutcomeKind::Skipped | OutcomeKind::Refused);
@@ -59,6 +62,7 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
             return close(world, claim, Some(course), outcome).await;
         }
     }
+    world.points.cross(points::JUDGING).await;
     let outcome = judge(world, &mut course).await?;
     close(world, claim, Some(course), outcome).await
 }
@@ -91,8 +95,10 @@ async fn half<E: Environment>(
             Ok(market) => market,
             Err(blind) => return Ok(Step::End(cannot_see(world, course, blind).await?)),
         };
+        world.points.cross(points::WEIGHED.of(phase)).await;
         match wall(world, claim, course, (&plan, &snapshot, &market, phase)).await? {
             Wall::Passed(recorded) => {
+                world.points.cross(points::RECORDED.of(phase)).await;
                 course.seen = Some(Seen::of(&snapshot));
                 recorded
             }
@@ -116,7 +122,9 @@ async fn half<E: Environment>(
     // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
     let version = claim.run().version.clone().unwrap_or_else(|| course.strategy.version().clone());
     let sent = dispatch::send(world, (claim, &version), &course.access, recorded).await?;
+    world.points.cross(points::SENT.of(phase)).await;
     let Sent { intents: followed, token_dead } = settle::follow(world, claim, &course.access, sent).await?;
+    world.points.cross(points::FOLLOWED.of(phase)).await;
     for intent in &followed {
         world.metrics.order_settled(intent.phase.side(), intent.state);
     }
@@ -153,11 +161,13 @@ async fn consider<E: Environment>(
             "the exchange is closed",
         )));
     }
+    world.points.cross(points::CONSIDERING.of(phase)).await;
     let last = world.store.last_rebalanced_at(&claim.run().subscription).await?;
     let snapshot = match observe(world, &course.access, &course.strategy, last).await {
         Ok(snapshot) => snapshot,
         Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
     };
+    world.points.cross(points::OBSERVED.of(phase)).await;
     if course.reason.is_none() {
         if let Some(refusal) = unbelievable(world, claim, &snapshot).await? {
             world.metrics.refusal(refusal.code);
@@ -173,6 +183,7 @@ async fn consider<E: Environment>(
     let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
     let plan = decide::plan::plan(&course.strategy, &snapshot, stage);
     course.decisions.push(decisions::text(&plan));
+    world.points.cross(points::PLANNED.of(phase)).await;
     if stage == Stage::Opening {
         course.drift_before = Some(plan.drift.portfolio);
         course.turnover = Some(plan.turnover);
@@ -228,6 +239,7 @@ async fn wall<E: Environment>(
         Ok(cleared) => cleared,
         Err(refusals) => return Ok(Wall::Refused(refusals)),
     };
+    world.points.cross(points::CLEARED.of(phase)).await;
     let reason = course.reason.unwrap_or(plan.reason);
     let decision = kept(&course.decisions);
     let mut recording = dispatch::recording(plan, (reason, course.strategy.version()), decision);

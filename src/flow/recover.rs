@@ -2,6 +2,7 @@
 //! stopped. There is no second algorithm for recovery.
 
 use crate::edge::World;
+use crate::edge::points;
 use crate::edge::store;
 use crate::model::event::{Actor, Event};
 
@@ -10,6 +11,7 @@ use crate::model::event::{Actor, Event};
 /// # Errors
 /// When the database cannot be read or written: then the service must not become ready.
 pub async fn recover(world: &World) -> Result<usize, store::Error> {
+    world.points.cross(points::RECOVERING).await;
     let now = world.clock.now();
     let freed = world.store.release_all(now).await?;
     let unsettled = world.store.unsettled().await?.len();
@@ -17,5 +19,6 @@ pub async fn recover(world: &World) -> Result<usize, store::Error> {
         .with("runs_freed", freed)
         .with("intents_unsettled", unsettled);
     world.store.append(&[event]).await?;
+    world.points.cross(points::RECOVERED).await;
     Ok(freed)
 }

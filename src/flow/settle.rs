@@ -7,12 +7,14 @@ use crate::decide;
 use crate::decide::reconcile::Finding;
 use crate::edge::World;
 use crate::edge::alpaca::{self, Access};
+use crate::edge::points;
 use crate::edge::store::{self, Claim};
 use crate::flow::dispatch::Sent;
 use crate::flow::inquire::{self, TokenIs};
 use crate::model::environment::Environment;
 use crate::model::ids::ClientOrderId;
 use crate::model::intent::{Intent, IntentState};
+use crate::model::plan::Phase;
 use crate::model::report::OrderReport;
 use crate::model::time::{Moment, Span};
 
@@ -86,6 +88,8 @@ async fn poll<E: Environment>(
     access: &Access<E>,
     sent: &mut Sent,
 ) -> Result<(), store::Error> {
+    let phase = sent.intents.first().map_or(Phase::Sell, |intent| intent.phase);
+    world.points.cross(points::POLLING.of(phase)).await;
     if !world.store.holds(claim).await? {
         return Err(store::Error::ClaimLost { run: claim.run().id.to_string() });
     }
@@ -99,6 +103,7 @@ async fn poll<E: Environment>(
         // A poll that fails is a poll that is late: the deadline ends it, never a guess.
         Err(_) => {}
     }
+    world.points.cross(points::POLLED.of(phase)).await;
     Ok(())
 }
 
@@ -111,6 +116,7 @@ fn deadline(world: &World, started: Moment) -> Moment {
 async fn cancel_open<E: Environment>(world: &World, access: &Access<E>, intents: &[Intent]) {
     for intent in intents.iter().filter(|intent| !intent.state.is_terminal()) {
         if let Some(order) = &intent.order {
+            world.points.cross(points::CANCELLING.of(intent.phase)).await;
             // The answer does not matter: what became of the order is read from the order (row 29).
             drop(world.alpaca.cancel(access, order).await);
         }

@@ -5,6 +5,7 @@
 
 use crate::decide;
 use crate::edge::World;
+use crate::edge::points;
 use crate::edge::store;
 use crate::model::event::{Actor, Event};
 use crate::model::time::Moment;
@@ -14,6 +15,7 @@ use crate::model::time::Moment;
 /// # Errors
 /// When the database cannot be read or written: then nothing was moved, and the next tick does it.
 pub async fn tick(world: &World, now: Moment) -> Result<usize, store::Error> {
+    world.points.cross(points::RANG).await;
     let ledger = world.store.ledger().await?;
     let mut made = 0;
     for strategy in world.strategies.iter() {
@@ -35,6 +37,7 @@ pub async fn tick(world: &World, now: Moment) -> Result<usize, store::Error> {
         }
         made += world.store.enqueue(strategy.name(), &due, now, now).await?;
     }
+    world.points.cross(points::TICKED).await;
     let queue = world.store.queue(now).await?;
     world.metrics.due_not_done(queue.due + queue.running);
     world.metrics.queue_depth(queue.due);

@@ -12,6 +12,7 @@ use rebalanced::edge::alpaca::{AppCredentials, Client, Hosts};
 use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::entropy::Entropy;
 use rebalanced::edge::metrics::Metrics;
+use rebalanced::edge::points::Points;
 use rebalanced::edge::store::{Connection, RunFilter, Store};
 use rebalanced::edge::switch::Switch;
 use rebalanced::edge::vault::{Owner, Vault};
@@ -61,11 +62,12 @@ async fn world(scratch: &Scratch, clock: &VirtualClock) -> World {
     let database = format!("sqlite:{}", scratch.path().join("workers.sqlite").display());
     World {
         store: Store::open(&database).await.unwrap(),
-        alpaca: Client::new(hosts, app, None, Arc::new(Trap), clock.clone(), metrics.clone()),
+        alpaca: Client::new(hosts, app, None, Arc::new(Trap), clock.clone(), metrics.clone(), Points::default()),
         vault: Vault::open(&scratch.path().join("vault.key")).unwrap(),
         clock,
         entropy: Entropy::seeded(1),
         metrics,
+        points: Points::default(),
         strategies: strategies::load_dir(&scratch.path().join("strategies")).unwrap().0,
         sessions: sessions::builtin().unwrap(),
         policy: ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() },

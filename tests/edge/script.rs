@@ -10,6 +10,7 @@ use rebalanced::edge::alpaca::transport::{Lost, Transport};
 use rebalanced::edge::alpaca::{Access, AppCredentials, Client, DataKey, Hosts};
 use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::metrics::Metrics;
+use rebalanced::edge::points::Points;
 use rebalanced::model::environment::{Environment, Kind};
 use rebalanced::model::ids::{AccountId, ClientOrderId, IntentId, RunId, Symbol};
 use rebalanced::model::intent::{Intent, IntentState};
@@ -129,7 +130,7 @@ impl Stage {
         let clock = VirtualClock::new(at("2026-11-23T15:00:00Z"));
         let metrics = Metrics::new();
         let shared = Clock::Virtual(clock.clone());
-        let client = Client::new(hosts(), app, key, script.clone(), shared, metrics.clone());
+        let client = Client::new(hosts(), app, key, script.clone(), shared, metrics.clone(), Points::default());
         Self { client, script, clock, metrics }
     }
 

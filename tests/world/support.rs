@@ -14,6 +14,7 @@ use rebalanced::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
 use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::entropy::Entropy;
 use rebalanced::edge::metrics::Metrics;
+use rebalanced::edge::points::Points;
 use rebalanced::edge::sessions;
 use rebalanced::edge::store::Store;
 use rebalanced::edge::strategies;
@@ -236,11 +237,12 @@ impl TestWorld {
         let consent_texts = flow::connect::consent_texts(catalog.iter(), "");
         let world = World {
             store: Store::open(&url).await.unwrap(),
-            alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone()),
+            alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone(), Points::default()),
             vault: Vault::open(&key).unwrap(),
             clock: shared,
             entropy,
             metrics,
+            points: Points::default(),
             strategies: catalog,
             sessions: sessions::builtin().unwrap(),
             policy: ServicePolicy { consent_texts, ..setup.policy },

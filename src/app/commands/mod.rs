@@ -15,6 +15,7 @@ pub mod halts;
 pub mod audit;
 pub mod keys;
 pub mod migrate;
+pub mod points;
 pub mod doctor;
 pub mod demo;
 

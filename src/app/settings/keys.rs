@@ -60,6 +60,7 @@ pub const KEYS: &[Key] = &[
     plain("web.consent_note"),
     plain("strategies.dir"),
     plain("clock.url"),
+    plain("tests.kill_at"),
     plain("runs.max_in_flight"),
     plain("runs.lease_seconds"),
     plain("runs.order_wait_seconds"),

@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::app::settings::layers::{Fault, Sources};
 use crate::app::settings::reader::{Reader, Shown, is_loopback};
+use crate::edge::points::Point;
 use crate::model::ids::AccountId;
 use crate::model::mandate::ServicePolicy;
 use crate::model::secret::Secret;
@@ -150,6 +151,8 @@ pub struct Settings {
     pub strategies: PathBuf,
     /// Where time comes from, if not from the system.
     pub clock: Option<Url>,
+    /// Where a test has the daemon killed: a point, and which crossing of it.
+    pub kill_at: Option<(Point, u32)>,
     /// The `runs` section.
     pub runs: Runs,
     /// The `log` section.
@@ -189,6 +192,7 @@ impl Settings {
             operator_token: operator_token(&mut reader),
             strategies: reader.path("strategies.dir").unwrap_or_default(),
             clock: clock(&mut reader, addresses.as_ref()),
+            kill_at: kill_at(&mut reader, addresses.as_ref()),
             runs: runs(&mut reader),
             log: log(&mut reader),
             alpaca: match addresses {
@@ -374,13 +378,34 @@ fn clock(reader: &mut Reader<'_>, addresses: Option<&Addresses>) -> Option<Url> 
         );
         return None;
     };
+    only_on_loopback(reader, "clock.url", addresses);
+    Some(url)
+}
+
+/// A daemon that is to be killed at a point is a test's; beside a real broker nobody wants that.
+fn kill_at(reader: &mut Reader<'_>, addresses: Option<&Addresses>) -> Option<(Point, u32)> {
+    let text = reader.text("tests.kill_at")?;
+    let (name, nth) = text.split_once(':').unwrap_or((&text, "1"));
+    let (Some(point), Some(nth)) = (Point::named(name), nth.parse().ok().filter(|nth| *nth > 0)) else {
+        reader.fault(
+            "tests.kill_at",
+            format!("`tests.kill_at` is `{text}`"),
+            "it must be POINT or POINT:N, the N-th time from 1; `rebalanced points` lists the points",
+        );
+        return None;
+    };
+    only_on_loopback(reader, "tests.kill_at", addresses);
+    Some((point, nth))
+}
+
+/// Refuses a key that is for tests beside any broker that is not on this machine.
+fn only_on_loopback(reader: &mut Reader<'_>, test_key: &'static str, addresses: Option<&Addresses>) {
     for (key, address) in addresses.iter().flat_map(|addresses| addresses.all()) {
         if !is_loopback(address) {
-            let what = format!("`clock.url` is refused: `{key}` is {address}, which is not on this machine");
-            reader.fault("clock.url", what, "remove `clock.url`; it is only for tests and the demo");
+            let what = format!("`{test_key}` is refused: `{key}` is {address}, which is not on this machine");
+            reader.fault(test_key, what, format!("remove `{test_key}`; it is only for tests and the demo"));
         }
     }
-    Some(url)
 }
 
 fn file(reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {

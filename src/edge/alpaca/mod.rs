@@ -29,6 +29,7 @@ pub use wire::{SnapshotFault, snapshot_from_json};
 
 use crate::edge::clock::Clock;
 use crate::edge::metrics::Metrics;
+use crate::edge::points::Points;
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
 use crate::model::intent::Intent;
@@ -98,8 +99,9 @@ impl Client {
         transport: Arc<dyn Transport>,
         clock: Clock,
         metrics: Metrics,
+        points: Points,
     ) -> Self {
-        let line = Arc::new(Line { transport, clock, metrics, limiter: Limiter::default() });
+        let line = Arc::new(Line { transport, clock, metrics, points, limiter: Limiter::default() });
         Self { inner: Arc::new(Inner { hosts, app, data_key, line, memory: Memory::default() }) }
     }
 

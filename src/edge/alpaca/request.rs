@@ -14,6 +14,7 @@ use super::limiter::{Limiter, Purse, Rate};
 use super::transport::Transport;
 use crate::edge::clock::{Clock, Stopwatch};
 use crate::edge::metrics::Metrics;
+use crate::edge::points::Points;
 use crate::model::secret::Secret;
 use crate::model::time::Moment;
 
@@ -96,6 +97,7 @@ pub(super) struct Line {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
+    pub(super) points: Points,
     pub(super) limiter: Limiter,
 }
 
@@ -144,10 +146,12 @@ impl Line {
         let agent = concat!("rebalanced/", env!("CARGO_PKG_VERSION"));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(agent));
         let (headers, sent) = (request.headers().clone(), request.body().clone());
+        self.points.asking(endpoint).await;
         let watch = Stopwatch::start();
         let carried = self.transport.send(request).await;
         let status = carried.as_ref().map_or("lost", |answer| class(answer.status().as_u16()));
         self.metrics.request(endpoint, status, watch.seconds());
+        self.points.answered(endpoint).await;
         let answer = match carried {
             Ok(answer) => answer,
             Err(lost) => {

@@ -5,6 +5,7 @@
 
 use sqlx::any::AnyRow;
 
+use crate::edge::points;
 use crate::edge::store::accounts;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::edge::store::events;
@@ -56,7 +57,7 @@ impl Store {
     }
 
     async fn end_run(&self, (id, epoch): (&RunId, i64), closing: &Closing, now: Moment) -> Result<bool, Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::CLOSE).await?;
         let text = |fraction: Option<Fraction>| fraction.map(|fraction| fraction.to_string());
         let row = sqlx::query(
             "UPDATE runs SET state = 'closed', lease_until = NULL, closed_at = $1, outcome = $2, outcome_reason = $3,
@@ -80,6 +81,7 @@ impl Store {
             return Ok(false);
         };
         let run = run_of(&row)?;
+        self.points.cross(points::CLOSE_CHANGED).await;
         if closing.rebalanced {
             sqlx::query("UPDATE subscriptions SET last_rebalanced_at = $1 WHERE id = $2")
                 .bind(now.micros())
@@ -91,13 +93,14 @@ impl Store {
             accounts::saw(&mut tx, &run.account, seen).await?;
         }
         events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
+        self.points.cross(points::CLOSE_TOLD).await;
         if run.reason.is_some() {
             mandates::use_up(&mut tx, &run, now).await?;
         }
         if closing.halts_account || closing.outcome.kind == OutcomeKind::Quarantined {
             mandates::pull(&mut tx, &halt_of(&run, &closing.outcome, now), Actor::service()).await?;
         }
-        tx.commit().await?;
+        self.commit(tx, points::CLOSE).await?;
         Ok(true)
     }
 }

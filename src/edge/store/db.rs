@@ -13,6 +13,7 @@ use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 
+use crate::edge::points::{Points, Write};
 use crate::model::time::Moment;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -113,6 +114,8 @@ pub struct Store {
     read: AnyPool,
     /// The SQLite file.
     file: Option<PathBuf>,
+    /// Where tests may stop the world.
+    pub(super) points: Points,
 }
 
 /// Held by the one daemon that works on a SQLite file; released when dropped, or when the process ends in any way.
@@ -152,6 +155,7 @@ impl Store {
             read: sqlite_pool(READERS, "PRAGMA query_only = ON").connect(&url).await?,
             write,
             file: Some(path.to_owned()),
+            points: Points::default(),
         };
         let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.write).await?;
         let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await?;
@@ -190,7 +194,7 @@ impl Store {
         if !is_up_to_date(&pool).await {
             migrated(&POSTGRES, POSTGRES.run(&pool).await)?;
         }
-        Ok(Self { engine: Engine::Postgres, write: pool.clone(), read: pool, file: None })
+        Ok(Self { engine: Engine::Postgres, write: pool.clone(), read: pool, file: None, points: Points::default() })
     }
 
     /// Whether whoever has this database's address could change or remove events that are recorded. The owner of a SQLite
@@ -256,6 +260,34 @@ impl Store {
             Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
             Engine::Postgres => self.write.begin().await?,
         })
+    }
+
+    /// The same, on the way of an order: with its points.
+    pub(super) async fn begin_write(&self, write: Write) -> Result<Transaction<'static, Any>, Error> {
+        let tx = self.begin().await?;
+        self.points.cross(write.begun).await;
+        Ok(tx)
+    }
+
+    /// Makes durable what such a transaction wrote.
+    pub(super) async fn commit(&self, tx: Transaction<'static, Any>, write: Write) -> Result<(), Error> {
+        self.points.cross(write.committing).await;
+        tx.commit().await?;
+        self.points.cross(write.committed).await;
+        Ok(())
+    }
+
+    /// The same store; crossings on its ways are told to these points' watcher.
+    #[must_use]
+    pub fn with_points(mut self, points: Points) -> Self {
+        self.points = points;
+        self
+    }
+
+    /// Ends the connections; what was not committed is as if it had never been.
+    pub async fn shut(&self) {
+        self.write.close().await;
+        self.read.close().await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Appending is the last step of a transaction. It takes the one row of `chain_head`, which both databases keep locked
 //! until the commit: so the chain has no gaps and no forks, whoever writes (S13).
 
+use crate::edge::points;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::model::canon;
 use crate::model::event::{ChainedEvent, Event};
@@ -14,9 +15,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn append(&self, events: &[Event]) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::APPEND).await?;
         append(&mut tx, events).await?;
-        Ok(tx.commit().await?)
+        self.commit(tx, points::APPEND).await
     }
 
     /// The end of the chain: how many events there are, and the hash of the last.

@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 
+use crate::edge::points;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
 use crate::edge::store::slots::{self, Claim};
 use crate::edge::store::{events, mandates};
@@ -81,7 +82,7 @@ impl Store {
         now: Moment,
         decide: impl FnOnce(&Mandate) -> Result<Vec<Intent>, Vec<Refusal>>,
     ) -> Result<RecordAnswer, Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::RECORD).await?;
         if !slots::hold(&mut tx, claim).await? {
             return Ok(RecordAnswer::ClaimLost);
         }
@@ -89,11 +90,13 @@ impl Store {
         events::hold(&mut tx).await?;
         let run = claim.run();
         let mandate = mandates::read_mandate(&mut tx, run, limits).await?;
+        self.points.cross(points::RECORD_READ).await;
         let (answer, all) = match decide(&mandate) {
             Ok(intents) => {
                 note_decision(&mut tx, run, recording).await?;
                 for (place, intent) in (0_i64..).zip(&intents) {
                     insert(&mut tx, place, intent).await?;
+                    self.points.cross(points::RECORD_INSERTED).await;
                 }
                 let all = intents.iter().map(|intent| recorded(intent, recording, now)).collect();
                 (RecordAnswer::Stored(intents), all)
@@ -105,7 +108,8 @@ impl Store {
             }
         };
         events::append(&mut tx, &all).await?;
-        tx.commit().await?;
+        self.points.cross(points::RECORD_TOLD).await;
+        self.commit(tx, points::RECORD).await?;
         Ok(answer)
     }
 
@@ -123,7 +127,7 @@ impl Store {
         if updates.is_empty() {
             return Ok(());
         }
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::SETTLE).await?;
         let run = claim.run();
         if !slots::hold(&mut tx, claim).await? {
             return Err(Error::ClaimLost { run: run.id.to_string() });
@@ -131,12 +135,13 @@ impl Store {
         let mut all = Vec::new();
         for update in updates {
             change(&mut tx, run, update).await?;
+            self.points.cross(points::SETTLE_CHANGED).await;
             if update.state.is_terminal() {
                 all.push(settled(run, update, now));
             }
         }
         events::append(&mut tx, &all).await?;
-        Ok(tx.commit().await?)
+        self.commit(tx, points::SETTLE).await
     }
 
     /// The intents of a run, in the order in which they were recorded.

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::edge::points;
 use crate::edge::store::closing;
 use crate::edge::store::db::{Engine, Error, Link, Reader, Store};
 use crate::edge::store::events;
@@ -210,7 +211,7 @@ impl Store {
         evaluated_until: Moment,
         now: Moment,
     ) -> Result<usize, Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::ENQUEUE).await?;
         move_ledger(&mut tx, strategy, evaluated_until).await?;
         let subscriptions = if due.is_empty() { Vec::new() } else { self.followers(&mut tx, strategy).await? };
         let (mut all, mut waiting) = (Vec::new(), 0_usize);
@@ -238,7 +239,7 @@ impl Store {
             all.insert(0, event);
         }
         events::append(&mut tx, &all).await?;
-        tx.commit().await?;
+        self.commit(tx, points::ENQUEUE).await?;
         Ok(made)
     }
 
@@ -247,7 +248,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] when the subscription is not active; otherwise when the database fails.
     pub async fn trigger(&self, id: &SubscriptionId, at: Moment, by: &Actor) -> Result<RunId, Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::TRIGGER).await?;
         let row = sqlx::query(spoken(FOLLOWER, self.engine())).bind(id.as_str()).fetch_optional(&mut *tx).await?;
         let row = row.ok_or_else(|| Error::Conflict { what: format!("subscription {id} is not active") })?;
         let subscription = follower(&Reader::new(&row, "subscriptions", "id"))?;
@@ -255,7 +256,7 @@ impl Store {
         if let Some(run) = insert_run(&mut tx, &slot, at).await? {
             let event = Event::new(at, by.clone(), "run.triggered").account(&subscription.account).run(&run);
             events::append(&mut tx, &[event.with("subscription", id)]).await?;
-            tx.commit().await?;
+            self.commit(tx, points::TRIGGER).await?;
             return Ok(run);
         }
         named(&subscription, at)
@@ -266,7 +267,7 @@ impl Store {
     /// # Errors
     /// When the database fails: then none was taken.
     pub async fn claim(&self, limit: usize, now: Moment, lease_until: Moment) -> Result<Vec<AnyClaim>, Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::CLAIM).await?;
         if self.engine() == Engine::Postgres {
             // Claimers take turns: two of them could otherwise take two runs of one account at the same instant, and
             // the one that the database then refuses would lose all it took.
@@ -298,13 +299,14 @@ impl Store {
             .bind(id)
             .fetch_one(&mut *tx)
             .await?;
+            self.points.cross(points::CLAIM_TAKEN).await;
             let (run, epoch) = (run_of(&row)?, Reader::new(&row, "runs", "id").int("epoch")?);
             claims.push(match run.environment {
                 Kind::Paper => AnyClaim::Paper(Claim::new(run, epoch)),
                 Kind::Live => AnyClaim::Live(Claim::new(run, epoch)),
             });
         }
-        tx.commit().await?;
+        self.commit(tx, points::CLAIM).await?;
         Ok(claims)
     }
 
@@ -318,12 +320,12 @@ impl Store {
         if self.engine() == Engine::Postgres {
             return Ok(0);
         }
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::RELEASE).await?;
         let done = sqlx::query("UPDATE runs SET lease_until = $1 WHERE state = 'running'")
             .bind(now.micros())
             .execute(&mut *tx)
             .await?;
-        tx.commit().await?;
+        self.commit(tx, points::RELEASE).await?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 
@@ -332,14 +334,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn renew(&self, held: &Held, lease_until: Moment) -> Result<bool, Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::RENEW).await?;
         let done = sqlx::query("UPDATE runs SET lease_until = $1 WHERE id = $2 AND epoch = $3 AND state = 'running'")
             .bind(lease_until.micros())
             .bind(held.run.as_str())
             .bind(held.epoch)
             .execute(&mut *tx)
             .await?;
-        tx.commit().await?;
+        self.commit(tx, points::RENEW).await?;
         Ok(done.rows_affected() == 1)
     }
 

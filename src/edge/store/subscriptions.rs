@@ -4,6 +4,7 @@
 
 use sqlx::any::AnyRow;
 
+use crate::edge::points;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
 use crate::edge::store::{events, runs};
 use crate::model::account::Subscription;
@@ -83,7 +84,7 @@ impl Store {
         text: &str,
         at: Moment,
     ) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_write(points::REMEMBER).await?;
         let made = sqlx::query(
             "INSERT INTO strategies (version, name, content, first_seen_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (version) DO NOTHING",
@@ -98,7 +99,7 @@ impl Store {
             let event = Event::new(at, Actor::service(), "strategy.loaded");
             events::append(&mut tx, &[event.with("strategy", name).with("version", version)]).await?;
         }
-        Ok(tx.commit().await?)
+        self.commit(tx, points::REMEMBER).await
     }
 
     /// The text of a strategy's version, if it was ever loaded.
