@@ -311,6 +311,11 @@ impl Sim {
         self.lock().oauth.grants().map(GrantRecord::from).collect()
     }
 
+    /// The account that a token opens in this environment, while nobody has taken it back.
+    pub fn account_of_token(&self, token: &str, environment: Environment) -> Option<Arc<str>> {
+        self.lock().oauth.grant(token)?.account(environment).cloned()
+    }
+
     /// Takes back all grants of a person, as they would on the dashboard; returns them.
     pub fn revoke_person(&self, person: &str) -> Vec<GrantRecord> {
         self.revoke(|grant| grant.person == person)

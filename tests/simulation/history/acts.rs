@@ -1,0 +1,387 @@
+//! What happens at a crossing: the program is killed, or the world goes on behind its back.
+//!
+//! Always: what needs the database happens only where no transaction is under way; everything else happens anywhere.
+
+use std::sync::Arc;
+
+use alpaca_sim::Sim;
+use alpaca_sim::exchange::asset::AssetPatch;
+use alpaca_sim::exchange::order::{OrderFilter, OrderStatus, Side};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rebalanced::edge::clock::VirtualClock;
+use rebalanced::edge::points::{Point, Watcher};
+use rebalanced::flow;
+use rebalanced::flow::approve::{self, Desk};
+use rebalanced::model::event::Actor;
+use rebalanced::model::ids::AccountId;
+use rebalanced::model::mandate::HaltScope;
+use rebalanced::model::time::Span;
+use rust_decimal::Decimal;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::notes::Shared;
+use super::stage::{Process, Stage};
+use super::wire::by_hand;
+
+macro_rules! acts {
+    ($($(#[$doc:meta])* $name:ident = ($row:literal, $needs_database:literal)),+ $(,)?) => {
+        /// One kind.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Act { $($(#[$doc])* $name),+ }
+
+        impl Act {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The row of the fault matrix.
+            pub const fn row(self) -> u32 {
+                match self { $(Self::$name => $row),+ }
+            }
+
+            /// Whether it writes to the database.
+            const fn needs_database(self) -> bool {
+                match self { $(Self::$name => $needs_database),+ }
+            }
+        }
+    };
+}
+
+acts! {
+    /// The process dies here.
+    Kill = (14, false),
+    /// The run's future is dropped here, and the process lives.
+    Drop = (19, false),
+    /// The run's code panics here.
+    Panic = (20, false),
+    /// An order is part filled, and then nothing comes.
+    Stuck = (26, false),
+    /// A cancellation hangs.
+    PendingCancel = (28, false),
+    /// A state that is rare.
+    RareState = (33, false),
+    /// The user trades by hand.
+    TradeByHand = (34, false),
+    /// The user cancels our order by hand.
+    CancelByHand = (34, false),
+    /// Prices fall or rise before the buys.
+    Price = (31, false),
+    /// Trading in a symbol is halted for a while.
+    MarketHalt = (52, false),
+    /// A split.
+    Split = (53, false),
+    /// Money comes, goes, or a fee is taken.
+    Money = (55, false),
+    /// The clock jumps by seconds.
+    ClockJump = (49, false),
+    /// The process sleeps for minutes to hours.
+    Suspended = (50, false),
+    /// Another worker takes the run over and finishes it while this one stands still.
+    Takeover = (68, true),
+    /// The user takes the token back.
+    Revoked = (75, false),
+    /// A live flag is withdrawn.
+    Withdrawn = (78, true),
+    /// The kill switch is pulled.
+    Halt = (82, true),
+    /// The user leaves.
+    Left = (84, true),
+    /// A person wants a run now.
+    Manual = (88, true),
+}
+
+/// An act that needs the database: the history performs it while the daemon stands still at its crossing.
+#[derive(Debug)]
+pub struct Asked {
+    pub act: Act,
+    pub point: Point,
+    /// Told when it has been done.
+    pub done: oneshot::Sender<()>,
+}
+
+/// Watches every crossing of one process, and lets things happen.
+pub struct Gremlin {
+    pub stage: Arc<Stage>,
+    /// Rung when the process is to die.
+    pub death: Arc<Notify>,
+    /// Where acts that need the database are asked for.
+    pub ask: mpsc::UnboundedSender<Asked>,
+}
+
+impl Watcher for Gremlin {
+    fn crossed(&self, point: Point) -> BoxFuture<'static, ()> {
+        let Some(act) = self.draw(point) else { return std::future::ready(()).boxed() };
+        let stage = Arc::clone(&self.stage);
+        match act {
+            Act::Kill | Act::Drop => {
+                let mut notes = stage.notes.lock();
+                let row = if act == Act::Kill && notes.recovering { 16 } else { act.row() };
+                notes.inject(row, format_args!("{act:?} at {point}"));
+                notes.crashed = act == Act::Kill;
+                notes.dropped = act == Act::Drop;
+                notes.kills += u64::from(act == Act::Kill);
+                self.death.notify_one();
+                std::future::pending().boxed()
+            }
+            Act::Panic => {
+                stage.notes.lock().inject(act.row(), format_args!("panic at {point}"));
+                async { std::panic::resume_unwind(Box::new("drawn")) }.boxed()
+            }
+            _ if act.needs_database() => {
+                let (done, told) = oneshot::channel();
+                let asked = self.ask.send(Asked { act, point, done }).is_ok();
+                async move {
+                    if asked {
+                        drop(told.await);
+                    }
+                }
+                .boxed()
+            }
+            _ => {
+                if let Some(what) = perform(&stage, act) {
+                    stage.notes.lock().inject(act.row(), format_args!("{act:?} at {point}: {what}"));
+                }
+                std::future::ready(()).boxed()
+            }
+        }
+    }
+}
+
+/// Whether nothing of the daemon's comes between this point and the first byte of an order.
+fn is_last(point: Point) -> bool {
+    point.name().ends_with(".leaving") || point.name() == "broker.submit.asking"
+}
+
+impl Gremlin {
+    fn draw(&self, point: Point) -> Option<Act> {
+        let mut notes = self.stage.notes.lock();
+        if notes.calm || notes.crashed || notes.dropped {
+            return None;
+        }
+        let rate = notes.character.act_rate;
+        if !notes.chance(rate) {
+            return None;
+        }
+        let last = is_last(point);
+        let is_free = !point.name().starts_with("store.") || point.name().ends_with(".committed");
+        // A panic and a dropped run concern a run; outside one there is none to drop.
+        let in_run = notes.in_run();
+        let able: Vec<Act> = notes
+            .character
+            .acts
+            .iter()
+            .copied()
+            .filter(|act| is_free || !act.needs_database())
+            // The last look has been taken: what comes in the instant before the first byte, nobody can see (S8 allows it
+            // a quarter of a second).
+            .filter(|act| {
+                !last || !matches!(act, Act::Halt | Act::Withdrawn | Act::Left | Act::Suspended | Act::ClockJump)
+            })
+            .filter(|act| in_run || matches!(act, Act::Kill | Act::ClockJump | Act::Money | Act::TradeByHand))
+            .collect();
+        notes.one(&able)
+    }
+}
+
+/// Does it; says what, or that there was nothing to do it to.
+fn perform(stage: &Stage, act: Act) -> Option<String> {
+    if act == Act::ClockJump {
+        return Some(jump(&stage.clock, &stage.notes, 1..60));
+    }
+    let account = stage.notes.lock().current()?;
+    match act {
+        Act::Suspended => Some(jump(&stage.clock, &stage.notes, 60..6_000)),
+        Act::Stuck => force(stage, &account, OrderStatus::Suspended),
+        Act::PendingCancel => force(stage, &account, OrderStatus::PendingCancel),
+        Act::RareState => {
+            let states = [
+                OrderStatus::Stopped,
+                OrderStatus::Calculated,
+                OrderStatus::DoneForDay,
+                OrderStatus::Held,
+                OrderStatus::Rejected,
+                OrderStatus::Expired,
+            ];
+            let state = stage.notes.lock().one(&states)?;
+            force(stage, &account, state)
+        }
+        Act::TradeByHand => trade_by_hand(stage, &account),
+        Act::CancelByHand => cancel_by_hand(stage, &account),
+        Act::Price => price(stage),
+        Act::MarketHalt => market_halt(stage),
+        Act::Split => split(stage),
+        Act::Money => money(stage, &account),
+        Act::Revoked => {
+            let person = stage.person_of(&account)?;
+            stage.sync();
+            (!stage.sim.revoke_person(&person).is_empty()).then(|| format!("{person} takes the token back"))
+        }
+        _ => None,
+    }
+}
+
+/// Does what needs the database.
+pub async fn perform_asked(stage: &Arc<Stage>, process: &Process, act: Act, point: Point) {
+    let Some(account) = stage.notes.lock().current() else { return };
+    let did = match act {
+        Act::Takeover => takeover(stage, account, is_last(point)).await,
+        _ => by_person(stage, process, act, &account).await,
+    };
+    if let Some(what) = did {
+        stage.notes.lock().inject(act.row(), format_args!("{act:?} at {point}: {what}"));
+    }
+}
+
+fn jump(clock: &VirtualClock, notes: &Shared, seconds: std::ops::Range<i64>) -> String {
+    let by = notes.lock().number(seconds);
+    clock.set(clock.now() + Span::from_secs(by));
+    format!("{by} s")
+}
+
+fn open_orders(sim: &Sim, account: &str) -> Vec<alpaca_sim::exchange::order::Order> {
+    let all = sim.with_exchange(|exchange, now| exchange.orders(now, account, &OrderFilter::default()));
+    all.unwrap_or_default().into_iter().filter(|order| !order.status.is_terminal()).collect()
+}
+
+fn force(stage: &Stage, account: &str, state: OrderStatus) -> Option<String> {
+    stage.sync();
+    let order = open_orders(&stage.sim, account).into_iter().find(|order| order.client_order_id.starts_with("rb1-"))?;
+    stage.sim.with_exchange(|exchange, now| exchange.force_status(now, account, &order.id, state)).ok()?;
+    Some(format!("{} is {}", order.client_order_id, state.as_str()))
+}
+
+fn trade_by_hand(stage: &Stage, account: &str) -> Option<String> {
+    stage.sync();
+    let (side, dollars, symbol) = {
+        let mut notes = stage.notes.lock();
+        notes.touched.insert(account.to_owned());
+        let side = if notes.chance(500) { Side::Buy } else { Side::Sell };
+        (side, Decimal::from(notes.number(5..3_000)), notes.one(&["SPY", "AGG", "IEF", "GLD"])?)
+    };
+    let order = by_hand(symbol, side, dollars);
+    let sent = stage.sim.with_exchange(|exchange, now| exchange.submit(now, account, order));
+    sent.ok().map(|_| format!("the user's own {side:?} of {symbol} for {dollars}"))
+}
+
+fn cancel_by_hand(stage: &Stage, account: &str) -> Option<String> {
+    stage.sync();
+    let order = open_orders(&stage.sim, account).pop()?;
+    stage.sim.with_exchange(|exchange, now| exchange.cancel(now, account, &order.id)).ok()?;
+    Some(format!("{} cancelled by hand", order.client_order_id))
+}
+
+fn price(stage: &Stage) -> Option<String> {
+    stage.sync();
+    let (symbol, percent) = {
+        let mut notes = stage.notes.lock();
+        (notes.one(&["SPY", "AGG", "GLD"])?, notes.number(88..113))
+    };
+    let factor = Decimal::new(percent, 2);
+    stage.sim.with_exchange(|exchange, now| exchange.scale_price(now, symbol, factor)).ok()?;
+    Some(format!("{symbol} is worth {percent}% of what it was"))
+}
+
+fn market_halt(stage: &Stage) -> Option<String> {
+    stage.sync();
+    let symbol = stage.notes.lock().one(&["SPY", "AGG", "GLD"])?;
+    let patch = AssetPatch { halted: Some(true), ..AssetPatch::default() };
+    stage.sim.with_exchange(|exchange, now| exchange.change_asset(now, symbol, patch)).ok()?;
+    Some(format!("trading in {symbol} is halted"))
+}
+
+fn split(stage: &Stage) -> Option<String> {
+    stage.sync();
+    let (symbol, (old, new)) = {
+        let mut notes = stage.notes.lock();
+        let all = stage.accounts();
+        notes.touched.extend(all);
+        (notes.one(&["SPY", "GLD"])?, notes.one(&[(1, 2), (1, 4), (10, 1), (2, 3)])?)
+    };
+    stage.sim.with_exchange(|exchange, now| exchange.split(now, symbol, old, new)).ok()?;
+    Some(format!("{symbol} is split {new} for {old}"))
+}
+
+fn money(stage: &Stage, account: &str) -> Option<String> {
+    stage.sync();
+    let amount = {
+        let mut notes = stage.notes.lock();
+        notes.touched.insert(account.to_owned());
+        Decimal::from(notes.number(-900..3_000))
+    };
+    stage.sim.with_exchange(|exchange, now| exchange.transfer(now, account, amount)).ok()?;
+    Some(format!("{amount} dollars move"))
+}
+
+async fn takeover(stage: &Arc<Stage>, account: String, last: bool) -> Option<String> {
+    // Only one at a time, and only a run that somebody has.
+    if stage.notes.lock().superseded.is_some() {
+        return None;
+    }
+    stage.clock.set(stage.clock.now() + Span::from_mins(11));
+    let second = Process::open(stage, None, true).await;
+    if !last {
+        stage.notes.lock().superseded = Some(account);
+    }
+    let before = std::mem::replace(&mut stage.notes.lock().calm, true);
+    let now = stage.clock.now();
+    for claim in second.world.store.claim(64, now, now + Span::from_mins(10)).await.unwrap_or_default() {
+        let ended = flow::rebalance::rebalance(&second.world, claim).await;
+        stage.notes.lock().say(format_args!("the second worker's run: {ended:?}"));
+    }
+    stage.notes.lock().calm = before;
+    second.world.store.shut().await;
+    Some("another worker has the run".to_owned())
+}
+
+async fn by_person(stage: &Arc<Stage>, process: &Process, act: Act, account: &str) -> Option<String> {
+    let world = &process.world;
+    let desk = Desk { store: &world.store, clock: &world.clock, entropy: &world.entropy };
+    let id = AccountId::parse(account).ok()?;
+    match act {
+        Act::Halt => {
+            let whole = stage.notes.lock().chance(300);
+            let scope = if whole { HaltScope::Service } else { HaltScope::Account(id) };
+            approve::halt(&desk, scope, ("ada", "drawn")).await.ok()?;
+            let what = if whole { "service" } else { account };
+            stage.notes.lock().halted.insert(what.to_owned());
+            Some(format!("{what} is halted"))
+        }
+        Act::Left => {
+            // The last account stays, or nothing would happen any more.
+            if stage.notes.lock().left.len() + 1 >= stage.accounts().len() {
+                return None;
+            }
+            flow::tokens::disconnect(&desk, &id, &Actor::operator("ada")).await.ok()?;
+            let mut notes = stage.notes.lock();
+            notes.left.insert(account.to_owned());
+            notes.forbidden.insert(account.to_owned(), "its user has left");
+            Some("the user leaves".to_owned())
+        }
+        Act::Withdrawn => {
+            if !stage.is_live(account) {
+                return None;
+            }
+            let mut approvals = world.store.approvals().await.ok()?;
+            approvals.retain(|approval| approval.revoked.is_none() && stage.concerns(approval, account));
+            let index = stage.notes.lock().number(0..i64::try_from(approvals.len().max(1)).ok()?);
+            let approval = approvals.into_iter().nth(usize::try_from(index).ok()?)?;
+            approve::revoke(&desk, &approval.id, "ada").await.ok()?;
+            let mut notes = stage.notes.lock();
+            for account in stage.accounts() {
+                if !stage.concerns(&approval, &account) {
+                    continue;
+                }
+                notes.forbidden.insert(account, "an approval of it was withdrawn");
+            }
+            Some(format!("{} is withdrawn", approval.kind.code()))
+        }
+        Act::Manual => {
+            let subscriptions = world.store.subscriptions(true).await.ok()?;
+            let subscription = subscriptions.iter().find(|it| it.account == id)?;
+            let at = stage.clock.now() + Span::from_secs(1);
+            world.store.trigger(&subscription.id, at, &Actor::operator("ada")).await.ok()?;
+            Some("a person wants a run".to_owned())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,206 @@
+//! What a history knows of itself: its dice, what went wrong on purpose, what must hold because of it, and what did not.
+//!
+//! Always: every draw comes from the one seeded generator, in the order in which the history asks; so one seed is one
+//! history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::acts::Act;
+use super::faults::Fault;
+
+/// What a seed draws before its history begins.
+#[derive(Debug, Clone)]
+pub struct Character {
+    /// Nothing goes wrong, for ten times as long.
+    pub quiet: bool,
+    /// Trading days.
+    pub days: usize,
+    /// Accounts on paper, and live ones.
+    pub accounts: (usize, usize),
+    /// How many of a thousand requests go wrong.
+    pub fault_rate: u32,
+    /// How many of a thousand crossings have something happen at them.
+    pub act_rate: u32,
+    /// What may go wrong on the wire.
+    pub faults: Vec<Fault>,
+    /// What may happen at a crossing.
+    pub acts: Vec<Act>,
+    /// How many of a hundred fills are partial.
+    pub partial_fills: u8,
+    /// The first day, counted from the first of the data.
+    pub first_day: usize,
+}
+
+impl Character {
+    fn drawn(dice: &mut ChaCha8Rng) -> Self {
+        let quiet = dice.random_range(0..10) == 0;
+        let some_of = |dice: &mut ChaCha8Rng, all: &[Fault]| -> Vec<Fault> {
+            let share = dice.random_range(10..=90);
+            all.iter().copied().filter(|_| dice.random_range(0..100) < share).collect()
+        };
+        let faults = some_of(dice, Fault::ALL);
+        let share = dice.random_range(10..=90);
+        let acts = Act::ALL.iter().copied().filter(|_| dice.random_range(0..100) < share).collect();
+        let rates: &[u32] = &[5, 30, 100, 200];
+        Self {
+            quiet,
+            days: dice.random_range(3..=8) * if quiet { 10 } else { 1 },
+            accounts: (dice.random_range(1..=3), dice.random_range(0..=2)),
+            fault_rate: if quiet { 0 } else { rates[dice.random_range(0..rates.len())] },
+            act_rate: if quiet { 0 } else { [0, 2, 6, 15][dice.random_range(0..4)] },
+            faults,
+            acts,
+            partial_fills: dice.random_range(0..=60),
+            first_day: dice.random_range(0..250),
+        }
+    }
+}
+
+/// The state of one history.
+pub struct Notes {
+    dice: ChaCha8Rng,
+    /// What the seed drew.
+    pub character: Character,
+    /// Nothing goes wrong now.
+    pub calm: bool,
+    /// How often each thing went wrong, by its row of the fault matrix.
+    pub rows: BTreeMap<u32, u64>,
+    /// Everything that went wrong.
+    pub injected: u64,
+    /// What happened, for people.
+    pub lines: Vec<String>,
+    /// Whether lines are kept.
+    pub verbose: bool,
+    /// What must never be, and was.
+    pub violations: Vec<String>,
+    /// Who must not send because of a halt: `service`, or an account.
+    pub halted: BTreeSet<String>,
+    /// Accounts that must not send because a flag of live trading was withdrawn, a user has left, or a token is dead.
+    pub forbidden: BTreeMap<String, &'static str>,
+    /// The account whose run was taken over by another worker; the first must not send any more.
+    pub superseded: Option<String>,
+    /// Symbols whose last quote was a lie.
+    pub lied_quotes: BTreeSet<String>,
+    /// Accounts that were shown as emptier than they are.
+    pub lied_worlds: BTreeSet<String>,
+    /// Accounts that somebody else touched today: their cash and shares are not ours alone to answer for.
+    pub touched: BTreeSet<String>,
+    /// Client order ids that must end in quarantine.
+    pub must_quarantine: BTreeMap<String, &'static str>,
+    /// Accounts whose users have left.
+    pub left: BTreeSet<String>,
+    /// The account whose run is under way.
+    pub run_of: Option<String>,
+    /// The process is starting again.
+    pub recovering: bool,
+    /// The process has died and not noticed.
+    pub crashed: bool,
+    /// The run's future was dropped, the process lives.
+    pub dropped: bool,
+    /// Requests so far.
+    pub requests: u64,
+    /// Requests of each run, with its orders.
+    pub per_order: Vec<u64>,
+    /// Kills at a crossing.
+    pub kills: u64,
+}
+
+impl Notes {
+    fn new(seed: u64, verbose: bool) -> Self {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let character = Character::drawn(&mut dice);
+        Self {
+            dice,
+            character,
+            calm: true,
+            rows: BTreeMap::new(),
+            injected: 0,
+            lines: Vec::new(),
+            verbose,
+            violations: Vec::new(),
+            halted: BTreeSet::new(),
+            forbidden: BTreeMap::new(),
+            superseded: None,
+            lied_quotes: BTreeSet::new(),
+            lied_worlds: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            must_quarantine: BTreeMap::new(),
+            left: BTreeSet::new(),
+            run_of: None,
+            recovering: false,
+            crashed: false,
+            dropped: false,
+            requests: 0,
+            per_order: Vec::new(),
+            kills: 0,
+        }
+    }
+
+    /// Whether something happens that happens so many times in a thousand.
+    pub fn chance(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.dice.random_range(0..1000) < per_mille
+    }
+
+    /// Whether a run is under way.
+    pub fn in_run(&self) -> bool {
+        self.run_of.is_some()
+    }
+
+    /// The account whose run is under way.
+    pub fn current(&self) -> Option<String> {
+        self.run_of.clone()
+    }
+
+    /// A number of this range.
+    pub fn number(&mut self, range: std::ops::Range<i64>) -> i64 {
+        self.dice.random_range(range)
+    }
+
+    /// One of these.
+    pub fn one<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        if of.is_empty() { None } else { Some(of[self.dice.random_range(0..of.len())]) }
+    }
+
+    /// Something was made to go wrong.
+    pub fn inject(&mut self, row: u32, what: impl std::fmt::Display) {
+        self.injected += 1;
+        *self.rows.entry(row).or_default() += 1;
+        self.say(format_args!("row {row}: {what}"));
+    }
+
+    /// A line for people.
+    pub fn say(&mut self, line: impl std::fmt::Display) {
+        if self.verbose {
+            self.lines.push(line.to_string());
+        }
+    }
+
+    /// Something that must never be, was.
+    pub fn violation(&mut self, what: impl std::fmt::Display) {
+        let what = what.to_string();
+        self.say(format_args!("VIOLATION {what}"));
+        if self.violations.len() < 20 {
+            self.violations.push(what);
+        }
+    }
+}
+
+/// The notes, shared by everything that plays a part.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Notes>>);
+
+impl Shared {
+    /// The notes of a seed.
+    pub fn new(seed: u64, verbose: bool) -> Self {
+        Self(Arc::new(Mutex::new(Notes::new(seed, verbose))))
+    }
+
+    /// The notes, for one sentence. Never held across an await.
+    pub fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
