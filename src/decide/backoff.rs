@@ -9,6 +9,10 @@ const POLL_MAX_MS: i64 = 15_000;
 /// orders may land up to that much later (row 4).
 const ASKS_MS: [i64; 9] = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
 
+/// How often an account that does not show what it must is looked at again, by the pauses of polls: a minute, which is how
+/// long the broker's figures may lag behind its fills (row 36).
+pub const LOOKS_FOR_LAG: u32 = 8;
+
 /// The pause before the next poll: half a second first, doubling.
 pub fn poll_after(polls_so_far: u32) -> Span {
     let doubled = 500_i64.saturating_mul(1_i64 << polls_so_far.min(10));

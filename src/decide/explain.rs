@@ -122,6 +122,9 @@ fn end(reason: EndReason) -> &'static str {
         EndReason::Unsubscribed => "The subscription or the connection ended before the run.",
         EndReason::ByHand => "A person cancelled the run.",
         EndReason::InternalFault => "The run's own code failed; nothing more is sent for it until it is carried on.",
+        EndReason::AccountChanged => {
+            "Somebody else traded in the account, or a split came, while the run was under way; the next moment looks anew."
+        }
         EndReason::SessionEnded => "The session ended before the run could finish.",
         EndReason::RateLimited => "The broker asked for fewer requests until the session ended.",
         EndReason::PriceMissing => "A quote could not be had.",

@@ -17,5 +17,6 @@ pub mod classify;
 pub mod order;
 pub mod backoff;
 pub mod reconcile;
+pub mod books;
 pub mod chain;
 pub mod explain;

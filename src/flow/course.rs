@@ -16,7 +16,7 @@ use crate::model::intent::Intent;
 use crate::model::money::Fraction;
 use crate::model::plan::Plan;
 use crate::model::secret::AccessToken;
-use crate::model::snapshot::{Seen, Snapshot};
+use crate::model::snapshot::{Seen, Shares, Snapshot};
 use crate::model::strategy::Strategy;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason};
 
@@ -36,6 +36,8 @@ pub(super) struct Course<E> {
     pub(super) intents: Vec<Intent>,
     /// What the account was at the first look.
     pub(super) seen: Option<Seen>,
+    /// What it held then; known also after a restart.
+    pub(super) held: Option<Shares>,
 }
 
 /// Opens what the run needs: the strategy as it is loaded now, and the token of the account.
@@ -96,6 +98,7 @@ pub(super) async fn set_out<E: Environment>(
         carried: None,
         intents: Vec::new(),
         seen: None,
+        held: run.held.clone(),
     }))
 }
 

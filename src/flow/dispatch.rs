@@ -17,6 +17,7 @@ use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
 use crate::model::ids::StrategyVersion;
 use crate::model::intent::{Intent, IntentUpdate};
+use crate::model::snapshot::Shares;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
 
@@ -235,7 +236,7 @@ async fn forbidden<E: Environment>(
 pub fn recording(
     plan: &crate::model::plan::Plan,
     (reason, version): (crate::model::verdict::Reason, &StrategyVersion),
-    decision: String,
+    (decision, held): (String, Shares),
 ) -> Recording {
     Recording {
         decision,
@@ -243,5 +244,6 @@ pub fn recording(
         version: version.clone(),
         drift_before: plan.drift.portfolio,
         turnover: plan.turnover,
+        held,
     }
 }

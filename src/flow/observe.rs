@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::decide;
 use crate::edge::World;
 use crate::edge::alpaca::{self, Access};
 use crate::model::environment::Environment;
@@ -113,13 +114,24 @@ fn hours(session: Option<&Session>) -> String {
 
 type AccountParts = (AccountView, BTreeMap<Symbol, Holding>, Vec<OpenOrder>);
 
+/// Account, positions and open orders. The account and its positions must fit together; while they do not, one of them lags
+/// behind, and both are asked again (row 36). What never fits is not believed (row 44).
 async fn read_account<E: Environment>(world: &World, access: &Access<E>) -> Result<AccountParts, Blind> {
-    let (account, holdings, orders) = tokio::join!(
-        retried(world, || world.alpaca.account(access)),
-        retried(world, || world.alpaca.positions(access)),
-        retried(world, || world.alpaca.open_orders(access)),
-    );
-    Ok((account?, holdings?, orders?))
+    let mut looks = 0;
+    loop {
+        let (account, positions, orders) = tokio::join!(
+            retried(world, || world.alpaca.account(access)),
+            retried(world, || world.alpaca.positions(access)),
+            retried(world, || world.alpaca.open_orders(access)),
+        );
+        let (account, (holdings, worth)) = (account?, positions?);
+        let Some(why) = decide::books::unfit(&account, worth) else { return Ok((account, holdings, orders?)) };
+        if looks >= decide::backoff::LOOKS_FOR_LAG {
+            return Err(Blind::Unreachable(format!("the broker's figures do not fit together: {why}")));
+        }
+        world.clock.sleep(decide::backoff::poll_after(looks)).await;
+        looks += 1;
+    }
 }
 
 /// What must be priced: the targets, and what is to be sold because the strategy does not name it.

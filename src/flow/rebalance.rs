@@ -26,7 +26,8 @@ use crate::model::environment::Environment;
 use crate::model::ids::Symbol;
 use crate::model::intent::Intent;
 use crate::model::plan::{Decision, Phase, Plan};
-use crate::model::snapshot::{AccountView, Market, Seen, Snapshot};
+use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
+use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 
 /// Carries one claimed run to its close and says how it ended.
@@ -163,8 +164,11 @@ async fn consider<E: Environment>(
     }
     world.points.cross(points::CONSIDERING.of(phase)).await;
     let last = world.store.last_rebalanced_at(&claim.run().subscription).await?;
-    let snapshot = match observe(world, &course.access, &course.strategy, last).await {
-        Ok(snapshot) => snapshot,
+    let snapshot = match look(world, course, last).await {
+        Ok(Look::Fits(snapshot)) => *snapshot,
+        Ok(Look::Changed(why)) => {
+            return Ok(Err(Outcome::ended(OutcomeKind::Partial, EndReason::AccountChanged, why)));
+        }
         Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
     };
     world.points.cross(points::OBSERVED.of(phase)).await;
@@ -174,6 +178,7 @@ async fn consider<E: Environment>(
             return Ok(Err(Outcome::refused(&[refusal])));
         }
         course.seen = Some(Seen::of(&snapshot));
+        course.held = Some(Shares::in_snapshot(&snapshot));
         if !snapshot.account.can_trade() {
             return Ok(Err(parked(&snapshot.account)));
         }
@@ -190,6 +195,37 @@ async fn consider<E: Environment>(
         world.metrics.drift(course.strategy.name(), "before", plan.drift.portfolio);
     }
     Ok(Ok((plan, snapshot)))
+}
+
+/// What a look showed.
+enum Look {
+    /// What must be there.
+    Fits(Box<Snapshot>),
+    /// Other shares than the first look and our own fills come to.
+    Changed(String),
+}
+
+/// A snapshot. The second one of a run must show what the first one and our own fills come to: a broker that lags behind is
+/// asked again for a minute (row 36), and then somebody else was there, and the run stops (rows 34 and 53).
+async fn look<E: Environment>(world: &World, course: &Course<E>, last: Option<Moment>) -> Result<Look, Blind> {
+    let is_second = course.reason.is_some();
+    let expected = course.held.as_ref().filter(|_| is_second).map(|held| decide::books::after(held, &course.intents));
+    let mut looks = 0;
+    loop {
+        let snapshot = observe(world, &course.access, &course.strategy, last).await?;
+        let Some(expected) = &expected else { return Ok(Look::Fits(Box::new(snapshot))) };
+        let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
+        if changes.is_empty() {
+            return Ok(Look::Fits(Box::new(snapshot)));
+        }
+        if looks >= decide::backoff::LOOKS_FOR_LAG {
+            let all: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            let why = format!("the account was changed by somebody else during the run ({})", all.join("; "));
+            return Ok(Look::Changed(format!("{why}; nothing more was sent, and the next moment looks anew")));
+        }
+        world.clock.sleep(decide::backoff::poll_after(looks)).await;
+        looks += 1;
+    }
 }
 
 /// Whether the account is suddenly empty, and nobody said that it may be. The first look of a run alone asks: what the
@@ -242,7 +278,8 @@ async fn wall<E: Environment>(
     world.points.cross(points::CLEARED.of(phase)).await;
     let reason = course.reason.unwrap_or(plan.reason);
     let decision = kept(&course.decisions);
-    let mut recording = dispatch::recording(plan, (reason, course.strategy.version()), decision);
+    let held = course.held.clone().unwrap_or_else(|| Shares::in_snapshot(snapshot));
+    let mut recording = dispatch::recording(plan, (reason, course.strategy.version()), (decision, held));
     recording.drift_before = course.drift_before.unwrap_or(recording.drift_before);
     recording.turnover = course.turnover.unwrap_or(recording.turnover);
     if course.reason.is_none() {

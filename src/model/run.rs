@@ -3,7 +3,7 @@
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::money::Fraction;
-use crate::model::snapshot::Seen;
+use crate::model::snapshot::{Seen, Shares};
 use crate::model::time::Moment;
 use crate::model::verdict::{Outcome, Reason};
 
@@ -101,6 +101,8 @@ pub struct Run {
     pub state: RunState,
     /// Why the first plan traded, once it has been recorded; the second half of a run needs it.
     pub reason: Option<Reason>,
+    /// What the account held at the first look of a run that traded.
+    pub held: Option<Shares>,
     /// When a worker first took it.
     pub claimed_at: Option<Moment>,
     /// When it ended.

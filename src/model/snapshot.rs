@@ -2,6 +2,7 @@
 //! world. Only `observe` (and the dry run, from a file) makes one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rust_decimal::Decimal;
 
@@ -128,6 +129,60 @@ pub struct Seen {
     pub positions: usize,
     /// When.
     pub at: Moment,
+}
+
+/// The shares of an account, by symbol; none of them zero. Its text is `AGG=2 SPY=1.5`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shares(BTreeMap<Symbol, Qty>);
+
+impl Shares {
+    /// What a snapshot shows.
+    pub fn in_snapshot(snapshot: &Snapshot) -> Self {
+        let mut held = Self::default();
+        for (symbol, holding) in &snapshot.holdings {
+            held.change(symbol, holding.qty);
+        }
+        held
+    }
+
+    /// Reads the text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut held = Self::default();
+        for word in text.split_whitespace() {
+            let (symbol, qty) = word.split_once('=')?;
+            held.change(&Symbol::parse(symbol).ok()?, Qty::parse(qty).ok()?);
+        }
+        Some(held)
+    }
+
+    /// The shares of one symbol.
+    pub fn of(&self, symbol: &Symbol) -> Qty {
+        self.0.get(symbol).copied().unwrap_or(Qty::ZERO)
+    }
+
+    /// Every symbol of which there are shares.
+    pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
+        self.0.keys()
+    }
+
+    /// Adds shares, or takes them away.
+    pub fn change(&mut self, symbol: &Symbol, by: Qty) {
+        let qty = self.of(symbol) + by;
+        if qty.is_zero() {
+            self.0.remove(symbol);
+        } else {
+            self.0.insert(symbol.clone(), qty);
+        }
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (symbol, qty)) in self.0.iter().enumerate() {
+            write!(f, "{}{symbol}={qty}", if place == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
 }
 
 /// One account at one moment.

@@ -223,6 +223,8 @@ codes! {
         ByHand = "by_hand",
         /// The code of the run failed; the account waits for a person.
         InternalFault = "internal_fault",
+        /// Somebody else traded in the account, or a split came, while the run was under way.
+        AccountChanged = "account_changed",
         /// The session ended before the run could.
         SessionEnded = "session_ended",
         /// The broker asks for fewer requests and the session ended meanwhile.

@@ -65,7 +65,7 @@ async fn positions_keep_every_digit_and_a_short_one_is_negative() {
         {"symbol":"SPY","qty":"201.9617035750071243","qty_available":"0.5","side":"long","current_price":"512.345","exchange":""},
         {"symbol":"GE","qty":"-3","qty_available":"-3","side":"short","current_price":null},
         {"symbol":"BTCUSD","asset_class":"crypto","qty":"0.000000001","side":"long","current_price":""}]"#;
-    let held = Stage::new([ok(body)]).client.positions(&access::<Paper>()).await.unwrap();
+    let (held, _) = Stage::new([ok(body)]).client.positions(&access::<Paper>()).await.unwrap();
     assert_eq!(held[&symbol("SPY")].qty, qty("201.9617035750071243"));
     assert_eq!(held[&symbol("SPY")].available, qty("0.5"));
     assert_eq!(held[&symbol("SPY")].last_price, Some(Price::parse("512.345").unwrap()));

@@ -113,6 +113,7 @@ pub(crate) fn recording() -> Recording {
         version: version(),
         drift_before: Fraction::parse("0.0731").unwrap(),
         turnover: Fraction::parse("0.05").unwrap(),
+        held: rebalanced::model::snapshot::Shares::default(),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::edge::points::Points;
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
 use crate::model::intent::Intent;
+use crate::model::money::Usd;
 use crate::model::report::{OrderReport, Reply};
 use crate::model::secret::{AccessToken, Secret};
 use crate::model::session::Session;
@@ -124,11 +125,14 @@ impl Client {
         wire::account(answer.success()?).map_err(|fault| nonsense(&fault))
     }
 
-    /// All positions.
+    /// All positions, and what the broker says they are worth together, if it says so of each.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn positions<E: Environment>(&self, access: &Access<E>) -> Result<BTreeMap<Symbol, Holding>, Error> {
+    pub async fn positions<E: Environment>(
+        &self,
+        access: &Access<E>,
+    ) -> Result<(BTreeMap<Symbol, Holding>, Option<Usd>), Error> {
         let answer = self.get(access, "positions", self.trading::<E>(&["v2", "positions"])).await?;
         wire::positions(answer.success()?).map_err(|fault| nonsense(&fault))
     }

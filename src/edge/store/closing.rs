@@ -81,6 +81,9 @@ impl Store {
             return Ok(false);
         };
         let run = run_of(&row)?;
+        if closing.outcome.kind == OutcomeKind::Quarantined {
+            quarantine_rest(&mut tx, id.as_str(), &closing.outcome.detail, now).await?;
+        }
         self.points.cross(points::CLOSE_CHANGED).await;
         if closing.rebalanced {
             sqlx::query("UPDATE subscriptions SET last_rebalanced_at = $1 WHERE id = $2")
@@ -123,6 +126,7 @@ pub(super) async fn put_aside(link: &mut Link, row: &AnyRow, why: &str, now: Mom
     .bind(&id)
     .execute(&mut *link)
     .await?;
+    quarantine_rest(link, &id, why, now).await?;
     let mut event = with_outcome(Event::new(now, Actor::service(), "run.closed"), &outcome).with("row", &id);
     let (run, account) = (RunId::parse(&id), AccountId::parse(&row.text("account")?));
     if let Ok(account) = &account {
@@ -140,6 +144,20 @@ pub(super) async fn put_aside(link: &mut Link, row: &AnyRow, why: &str, now: Mom
         };
         mandates::pull(link, &halt, Actor::service()).await?;
     }
+    Ok(())
+}
+
+/// What has no known end when a run is quarantined waits for a person too: nobody follows it any more (L2).
+async fn quarantine_rest(link: &mut Link, run: &str, why: &str, now: Moment) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE intents SET state = 'quarantined', note = $1, settled_at = $2
+         WHERE run = $3 AND state IN ('recorded', 'unknown', 'open')",
+    )
+    .bind(clean(why))
+    .bind(now.micros())
+    .bind(run)
+    .execute(link)
+    .await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use crate::model::mandate::{Mandate, ServicePolicy};
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Phase, Pricing};
 use crate::model::run::Run;
+use crate::model::snapshot::Shares;
 use crate::model::time::Moment;
 use crate::model::verdict::{Reason, Refusal};
 
@@ -30,6 +31,8 @@ pub struct Recording {
     pub drift_before: Fraction,
     /// The share of the portfolio that is to be sold.
     pub turnover: Fraction,
+    /// What the account holds.
+    pub held: Shares,
 }
 
 /// What came of the record transaction.
@@ -216,8 +219,9 @@ impl Store {
 async fn note_decision(link: &mut Link, run: &Run, recording: &Recording) -> Result<(), Error> {
     sqlx::query(
         "UPDATE runs SET reason = COALESCE(reason, $1), version = $2, decision = $3,
-             drift_before = COALESCE(drift_before, $4), turnover = COALESCE(turnover, $5), program = $6
-         WHERE id = $7",
+             drift_before = COALESCE(drift_before, $4), turnover = COALESCE(turnover, $5), program = $6,
+             held = COALESCE(held, $7)
+         WHERE id = $8",
     )
     .bind(recording.reason.code())
     .bind(recording.version.as_str())
@@ -225,6 +229,7 @@ async fn note_decision(link: &mut Link, run: &Run, recording: &Recording) -> Res
     .bind(recording.drift_before.to_string())
     .bind(recording.turnover.to_string())
     .bind(env!("CARGO_PKG_VERSION"))
+    .bind(recording.held.to_string())
     .bind(run.id.as_str())
     .execute(link)
     .await?;

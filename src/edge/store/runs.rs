@@ -9,6 +9,7 @@ use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::money::Fraction;
 use crate::model::run::{ClosedAs, Run, RunState, Trigger};
+use crate::model::snapshot::Shares;
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason};
 
@@ -147,6 +148,7 @@ pub(super) fn run_of(row: &AnyRow) -> Result<Run, Error> {
         trigger: row.parsed("cause", Trigger::parse)?,
         state: row.parsed("state", RunState::parse)?,
         reason: row.maybe_parsed("reason", Reason::parse)?,
+        held: row.maybe_parsed("held", Shares::parse)?,
         claimed_at: row.maybe_moment("claimed_at")?,
         closed_at: row.maybe_moment("closed_at")?,
         outcome,

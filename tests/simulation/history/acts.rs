@@ -223,10 +223,12 @@ fn perform(stage: &Stage, act: Act) -> Option<String> {
 /// Does what needs the database.
 pub async fn perform_asked(stage: &Arc<Stage>, process: &Process, act: Act, point: Point) {
     let Some(account) = stage.notes.lock().current() else { return };
+    let before = std::mem::replace(&mut stage.notes.lock().calm, true);
     let did = match act {
         Act::Takeover => takeover(stage, account, is_last(point)).await,
         _ => by_person(stage, process, act, &account).await,
     };
+    stage.notes.lock().calm = before;
     if let Some(what) = did {
         stage.notes.lock().inject(act.row(), format_args!("{act:?} at {point}: {what}"));
     }
@@ -319,16 +321,16 @@ async fn takeover(stage: &Arc<Stage>, account: String, last: bool) -> Option<Str
     }
     stage.clock.set(stage.clock.now() + Span::from_mins(11));
     let second = Process::open(stage, None, true).await;
-    if !last {
+    if last {
+        stage.notes.lock().raced = true;
+    } else {
         stage.notes.lock().superseded = Some(account);
     }
-    let before = std::mem::replace(&mut stage.notes.lock().calm, true);
     let now = stage.clock.now();
     for claim in second.world.store.claim(64, now, now + Span::from_mins(10)).await.unwrap_or_default() {
         let ended = flow::rebalance::rebalance(&second.world, claim).await;
         stage.notes.lock().say(format_args!("the second worker's run: {ended:?}"));
     }
-    stage.notes.lock().calm = before;
     second.world.store.shut().await;
     Some("another worker has the run".to_owned())
 }
@@ -362,18 +364,21 @@ async fn by_person(stage: &Arc<Stage>, process: &Process, act: Act, account: &st
                 return None;
             }
             let mut approvals = world.store.approvals().await.ok()?;
-            approvals.retain(|approval| approval.revoked.is_none() && stage.concerns(approval, account));
+            approvals.retain(|approval| approval.revoked.is_none() && stage.concerns(&approval.kind, account));
             let index = stage.notes.lock().number(0..i64::try_from(approvals.len().max(1)).ok()?);
-            let approval = approvals.into_iter().nth(usize::try_from(index).ok()?)?;
-            approve::revoke(&desk, &approval.id, "ada").await.ok()?;
-            let mut notes = stage.notes.lock();
-            for account in stage.accounts() {
-                if !stage.concerns(&approval, &account) {
-                    continue;
-                }
-                notes.forbidden.insert(account, "an approval of it was withdrawn");
+            let chosen = approvals.get(usize::try_from(index).ok()?)?.kind.clone();
+            // A strategy is approved once for each account that follows it: all of them go.
+            for approval in approvals.iter().filter(|approval| approval.kind == chosen) {
+                approve::revoke(&desk, &approval.id, "ada").await.ok()?;
             }
-            Some(format!("{} is withdrawn", approval.kind.code()))
+            let whose: Vec<String> = stage.accounts();
+            let mut notes = stage.notes.lock();
+            for account in whose {
+                if stage.concerns(&chosen, &account) {
+                    notes.forbidden.insert(account, "an approval of it was withdrawn");
+                }
+            }
+            Some(format!("{} is withdrawn", chosen.code()))
         }
         Act::Manual => {
             let subscriptions = world.store.subscriptions(true).await.ok()?;

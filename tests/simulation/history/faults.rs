@@ -173,15 +173,15 @@ pub fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> Option<F
             rule.bytes = Some(usize::try_from(notes.number(0..700)).unwrap_or(0));
             rule
         }
-        Fault::Echo => set(&[notes.one(&["/symbol", "/side", "/client_order_id", "/time_in_force"]).map_or(
-            ("/symbol", json!("TSLA")),
-            |field| match field {
-                "/side" => (field, json!("sideways")),
-                "/client_order_id" => (field, json!("rb1-somebodyelses")),
-                "/time_in_force" => (field, json!("gtc")),
-                _ => (field, json!("TSLA")),
-            },
-        )]),
+        Fault::Echo => {
+            let field = notes.one(&["/symbol", "/client_order_id", "/time_in_force"]).unwrap_or("/symbol");
+            let lie = match field {
+                "/client_order_id" => "rb1-somebodyelses",
+                "/time_in_force" => "gtc",
+                _ => "TSLA",
+            };
+            set(&[(field, json!(lie))])
+        }
         Fault::Refusal if kind == Kind::Cancel => of(FaultAction::StatusBefore).status(422),
         Fault::Refusal => {
             let (status, code, message) = notes.one(REFUSALS).unwrap_or(REFUSALS[0]);

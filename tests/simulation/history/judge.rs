@@ -8,24 +8,26 @@ use rebalanced::model::environment::Kind;
 use rebalanced::model::intent::{Intent, IntentState};
 use rebalanced::model::mandate::HaltScope;
 use rebalanced::model::plan::{Amount, Phase};
-use rebalanced::model::verdict::{Outcome, OutcomeKind};
+use rebalanced::model::time::Moment;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::stage::{Process, Stage};
 
 /// After the faults of a day have stopped.
-pub async fn day(stage: &Stage, process: &Process, ended: &[(String, Outcome)]) {
+pub async fn day(stage: &Stage, process: &Process, morning: Moment) {
     let store = &process.world.store;
     let halts = store.halts(true).await.unwrap();
-    for (account, outcome) in ended.iter().filter(|(_, outcome)| outcome.kind == OutcomeKind::Quarantined) {
+    let runs = store.runs(&RunFilter::all()).await.unwrap();
+    for run in runs.iter().filter(|run| run.closed_at.is_some_and(|at| at >= morning)) {
+        let Some(ended) = run.outcome.as_ref().filter(|ended| ended.kind == "quarantined") else { continue };
         let halted = halts.iter().any(|halt| match &halt.scope {
-            HaltScope::Account(halted) => halted.as_str() == account,
+            HaltScope::Account(halted) => *halted == run.account,
             HaltScope::Service => true,
             HaltScope::Symbol(_) => false,
         });
         if !halted {
-            let what = format!("{account} was quarantined ({}) and trades on", outcome.reason);
+            let what = format!("{} was quarantined ({}) and trades on", run.account, ended.reason);
             stage.notes.lock().violation(format_args!("S16: {what}"));
         }
     }
@@ -37,7 +39,13 @@ pub async fn day(stage: &Stage, process: &Process, ended: &[(String, Outcome)]) 
         ));
     }
     stage.sync();
-    let touched = stage.notes.lock().touched.clone();
+    let touched = {
+        // A debt that somebody else made lasts until money comes.
+        let mut notes = stage.notes.lock();
+        let today = notes.touched.clone();
+        notes.ever_touched.extend(today);
+        notes.ever_touched.clone()
+    };
     for member in stage.members() {
         let (positions, view) = stage.sim.with_exchange(|exchange, now| {
             (exchange.positions(now, &member.account).unwrap(), exchange.account(now, &member.account).unwrap())

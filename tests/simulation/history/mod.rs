@@ -6,12 +6,12 @@
 //!
 //! Always: the same seed gives the same history, to the hash of its audit and of the broker's orders (S18).
 
-pub mod acts;
-pub mod faults;
-pub mod judge;
-pub mod notes;
-pub mod stage;
-pub mod wire;
+pub(crate) mod acts;
+pub(crate) mod faults;
+pub(crate) mod judge;
+pub(crate) mod notes;
+pub(crate) mod stage;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -63,11 +63,24 @@ const ROUNDS: u32 = 60;
 /// Tells the history of a seed, on a runtime of its own.
 pub fn tell(seed: u64, verbose: bool) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(history(seed, verbose))
+    let notes = Shared::new(seed, verbose);
+    runtime.block_on(async {
+        match tokio::time::timeout(PATIENCE, history(seed, notes.clone())).await {
+            Ok(told) => told,
+            Err(_) => {
+                let mut notes = notes.lock();
+                notes.violation("L10: nothing moved for a minute of real time");
+                let (violations, lines) = (std::mem::take(&mut notes.violations), std::mem::take(&mut notes.lines));
+                Told { seed, violations, lines, ..Told::default() }
+            }
+        }
+    })
 }
 
-async fn history(seed: u64, verbose: bool) -> Told {
-    let notes = Shared::new(seed, verbose);
+/// A history takes a second or two; one that takes a minute hangs.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn history(seed: u64, notes: Shared) -> Told {
     let character = notes.lock().character.clone();
     notes.lock().say(format_args!("seed {seed}: {character:?}"));
     let table = rebalanced::edge::sessions::builtin().unwrap();
@@ -98,7 +111,6 @@ struct Theatre {
     asked: Mutex<UnboundedReceiver<Asked>>,
     runs: u64,
     outcomes: BTreeMap<String, u64>,
-    today: Vec<(String, Outcome)>,
 }
 
 /// How a piece of work ended.
@@ -112,7 +124,7 @@ impl Theatre {
     async fn open(stage: Arc<Stage>) -> Self {
         let (process, death, asked) = start(&stage).await;
         let asked = Mutex::new(asked);
-        Self { stage, process, death, asked, runs: 0, outcomes: BTreeMap::new(), today: Vec::new() }
+        Self { stage, process, death, asked, runs: 0, outcomes: BTreeMap::new() }
     }
 
     async fn people(&mut self, character: &notes::Character) {
@@ -165,7 +177,7 @@ impl Theatre {
         self.stage.clock.set(session.close + Span::from_hours(1));
         self.stage.sync();
         self.carry_on(true).await;
-        judge::day(&self.stage, &self.process, &std::mem::take(&mut self.today)).await;
+        judge::day(&self.stage, &self.process, session.open).await;
     }
 
     /// What people do before a day: reconnect, approve again, release halts, and bring money.
@@ -236,11 +248,10 @@ impl Theatre {
         }
     }
 
-    fn learn(&mut self, ended: Vec<(String, Outcome)>) {
-        for (account, outcome) in ended {
+    fn learn(&mut self, ended: Vec<Outcome>) {
+        for outcome in ended {
             self.runs += 1;
             *self.outcomes.entry(format!("{} {}", outcome.kind.code(), outcome.reason)).or_default() += 1;
-            self.today.push((account, outcome));
         }
     }
 
@@ -250,6 +261,7 @@ impl Theatre {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
+            notes.raced = false;
             notes.dropped = false;
             std::mem::take(&mut notes.crashed)
         };
@@ -269,7 +281,7 @@ impl Theatre {
 
     /// One round of the daemon's loop: what is due, and all that can be claimed. An error of the store leaves the rest to
     /// the next round.
-    async fn work(&self, process: &Process) -> (Vec<(String, Outcome)>, Option<store::Error>) {
+    async fn work(&self, process: &Process) -> (Vec<Outcome>, Option<store::Error>) {
         let mut ended = Vec::new();
         let world = &process.world;
         if let Err(error) = flow::tick::tick(world, self.stage.clock.now()).await {
@@ -285,9 +297,8 @@ impl Theatre {
                 return (ended, None);
             }
             for claim in claims {
-                let account = claim.run().account.to_string();
                 match self.run(process, claim).await {
-                    Ok(outcome) => ended.push((account, outcome)),
+                    Ok(outcome) => ended.push(outcome),
                     Err(error) => self.stage.notes.lock().say(format_args!("the run stopped: {error}")),
                 }
             }
@@ -307,6 +318,7 @@ impl Theatre {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
+            notes.raced = false;
             notes.requests - before
         };
         let ended = match carried {

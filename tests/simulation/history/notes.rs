@@ -83,12 +83,16 @@ pub struct Notes {
     pub forbidden: BTreeMap<String, &'static str>,
     /// The account whose run was taken over by another worker; the first must not send any more.
     pub superseded: Option<String>,
+    /// The run was taken over in the instant before an order's first byte: the broker alone can see the second one.
+    pub raced: bool,
     /// Symbols whose last quote was a lie.
     pub lied_quotes: BTreeSet<String>,
     /// Accounts that were shown as emptier than they are.
     pub lied_worlds: BTreeSet<String>,
     /// Accounts that somebody else touched today: their cash and shares are not ours alone to answer for.
     pub touched: BTreeSet<String>,
+    /// The same, on any day so far.
+    pub ever_touched: BTreeSet<String>,
     /// Client order ids that must end in quarantine.
     pub must_quarantine: BTreeMap<String, &'static str>,
     /// Accounts whose users have left.
@@ -125,9 +129,11 @@ impl Notes {
             halted: BTreeSet::new(),
             forbidden: BTreeMap::new(),
             superseded: None,
+            raced: false,
             lied_quotes: BTreeSet::new(),
             lied_worlds: BTreeSet::new(),
             touched: BTreeSet::new(),
+            ever_touched: BTreeSet::new(),
             must_quarantine: BTreeMap::new(),
             left: BTreeSet::new(),
             run_of: None,

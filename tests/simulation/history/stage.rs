@@ -23,7 +23,7 @@ use rebalanced::flow::connect::{Begin, Callback};
 use rebalanced::model::environment::Kind;
 use rebalanced::model::ids::{AccountId, StrategyName};
 use rebalanced::model::limits::ServiceLimits;
-use rebalanced::model::mandate::{Approval, ApprovalKind, Bound, ServicePolicy};
+use rebalanced::model::mandate::{ApprovalKind, Bound, ServicePolicy};
 use rebalanced::model::secret::Secret;
 use rebalanced::model::session::Sessions;
 use rebalanced::model::time::{Moment, Span};
@@ -128,11 +128,11 @@ impl Stage {
     }
 
     /// Whether an approval is one of those that this account's live orders need.
-    pub fn concerns(&self, approval: &Approval, account: &str) -> bool {
+    pub fn concerns(&self, approval: &ApprovalKind, account: &str) -> bool {
         let Some(member) = self.members().into_iter().find(|member| member.account == account && member.live) else {
             return false;
         };
-        match &approval.kind {
+        match approval {
             ApprovalKind::Consent { account: whose, .. } | ApprovalKind::Subscription { account: whose, .. } => {
                 whose.as_str() == account
             }

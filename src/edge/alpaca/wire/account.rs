@@ -61,6 +61,8 @@ pub(super) struct PositionJson {
     side: Option<String>,
     #[serde(default, deserialize_with = "if_it_fits")]
     current_price: Option<Exact>,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    market_value: Option<Exact>,
 }
 
 impl PositionJson {
@@ -101,9 +103,15 @@ pub(in super::super) fn account(body: &[u8]) -> Result<AccountView, Fault> {
     read::<AccountJson>(body)?.view()
 }
 
-/// Reads all positions.
-pub(in super::super) fn positions(body: &[u8]) -> Result<BTreeMap<Symbol, Holding>, Fault> {
-    holdings(read(body)?)
+/// Reads all positions, and what the broker says they are worth together; `None` when it does not say so of each.
+pub(in super::super) fn positions(body: &[u8]) -> Result<(BTreeMap<Symbol, Holding>, Option<Usd>), Fault> {
+    let rows: Vec<PositionJson> = read(body)?;
+    let worth = rows.iter().try_fold(Usd::ZERO, |sum, row| {
+        let value = Usd::new(row.market_value.as_ref()?.0);
+        // The value of a short position is negative in practice, but `side` is what says so (facts 4.1).
+        Some(sum + if row.side.as_deref() == Some("short") { -Usd::new(value.decimal().abs()) } else { value })
+    });
+    Ok((holdings(rows)?, worth))
 }
 
 pub(super) fn holdings(rows: Vec<PositionJson>) -> Result<BTreeMap<Symbol, Holding>, Fault> {
