@@ -5,7 +5,18 @@
 //! cargo run --release --example simulate -- --seed 17          one history, with everything that happened
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a program for tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::struct_excessive_bools,
+    clippy::large_futures,
+    dead_code,
+    missing_docs,
+    reason = "a program for tests"
+)]
 
 #[path = "../tests/simulation/history/mod.rs"]
 mod history;
@@ -14,7 +25,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use history::Told;
@@ -28,6 +39,12 @@ struct Arguments {
     /// One seed, told in full.
     #[arg(long)]
     seed: Option<u64>,
+    /// Lets every bug of the zoo out, one after the other, and shows which history finds it. Needs `--features zoo`.
+    #[arg(long)]
+    zoo: bool,
+    /// How long one bug may stay at large, in seconds.
+    #[arg(long, default_value_t = 120)]
+    within: u64,
     /// Threads; each tells its own histories.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -37,6 +54,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
         return replay(seed);
+    }
+    if arguments.zoo {
+        return zoo::hunt(arguments.within, arguments.threads);
     }
     let Some((from, to)) = range(&arguments.seeds) else {
         eprintln!("`{}` is no range of seeds: FROM..TO is", arguments.seeds);
@@ -59,7 +79,69 @@ fn main() -> ExitCode {
         }
     });
     let all = all.into_inner().unwrap();
-    report(&arguments, &all, begun.elapsed().as_secs_f64())
+    report(&arguments, &all, begun.elapsed())
+}
+
+#[cfg(not(feature = "zoo"))]
+mod zoo {
+    /// There is no zoo in this build.
+    pub(super) fn hunt(_within: u64, _threads: u64) -> std::process::ExitCode {
+        eprintln!("the zoo is not in this build: cargo run --release --features zoo --example simulate -- --zoo");
+        std::process::ExitCode::from(2)
+    }
+}
+
+#[cfg(feature = "zoo")]
+mod zoo {
+    use std::process::ExitCode;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    use rebalanced::model::zoo::{Bug, let_out};
+
+    use crate::history;
+
+    /// Lets each bug out and tells histories until one is red.
+    pub(super) fn hunt(within: u64, threads: u64) -> ExitCode {
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(0_usize));
+        let slowest = Mutex::new(0.0_f64);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.max(1) {
+                scope.spawn(|| {
+                    while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::SeqCst)) {
+                        let_out(Some(*bug));
+                        let (line, seconds) = one(*bug, Duration::from_secs(within));
+                        let_out(None);
+                        println!("{line}");
+                        if let Some(seconds) = seconds {
+                            *found.lock().unwrap() += 1;
+                            let mut slowest = slowest.lock().unwrap();
+                            *slowest = slowest.max(seconds);
+                        }
+                    }
+                });
+            }
+        });
+        let (found, slowest) = (found.into_inner().unwrap(), slowest.into_inner().unwrap());
+        println!("zoo: {found} of {} bugs found, the slowest in {slowest:.1} s", Bug::ALL.len());
+        if found == Bug::ALL.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn one(bug: Bug, within: Duration) -> (String, Option<f64>) {
+        let begun = Instant::now();
+        let mut seed = 0;
+        while begun.elapsed() < within {
+            let told = history::tell(seed, false);
+            if let Some(violation) = told.violations.first() {
+                let seconds = begun.elapsed().as_secs_f64();
+                let short: String = violation.chars().take(110).collect();
+                return (format!("{:32} seed {seed:4} {seconds:6.1} s  {short}", bug.name()), Some(seconds));
+            }
+            seed += 1;
+        }
+        (format!("{:32} NOT FOUND in {seed} histories", bug.name()), None)
+    }
 }
 
 fn range(text: &str) -> Option<(u64, u64)> {
@@ -79,7 +161,7 @@ fn replay(seed: u64) -> ExitCode {
     if told.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn report(arguments: &Arguments, all: &[Told], seconds: f64) -> ExitCode {
+fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
     let sum = |of: fn(&Told) -> u64| all.iter().map(of).sum::<u64>();
     let days = sum(|told| told.account_days);
     let mut rows: BTreeMap<u32, u64> = BTreeMap::new();
@@ -114,7 +196,7 @@ fn report(arguments: &Arguments, all: &[Told], seconds: f64) -> ExitCode {
     for (outcome, count) in &outcomes {
         println!("{count:>8} {outcome}");
     }
-    println!("{seconds:.1} s, {:.0} account-days a second", days as f64 / seconds);
+    println!("{} ms, {} account-days a second", took.as_millis(), u128::from(days) * 1000 / took.as_millis().max(1));
     let red: Vec<&Told> = all.iter().filter(|told| !told.violations.is_empty()).collect();
     for told in red.iter().take(20) {
         println!("seed {}: {}", told.seed, told.violations.join("\n    "));

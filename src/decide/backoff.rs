@@ -1,6 +1,7 @@
 //! How long to wait before asking again: every loop has a growing pause and an end (L10).
 
 use crate::model::time::Span;
+use crate::model::zoo::{Bug, planted};
 
 /// The longest pause between two polls of an order that is under way (L9 asks for at most 30 s).
 const POLL_MAX_MS: i64 = 15_000;
@@ -15,12 +16,18 @@ pub const LOOKS_FOR_LAG: u32 = 8;
 
 /// The pause before the next poll: half a second first, doubling.
 pub fn poll_after(polls_so_far: u32) -> Span {
+    if planted(Bug::PollsWithoutPause) {
+        return Span::from_millis(1);
+    }
     let doubled = 500_i64.saturating_mul(1_i64 << polls_so_far.min(10));
     Span::from_millis(doubled.min(POLL_MAX_MS))
 }
 
 /// The pause before the next question for an unknown order; `None` when it has been asked for long enough.
 pub fn ask_after(asks_so_far: u32) -> Option<Span> {
+    if planted(Bug::AsksForEver) && asks_so_far < 500 {
+        return Some(Span::from_millis(300));
+    }
     let place = usize::try_from(asks_so_far).ok()?;
     ASKS_MS.get(place).copied().map(Span::from_millis)
 }

@@ -18,6 +18,7 @@ use crate::model::snapshot::{Market, Snapshot};
 use crate::model::strategy::Strategy;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
+use crate::model::zoo::{Bug, planted};
 
 /// Orders are not sent this close to the close: they could end in the next session.
 const CLOSING: Span = Span::from_secs(60);
@@ -186,6 +187,8 @@ fn halts(legs: &[Leg], mandate: &Mandate) -> Vec<Refusal> {
         .filter_map(|halt| {
             let why = format!("by {}: {}", halt.by, halt.reason);
             match &halt.scope {
+                HaltScope::Service if planted(Bug::ServiceHaltIgnored) => None,
+                HaltScope::Account(_) if planted(Bug::AccountHaltIgnored) => None,
                 HaltScope::Service => Some(refusal(RefusalCode::HaltedService, format!("the service is halted {why}"))),
                 HaltScope::Account(account) if *account == mandate.account => {
                     Some(refusal(RefusalCode::HaltedAccount, format!("the account is halted {why}")))
@@ -223,7 +226,7 @@ fn live<E: Environment>(
     let wanted = mandate.policy.consent_texts.get(name);
     let consents = holds(&|kind| matches!(kind, ApprovalKind::Consent { account: a, .. } if a == account));
     let to_this = |approval: &&Approval| matches!(&approval.kind, ApprovalKind::Consent { text_hash, .. } if Some(text_hash) == wanted);
-    if !consents.iter().any(to_this) {
+    if !consents.iter().any(to_this) && !planted(Bug::ConsentIgnored) {
         let detail = if consents.is_empty() {
             format!("the user of account {account} has not consented to live trading")
         } else {
@@ -236,14 +239,14 @@ fn live<E: Environment>(
     let required = mandate.policy.operators_required;
     let this_version =
         holds(&|kind| matches!(kind, ApprovalKind::Strategy { name: n, version: v } if n == name && v == version));
-    if let Some(who) = too_few(&this_version, required) {
+    if let Some(who) = too_few(&this_version, required).filter(|_| !planted(Bug::StrategyApprovalIgnored)) {
         let detail = format!("version {version} of `{name}` is not approved for live use ({who})");
         missing(RefusalCode::StrategyNotApproved, detail);
     }
     let subscription = holds(
         &|kind| matches!(kind, ApprovalKind::Subscription { account: a, name: n, .. } if a == account && n == name),
     );
-    if let Some(who) = too_few(&subscription, required) {
+    if let Some(who) = too_few(&subscription, required).filter(|_| !planted(Bug::SubscriptionApprovalIgnored)) {
         let detail = format!("account {account} with `{name}` is not approved ({who})");
         missing(RefusalCode::SubscriptionNotApproved, detail);
     }
@@ -326,7 +329,7 @@ fn world(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
             Some(quote) if quote.is_usable() => {
                 let age = facts.now.since(quote.at);
                 // A quote from the future shows a clock that cannot be trusted: its age is unknown.
-                if age > most || age < CLOCKS_AGREE {
+                if (age > most || age < CLOCKS_AGREE) && !planted(Bug::StaleQuote) {
                     let detail = format!(
                         "the quote of {} is {} s old, {} are allowed",
                         leg.symbol,

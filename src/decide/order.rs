@@ -12,9 +12,11 @@
 //! order that ends with less than was shown is quarantined.
 
 use crate::model::intent::{Intent, IntentState, IntentUpdate};
+use crate::model::money::Qty;
 use crate::model::plan::{Amount, Pricing};
 use crate::model::report::{OrderReport, OrderStatus};
 use crate::model::time::Moment;
+use crate::model::zoo::{Bug, planted};
 
 /// Every allowed move; staying is always allowed before an end.
 pub const MOVES: &[(IntentState, IntentState)] = &[
@@ -63,7 +65,7 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
     if intent.state.is_terminal() {
         return update(intent, intent.state, intent.note.clone(), now);
     }
-    if let Some(difference) = difference(intent, report) {
+    if let Some(difference) = difference(intent, report).filter(|_| !planted(Bug::EchoNotCompared)) {
         return quarantined(intent, &difference, now);
     }
     if report.filled_qty < intent.filled_qty {
@@ -75,6 +77,9 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         return quarantined(intent, &why, now);
     }
     let state = match &report.status {
+        OrderStatus::Working(word) if planted(Bug::PartIsWhole) && word == "partially_filled" => IntentState::Filled,
+        OrderStatus::Changing(_) if planted(Bug::CancellingIsCancelled) => IntentState::Ended,
+        OrderStatus::Unheard(_) if planted(Bug::UnknownIsEnd) => IntentState::Ended,
         OrderStatus::Working(_) | OrderStatus::Changing(_) => IntentState::Open,
         OrderStatus::Unheard(_) => IntentState::Unknown,
         OrderStatus::Filled => IntentState::Filled,
@@ -88,9 +93,15 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         OrderStatus::Unheard(word) => format!("the broker's status `{word}` is in no document"),
         known => known.word().to_owned(),
     };
+    let filled_qty = match report.status {
+        OrderStatus::Canceled | OrderStatus::Expired if planted(Bug::PartialFillForgotten) => Qty::ZERO,
+        _ if planted(Bug::FillCountedTwice) => intent.filled_qty + report.filled_qty,
+        _ if planted(Bug::FillRounded) => Qty::new(report.filled_qty.decimal().round_dp(4)),
+        _ => report.filled_qty,
+    };
     IntentUpdate {
         order: Some(report.id.clone()),
-        filled_qty: report.filled_qty,
+        filled_qty,
         filled_avg_price: report.filled_avg_price,
         ..update(intent, state, note, now)
     }
@@ -154,5 +165,7 @@ pub fn withdrawn(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
 
 /// A person must look.
 pub fn quarantined(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
-    update(intent, IntentState::Quarantined, why.to_owned(), now)
+    let missing = planted(Bug::MissingQuarantine) || planted(Bug::CancelIsEnd);
+    let state = if missing { IntentState::Ended } else { IntentState::Quarantined };
+    update(intent, state, why.to_owned(), now)
 }

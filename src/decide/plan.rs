@@ -22,6 +22,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::strategy::{OrderType, Strategy, Unmanaged};
 use crate::model::time::Span;
 use crate::model::verdict::{Reason, SkipReason};
+use crate::model::zoo::{Bug, planted};
 
 /// Which half of a run is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +169,9 @@ impl<'a> Draft<'a> {
     /// Cash that may be spent when the portfolio is worth `value` afterwards: whole cents, never below zero.
     fn spendable(&self, value: Usd) -> Usd {
         let kept = value * self.strategy.cash();
+        if planted(Bug::NothingIsBought) {
+            return Usd::ZERO;
+        }
         (self.valuation.cash + self.sold - self.valuation.reserved - kept).floor_cents().max(Usd::ZERO)
     }
 

@@ -20,9 +20,13 @@ use crate::model::intent::{Intent, IntentUpdate};
 use crate::model::snapshot::Shares;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
+use crate::model::zoo::{Bug, planted};
 
 /// How often one intent may be sent while the broker keeps saying "too many requests", or proves not to have it.
 const SENDS: u32 = 4;
+
+/// How old the last look at claim, halts and approvals may be when an order leaves.
+const STALE_LOOK: Span = Span::from_secs(2);
 
 /// Intents that are durable, for one environment. Private fields, no clone: it is made after a commit and consumed by
 /// the sending.
@@ -112,7 +116,18 @@ pub async fn send<E: Environment>(
     access: &Access<E>,
     recorded: Recorded<E>,
 ) -> Result<Sent, store::Error> {
-    let line: Vec<(Intent, bool)> = if recorded.maybe_sent {
+    let line: Vec<(Intent, bool)> = if recorded.maybe_sent && planted(Bug::RecoveryWithdraws) {
+        let now = world.clock.now();
+        let mut line = Vec::new();
+        for intent in recorded.intents {
+            let update = decide::order::withdrawn(&intent, "never sent", now);
+            if !intent.state.is_terminal() {
+                world.store.settle(claim, std::slice::from_ref(&update), now).await?;
+            }
+            line.push((intent.after(&update), false));
+        }
+        line
+    } else if recorded.maybe_sent {
         inquire::search(world, claim, access, recorded.intents).await?
     } else {
         recorded.intents.into_iter().map(|intent| (intent, true)).collect()
@@ -150,11 +165,19 @@ async fn one<E: Environment>(
     // Whether a send of it may still land: then no answer to a later one says what became of the first.
     let mut ambiguous = false;
     let mut last = "the broker kept asking for fewer requests".to_owned();
-    for _ in 0..SENDS {
+    for nth in 0..SENDS {
+        let renamed = if planted(Bug::FreshIdOnRetry) && nth > 0 { renamed(intent, nth) } else { None };
+        let intent = renamed.as_ref().unwrap_or(intent);
+        let looked_at = world.clock.now();
         if let Some(why) = forbidden(world, on_behalf, intent).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
         world.points.cross(points::LEAVING.of(intent.phase)).await;
+        // A process that stood still after it looked looks again: what it saw may hold no more (row 50).
+        if world.clock.now().since(looked_at) > STALE_LOOK && !planted(Bug::SleepsBeforeTheSend) {
+            "the process stood still right before it was sent".clone_into(&mut last);
+            continue;
+        }
         let reply = world.alpaca.submit(access, intent).await;
         world.points.cross(points::REPLIED.of(intent.phase)).await;
         match decide::classify::classify(reply) {
@@ -180,6 +203,13 @@ async fn one<E: Environment>(
                 let pause = world.clock.now() + Span::from_secs(1);
                 world.clock.sleep_until(until.unwrap_or(pause).max(pause)).await;
             }
+            Fate::Ask { why } if planted(Bug::TimeoutIsFailure) => {
+                return decide::order::rejected(intent, &why, world.clock.now());
+            }
+            Fate::Ask { why } if planted(Bug::TakenIdIsRefusal) && why.contains("already") => {
+                return decide::order::rejected(intent, &why, world.clock.now());
+            }
+            Fate::Ask { why } if planted(Bug::SendsAgainWithoutAsking) => last = why,
             Fate::Ask { why } => match inquire::ask(world, access, intent).await {
                 Found::Settled(update) => return *update,
                 Found::Absent => {
@@ -191,6 +221,12 @@ async fn one<E: Environment>(
         }
     }
     not_taken(intent, &last, ambiguous, world.clock.now())
+}
+
+/// One of the zoo: the id that a retry must never have.
+fn renamed(intent: &Intent, nth: u32) -> Option<Intent> {
+    let id = crate::model::ids::ClientOrderId::parse(&format!("{}{nth}", intent.client_order_id)).ok()?;
+    Some(Intent { client_order_id: id, ..intent.clone() })
 }
 
 /// The last send was not taken. That is an end only when no send before it may still land.
@@ -213,13 +249,20 @@ async fn forbidden<E: Environment>(
     let run = claim.run();
     match world.store.holds(claim).await {
         Ok(true) => {}
+        Ok(false) if planted(Bug::LostClaim) || planted(Bug::EpochIgnored) => {}
         Ok(false) => return Some("another worker has taken this run over".to_owned()),
         Err(_) => return Some("whose run it is could not be read, which counts as another's".to_owned()),
     }
     let Ok(mandate) = world.store.mandate(run, (&world.policy, exchange_day(world, now))).await else {
         return Some("what is allowed could not be read, which counts as not allowed".to_owned());
     };
-    let refusals = decide::guard::may_still_leave::<E>(intent, (&run.strategy, version), &mandate, now);
+    let mut refusals = decide::guard::may_still_leave::<E>(intent, (&run.strategy, version), &mandate, now);
+    if planted(Bug::LostHalt) {
+        refusals.retain(|refusal| !matches!(refusal.code, RefusalCode::HaltedService | RefusalCode::HaltedAccount));
+    }
+    if planted(Bug::LostApproval) {
+        refusals.retain(|refusal| matches!(refusal.code, RefusalCode::HaltedService | RefusalCode::HaltedAccount));
+    }
     if !refusals.is_empty() {
         return Some(refusals.into_iter().map(|refusal| refusal.detail).collect::<Vec<_>>().join("; "));
     }
@@ -228,7 +271,7 @@ async fn forbidden<E: Environment>(
         Ok(_) => return Some("the user left before it was sent".to_owned()),
         Err(_) => return Some("the account could not be read, which counts as gone".to_owned()),
     }
-    let closed = world.sessions.at(now).is_none();
+    let closed = world.sessions.at(now).is_none() && !planted(Bug::SendsAfterTheClose);
     closed.then(|| "the session ended before it was sent".to_owned())
 }
 

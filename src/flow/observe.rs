@@ -14,6 +14,7 @@ use crate::model::snapshot::{AccountView, AssetView, Holding, Market, OpenOrder,
 use crate::model::strategy::{Strategy, Unmanaged};
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
+use crate::model::zoo::{Bug, planted};
 
 /// Reads are tried this often before the run gives up: a run is due again, a hot loop is not (L10).
 const TRIES: u32 = 4;
@@ -95,7 +96,7 @@ async fn agree_on_today<E: Environment>(world: &World, access: &Access<E>) -> Re
     }
     let theirs = retried(world, || world.alpaca.sessions(access, today, today)).await?;
     let theirs: Option<&Session> = theirs.iter().find(|session| session.day == today);
-    if theirs == world.sessions.on(today) {
+    if theirs == world.sessions.on(today) || planted(Bug::CalendarNotCompared) {
         Ok(())
     } else {
         // One wrong answer must not stand for the rest of the day.

@@ -29,6 +29,7 @@ use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
+use crate::model::zoo::{Bug, planted};
 
 /// Carries one claimed run to its close and says how it ended.
 ///
@@ -76,8 +77,8 @@ async fn half<E: Environment>(
     phase: Phase,
 ) -> Result<Step, store::Error> {
     let stored: Vec<Intent> = of_phase(world.store.intents_of(&claim.run().id).await?, phase);
-    let recorded = if stored.is_empty() {
-        if phase == Phase::Sell && course.reason.is_some() {
+    let recorded = if stored.is_empty() || planted(Bug::RecoveryPlansAnew) {
+        if phase == Phase::Sell && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
             return Ok(Step::On); // An earlier process recorded this run's first plan, and it sold nothing.
         }
         let (plan, snapshot) = match consider(world, claim, course, phase).await? {
@@ -100,6 +101,9 @@ async fn half<E: Environment>(
         match wall(world, claim, course, (&plan, &snapshot, &market, phase)).await? {
             Wall::Passed(recorded) => {
                 world.points.cross(points::RECORDED.of(phase)).await;
+                if planted(Bug::StaleCash) && phase == Phase::Sell {
+                    course.carried = Some((plan.clone(), snapshot.clone()));
+                }
                 course.seen = Some(Seen::of(&snapshot));
                 recorded
             }
@@ -185,6 +189,7 @@ async fn consider<E: Environment>(
     }
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
+    let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
     let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
     let plan = decide::plan::plan(&course.strategy, &snapshot, stage);
     course.decisions.push(decisions::text(&plan));

@@ -5,6 +5,7 @@ use crate::edge::World;
 use crate::edge::points;
 use crate::edge::store;
 use crate::model::event::{Actor, Event};
+use crate::model::zoo::{Bug, planted};
 
 /// Frees what an earlier process held; returns how many runs will be carried on.
 ///
@@ -13,6 +14,11 @@ use crate::model::event::{Actor, Event};
 pub async fn recover(world: &World) -> Result<usize, store::Error> {
     world.points.cross(points::RECOVERING).await;
     let now = world.clock.now();
+    if planted(Bug::RestartReleasesHalts) {
+        for halt in world.store.halts(true).await? {
+            world.store.resume(&halt.scope, &Actor::service(), now).await?;
+        }
+    }
     let freed = world.store.release_all(now).await?;
     let unsettled = world.store.unsettled().await?.len();
     let event = Event::new(now, Actor::service(), "service.recovered")

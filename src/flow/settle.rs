@@ -17,12 +17,17 @@ use crate::model::intent::{Intent, IntentState};
 use crate::model::plan::Phase;
 use crate::model::report::OrderReport;
 use crate::model::time::{Moment, Span};
+use crate::model::zoo::{Bug, planted};
 
 /// How long a cancelled order may take to end before it is quarantined.
 const CANCEL_GRACE: Span = Span::from_secs(60);
 
 /// How often the broker's ledger is read before a difference is believed: its list may lag behind its orders.
 const LOOKS: u32 = 5;
+
+/// So far before the run the broker's ledger is read too: an order of an earlier run that came after we believed that it
+/// never would is found here.
+const LOOK_BACK: Span = Span::from_hours(24);
 
 /// A worker whose database is silent for so long cancels its own open orders, from memory, and lets go of the run: nobody
 /// would write down what they become (reliability 3).
@@ -44,6 +49,12 @@ pub async fn follow<E: Environment>(
     let mut silent_since: Option<Moment> = None;
     let mut polls = 0;
     while sent.intents.iter().any(|intent| !intent.state.is_terminal()) {
+        if planted(Bug::BuysBeforeSalesFill) && sent.intents.iter().all(|intent| intent.phase == Phase::Sell) {
+            return Ok(sent);
+        }
+        if planted(Bug::OneLook) && polls > 0 {
+            return give_up(world, claim, sent, "not ended at the first look").await;
+        }
         if let Some(message) = sent.token_dead.clone() {
             let why = format!("the broker refuses the token ({message}), so it cannot be followed");
             return give_up(world, claim, sent, &why).await;
@@ -56,6 +67,10 @@ pub async fn follow<E: Environment>(
             }
             // A cancellation may be lost: as long as an order stands, it is asked for again.
             Some(_) => cancel_open(world, access, &sent.intents).await,
+            None if now >= deadline && planted(Bug::CancelIsEnd) => {
+                cancel_open(world, access, &sent.intents).await;
+                return give_up(world, claim, sent, "cancelled").await;
+            }
             None if now >= deadline => {
                 cancel_open(world, access, &sent.intents).await;
                 cancelled_at = Some(now);
@@ -151,7 +166,7 @@ pub async fn compare<E: Environment>(
     access: &Access<E>,
     intents: &[Intent],
 ) -> Result<Option<Vec<Finding>>, store::Error> {
-    let since = inquire::beginning(intents, world.clock.now());
+    let since = inquire::beginning(intents, world.clock.now()) - LOOK_BACK;
     let mut seen = None;
     for looks in 0..LOOKS {
         if looks > 0 {
@@ -169,18 +184,19 @@ pub async fn compare<E: Environment>(
     Ok(seen)
 }
 
-/// Orders in our form that nobody recorded (S16): those of the account's other runs are known by their own records.
+/// Orders in our form that are not of this run: nobody recorded them (S16), or by the record of their own run they were
+/// never placed.
 async fn strangers(world: &World, intents: &[Intent], reports: &[OrderReport]) -> Result<Vec<Finding>, store::Error> {
-    let mut known: Vec<ClientOrderId> = intents.iter().map(|intent| intent.client_order_id.clone()).collect();
-    let foreign: Vec<Finding> = decide::reconcile::strangers(&known, reports);
-    for finding in &foreign {
-        if let Finding::Stranger(id) = finding
-            && world.store.has_recorded(id).await?
-        {
-            known.push(id.clone());
+    let known: Vec<ClientOrderId> = intents.iter().map(|intent| intent.client_order_id.clone()).collect();
+    let mut findings = Vec::new();
+    for finding in decide::reconcile::strangers(&known, reports) {
+        let Finding::Stranger(id) = &finding else { continue };
+        match world.store.intent_named(id.as_str()).await? {
+            None => findings.push(finding),
+            Some(intent) => findings.extend(decide::reconcile::reconcile(&[intent], reports)),
         }
     }
-    Ok(decide::reconcile::strangers(&known, reports))
+    Ok(findings)
 }
 
 /// Whether any of these was filled, wholly or in part.

@@ -22,6 +22,7 @@
 //!
 //! The files stand in reading order; each names only files above it.
 
+pub mod zoo;
 pub mod environment;
 pub mod ids;
 pub mod money;

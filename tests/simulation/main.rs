@@ -1,7 +1,18 @@
 //! A slice of the simulation, for every test run: the same seeds each time. `cargo run --release --example simulate` runs
 //! as many as wanted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::struct_excessive_bools,
+    clippy::large_futures,
+    dead_code,
+    missing_docs,
+    reason = "a test may stop"
+)]
 
 mod history;
 

@@ -173,7 +173,7 @@ async fn s16_an_order_in_our_form_that_nobody_recorded_halts_the_account(on: Kee
 
 async fn row_36_a_ledger_that_lags_is_asked_again_before_it_is_believed(on: Keeper) {
     for nth in 2..=6 {
-        a_lagging_reading(on, nth).await;
+        Box::pin(a_lagging_reading(on, nth)).await;
     }
 }
 

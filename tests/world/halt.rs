@@ -69,7 +69,7 @@ async fn row_82_the_last_order_leaves_at_most_250_ms_after_the_pull(on: Keeper) 
         let mut latencies = Vec::new();
         let mut cut_short = 0;
         for trial in 0..TRIALS {
-            let (after, orders) = halted_after(on, pull, 1 + trial % (SYMBOLS.len() - 1)).await;
+            let (after, orders) = Box::pin(halted_after(on, pull, 1 + trial % (SYMBOLS.len() - 1))).await;
             cut_short += usize::from(orders < SYMBOLS.len());
             latencies.push(after);
         }

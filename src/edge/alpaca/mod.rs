@@ -39,6 +39,7 @@ use crate::model::secret::{AccessToken, Secret};
 use crate::model::session::Session;
 use crate::model::snapshot::{AccountView, AssetView, Holding, OpenOrder};
 use crate::model::time::{Day, Moment, Span};
+use crate::model::zoo::{Bug, planted};
 use hosts::below;
 use limiter::{Limiter, Purse};
 use memory::Memory;
@@ -251,7 +252,11 @@ impl Client {
         if let Err(until) = line.limiter.try_admit(&purse, line.clock.now()) {
             return Reply::Throttled { until: Some(until) };
         }
-        let question = Question::post("submit", self.trading::<E>(&["v2", "orders"]), wire::new_order(intent));
+        let mut url = self.trading::<E>(&["v2", "orders"]);
+        if planted(Bug::LiveOnPaperHost) {
+            url = below(&self.inner.hosts.paper, &["v2", "orders"]);
+        }
+        let question = Question::post("submit", url, wire::new_order(intent));
         match line.send(question, &Credential::token(access.token.expose()), &purse).await {
             Ok(answer) => answer.reply(intent, |body| wire::order(body).map_err(|fault| fault.to_string())),
             Err(why) => Reply::Unknown { why },

@@ -19,6 +19,7 @@ use crate::model::money::Usd;
 use crate::model::secret::Sealed;
 use crate::model::snapshot::Seen;
 use crate::model::time::Moment;
+use crate::model::zoo::{Bug, planted};
 
 /// A user's account, as it comes out of a finished connection.
 #[derive(Debug, Clone)]
@@ -204,6 +205,9 @@ impl Store {
             return Ok(());
         }
         let grant = row.parsed("grant_id", |text| GrantId::parse(text).ok())?;
+        if planted(Bug::LeavingKeepsToken) {
+            return Ok(());
+        }
         sqlx::query("UPDATE accounts SET disconnected_at = $1 WHERE id = $2")
             .bind(at.micros())
             .bind(account.as_str())

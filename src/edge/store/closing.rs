@@ -20,6 +20,7 @@ use crate::model::money::Fraction;
 use crate::model::run::{Closing, Run};
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
+use crate::model::zoo::{Bug, planted};
 
 impl Store {
     /// Closes a run: how it ended, and why, for good.
@@ -81,7 +82,7 @@ impl Store {
             return Ok(false);
         };
         let run = run_of(&row)?;
-        if closing.outcome.kind == OutcomeKind::Quarantined {
+        if closing.outcome.kind == OutcomeKind::Quarantined && !planted(Bug::FailedRunForgetsOrders) {
             quarantine_rest(&mut tx, id.as_str(), &closing.outcome.detail, now).await?;
         }
         self.points.cross(points::CLOSE_CHANGED).await;
@@ -100,7 +101,9 @@ impl Store {
         if run.reason.is_some() {
             mandates::use_up(&mut tx, &run, now).await?;
         }
-        if closing.halts_account || closing.outcome.kind == OutcomeKind::Quarantined {
+        if planted(Bug::QuarantineWithoutHalt) {
+            // Nothing: the bug.
+        } else if closing.halts_account || closing.outcome.kind == OutcomeKind::Quarantined {
             mandates::pull(&mut tx, &halt_of(&run, &closing.outcome, now), Actor::service()).await?;
         }
         self.commit(tx, points::CLOSE).await?;

@@ -8,6 +8,7 @@ use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::model::canon;
 use crate::model::event::{ChainedEvent, Event};
 use crate::model::ids::RunId;
+use crate::model::zoo::{Bug, planted};
 
 impl Store {
     /// Appends facts that change no other row.
@@ -109,7 +110,9 @@ pub(super) async fn append(link: &mut Link, events: &[Event]) -> Result<(), Erro
             event.hash = canon::chain_hash(&event);
         }
         insert(link, &event).await?;
-        hash = event.hash;
+        if !planted(Bug::ChainForks) || sequence % 50 != 0 {
+            hash = event.hash;
+        }
     }
     sqlx::query("UPDATE chain_head SET sequence = $1, hash = $2 WHERE id = 1")
         .bind(sequence)

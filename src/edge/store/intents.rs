@@ -17,6 +17,7 @@ use crate::model::run::Run;
 use crate::model::snapshot::Shares;
 use crate::model::time::Moment;
 use crate::model::verdict::{Reason, Refusal};
+use crate::model::zoo::{Bug, planted};
 
 /// What a half of a run is about: stored with its intents.
 #[derive(Debug, Clone)]
@@ -101,7 +102,8 @@ impl Store {
                     insert(&mut tx, place, intent).await?;
                     self.points.cross(points::RECORD_INSERTED).await;
                 }
-                let all = intents.iter().map(|intent| recorded(intent, recording, now)).collect();
+                let told = if planted(Bug::RecordedUntold) { &[][..] } else { &intents[..] };
+                let all = told.iter().map(|intent| recorded(intent, recording, now)).collect();
                 (RecordAnswer::Stored(intents), all)
             }
             Err(refusals) => {
@@ -112,6 +114,9 @@ impl Store {
         };
         events::append(&mut tx, &all).await?;
         self.points.cross(points::RECORD_TOLD).await;
+        if planted(Bug::IntentAfterSend) {
+            return Ok(answer);
+        }
         self.commit(tx, points::RECORD).await?;
         Ok(answer)
     }
@@ -139,7 +144,7 @@ impl Store {
         for update in updates {
             change(&mut tx, run, update).await?;
             self.points.cross(points::SETTLE_CHANGED).await;
-            if update.state.is_terminal() {
+            if update.state.is_terminal() && !planted(Bug::SettledUntold) {
                 all.push(settled(run, update, now));
             }
         }
@@ -182,18 +187,6 @@ impl Store {
             .fetch_optional(self.read())
             .await?;
         row.as_ref().map(intent_of).transpose()
-    }
-
-    /// Whether an order under this id was ever recorded here.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn has_recorded(&self, id: &ClientOrderId) -> Result<bool, Error> {
-        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM intents WHERE client_order_id = $1")
-            .bind(id.as_str())
-            .fetch_one(self.read())
-            .await?;
-        Ok(found > 0)
     }
 
     /// Intents, newest first.

@@ -21,6 +21,7 @@ use crate::model::ids::{AccountId, RunId, StrategyName, SubscriptionId};
 use crate::model::run::{DueMoment, Run, RunState, Trigger};
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
+use crate::model::zoo::{Bug, planted};
 
 /// The right to work on one run. Made only by [`Store::claim`], and used up by [`Store::close`].
 #[derive(Debug)]
@@ -214,6 +215,7 @@ impl Store {
         let mut tx = self.begin_write(points::ENQUEUE).await?;
         move_ledger(&mut tx, strategy, evaluated_until).await?;
         let subscriptions = if due.is_empty() { Vec::new() } else { self.followers(&mut tx, strategy).await? };
+        let subscriptions = &subscriptions[usize::from(planted(Bug::SlotLost)).min(subscriptions.len())..];
         let (mut all, mut waiting) = (Vec::new(), 0_usize);
         for moment in due {
             for (subscription, _) in subscriptions.iter().filter(|(_, started)| *started <= moment.at) {
@@ -389,6 +391,9 @@ impl Store {
 
 /// Holds the run's row for the rest of the transaction; `false` when this claim is no longer the run's.
 pub(super) async fn hold<E: Environment>(link: &mut Link, claim: &Claim<E>) -> Result<bool, Error> {
+    if planted(Bug::EpochIgnored) {
+        return Ok(true);
+    }
     let done = sqlx::query("UPDATE runs SET epoch = epoch WHERE id = $1 AND epoch = $2 AND state = 'running'")
         .bind(claim.run.id.as_str())
         .bind(claim.epoch)

@@ -28,14 +28,14 @@ macro_rules! acts {
     ($($(#[$doc:meta])* $name:ident = ($row:literal, $needs_database:literal)),+ $(,)?) => {
         /// One kind.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Act { $($(#[$doc])* $name),+ }
+        pub(crate) enum Act { $($(#[$doc])* $name),+ }
 
         impl Act {
             /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
 
             /// The row of the fault matrix.
-            pub const fn row(self) -> u32 {
+            pub(crate) const fn row(self) -> u32 {
                 match self { $(Self::$name => $row),+ }
             }
 
@@ -92,7 +92,7 @@ acts! {
 
 /// An act that needs the database: the history performs it while the daemon stands still at its crossing.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     pub act: Act,
     pub point: Point,
     /// Told when it has been done.
@@ -100,7 +100,7 @@ pub struct Asked {
 }
 
 /// Watches every crossing of one process, and lets things happen.
-pub struct Gremlin {
+pub(crate) struct Gremlin {
     pub stage: Arc<Stage>,
     /// Rung when the process is to die.
     pub death: Arc<Notify>,
@@ -116,6 +116,7 @@ impl Watcher for Gremlin {
             Act::Kill | Act::Drop => {
                 let mut notes = stage.notes.lock();
                 let row = if act == Act::Kill && notes.recovering { 16 } else { act.row() };
+                notes.forget_echo();
                 notes.inject(row, format_args!("{act:?} at {point}"));
                 notes.crashed = act == Act::Kill;
                 notes.dropped = act == Act::Drop;
@@ -124,6 +125,7 @@ impl Watcher for Gremlin {
                 std::future::pending().boxed()
             }
             Act::Panic => {
+                stage.notes.lock().forget_echo();
                 stage.notes.lock().inject(act.row(), format_args!("panic at {point}"));
                 async { std::panic::resume_unwind(Box::new("drawn")) }.boxed()
             }
@@ -149,7 +151,7 @@ impl Watcher for Gremlin {
 
 /// Whether nothing of the daemon's comes between this point and the first byte of an order.
 fn is_last(point: Point) -> bool {
-    point.name().ends_with(".leaving") || point.name() == "broker.submit.asking"
+    point.name() == "broker.submit.asking"
 }
 
 impl Gremlin {
@@ -159,10 +161,16 @@ impl Gremlin {
             return None;
         }
         let rate = notes.character.act_rate;
+        // Between the record and the send is where a flag that is withdrawn must still be seen.
+        let last_chance = [".recorded", ".next", ".settled"].iter().any(|end| point.name().ends_with(end));
+        if last_chance && notes.chance(rate * 4) {
+            let act = if notes.chance(600) { Act::Withdrawn } else { Act::Halt };
+            return Some(act).filter(|act| notes.character.acts.contains(act));
+        }
         if !notes.chance(rate) {
             return None;
         }
-        let last = is_last(point);
+        let (last, looked) = (is_last(point), point.name().ends_with(".leaving"));
         let is_free = !point.name().starts_with("store.") || point.name().ends_with(".committed");
         // A panic and a dropped run concern a run; outside one there is none to drop.
         let in_run = notes.in_run();
@@ -174,9 +182,8 @@ impl Gremlin {
             .filter(|act| is_free || !act.needs_database())
             // The last look has been taken: what comes in the instant before the first byte, nobody can see (S8 allows it
             // a quarter of a second).
-            .filter(|act| {
-                !last || !matches!(act, Act::Halt | Act::Withdrawn | Act::Left | Act::Suspended | Act::ClockJump)
-            })
+            .filter(|act| !last || !matches!(act, Act::Suspended | Act::ClockJump | Act::Takeover))
+            .filter(|act| !(last || looked) || !matches!(act, Act::Halt | Act::Withdrawn | Act::Left))
             .filter(|act| in_run || matches!(act, Act::Kill | Act::ClockJump | Act::Money | Act::TradeByHand))
             .collect();
         notes.one(&able)
@@ -221,11 +228,11 @@ fn perform(stage: &Stage, act: Act) -> Option<String> {
 }
 
 /// Does what needs the database.
-pub async fn perform_asked(stage: &Arc<Stage>, process: &Process, act: Act, point: Point) {
+pub(crate) async fn perform_asked(stage: &Arc<Stage>, process: &Process, act: Act, point: Point) {
     let Some(account) = stage.notes.lock().current() else { return };
     let before = std::mem::replace(&mut stage.notes.lock().calm, true);
     let did = match act {
-        Act::Takeover => takeover(stage, account, is_last(point)).await,
+        Act::Takeover => takeover(stage, account).await,
         _ => by_person(stage, process, act, &account).await,
     };
     stage.notes.lock().calm = before;
@@ -314,18 +321,15 @@ fn money(stage: &Stage, account: &str) -> Option<String> {
     Some(format!("{amount} dollars move"))
 }
 
-async fn takeover(stage: &Arc<Stage>, account: String, last: bool) -> Option<String> {
+async fn takeover(stage: &Arc<Stage>, account: String) -> Option<String> {
     // Only one at a time, and only a run that somebody has.
     if stage.notes.lock().superseded.is_some() {
         return None;
     }
     stage.clock.set(stage.clock.now() + Span::from_mins(11));
     let second = Process::open(stage, None, true).await;
-    if last {
-        stage.notes.lock().raced = true;
-    } else {
-        stage.notes.lock().superseded = Some(account);
-    }
+    stage.notes.lock().forget_echo();
+    stage.notes.lock().superseded = Some(account);
     let now = stage.clock.now();
     for claim in second.world.store.claim(64, now, now + Span::from_mins(10)).await.unwrap_or_default() {
         let ended = flow::rebalance::rebalance(&second.world, claim).await;

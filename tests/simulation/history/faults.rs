@@ -9,14 +9,14 @@ macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $row:literal),+ $(,)?) => {
         /// One kind.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Fault { $($(#[$doc])* $name),+ }
+        pub(crate) enum Fault { $($(#[$doc])* $name),+ }
 
         impl Fault {
             /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
 
             /// The row of the fault matrix.
-            pub const fn row(self) -> u32 {
+            pub(crate) const fn row(self) -> u32 {
                 match self { $(Self::$name => $row),+ }
             }
         }
@@ -70,7 +70,7 @@ faults! {
 
 /// What a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `POST` of an order.
     Submit,
     /// `DELETE` of an order.
@@ -97,7 +97,7 @@ pub enum Kind {
 
 impl Kind {
     /// What this request is.
-    pub fn of(request: &http::Request<bytes::Bytes>) -> Self {
+    pub(crate) fn of(request: &http::Request<bytes::Bytes>) -> Self {
         let path = request.uri().path();
         match (request.method().as_str(), path) {
             ("POST", path) if path.ends_with("/v2/orders") => Self::Submit,
@@ -116,7 +116,7 @@ impl Kind {
 }
 
 /// Whether a fault can befall such a request.
-pub fn befalls(fault: Fault, kind: Kind) -> bool {
+pub(crate) fn befalls(fault: Fault, kind: Kind) -> bool {
     use Fault as F;
     match fault {
         F::LostReply | F::LostRequest | F::Gateway | F::Cut | F::Throttle | F::Slow => kind != Kind::Other,
@@ -143,7 +143,7 @@ const REFUSALS: &[(u16, i64, &str)] = &[
 ];
 
 /// The rule for a request on this path; `None` for faults that are no rule of the script (`Slow`, `Planted`).
-pub fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> Option<FaultRule> {
+pub(crate) fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> Option<FaultRule> {
     let of = |action| FaultRule::new(action).path(path);
     let status = |notes: &mut Notes| notes.one(&[500_u16, 502, 503, 504]).unwrap_or(503);
     let set = |members: &[(&str, Value)]| {
@@ -219,7 +219,7 @@ pub fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> Option<F
 }
 
 /// Makes the quotes of one answer lies; returns whose.
-pub fn lie_about_quotes(fault: Fault, body: &[u8], notes: &mut Notes) -> Option<(Vec<u8>, Vec<String>)> {
+pub(crate) fn lie_about_quotes(fault: Fault, body: &[u8], notes: &mut Notes) -> Option<(Vec<u8>, Vec<String>)> {
     let mut answer: Value = serde_json::from_slice(body).ok()?;
     let quotes = answer.get_mut("quotes")?.as_object_mut()?;
     let names: Vec<String> = quotes.keys().cloned().collect();

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rebalanced::edge::store::{IntentFilter, RunFilter};
 use rebalanced::flow;
 use rebalanced::model::environment::Kind;
+use rebalanced::model::ids::AccountId;
 use rebalanced::model::intent::{Intent, IntentState};
 use rebalanced::model::mandate::HaltScope;
 use rebalanced::model::plan::{Amount, Phase};
+use rebalanced::model::run::Run;
 use rebalanced::model::time::Moment;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
@@ -15,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::stage::{Process, Stage};
 
 /// After the faults of a day have stopped.
-pub async fn day(stage: &Stage, process: &Process, morning: Moment) {
+pub(crate) async fn day(stage: &Stage, process: &Process, morning: Moment) {
     let store = &process.world.store;
     let halts = store.halts(true).await.unwrap();
     let runs = store.runs(&RunFilter::all()).await.unwrap();
@@ -60,12 +62,55 @@ pub async fn day(stage: &Stage, process: &Process, morning: Moment) {
     }
 }
 
+/// After a completed run of the busy strategy: a third each within a point, and a tenth in cash.
+pub(crate) fn on_target(stage: &Stage, account: &str) {
+    stage.sync();
+    let (positions, view) = stage.sim.with_exchange(|exchange, now| {
+        (exchange.positions(now, account).unwrap(), exchange.account(now, account).unwrap())
+    });
+    let managed = |symbol: &str| ["SPY", "AGG", "GLD"].contains(&symbol);
+    let worth: Decimal =
+        positions.iter().filter(|held| managed(&held.symbol)).map(|held| held.market_value).sum::<Decimal>()
+            + view.cash;
+    if worth < Decimal::from(500) {
+        return; // Too little for exact shares of it.
+    }
+    let mut parts: Vec<(&str, Decimal, Decimal)> = vec![("cash", view.cash, Decimal::new(10, 2))];
+    for symbol in ["SPY", "AGG", "GLD"] {
+        let value =
+            positions.iter().find(|held| *held.symbol == *symbol).map_or(Decimal::ZERO, |held| held.market_value);
+        parts.push((symbol, value, Decimal::new(30, 2)));
+    }
+    for (what, value, target) in parts {
+        if (value / worth - target).abs() > Decimal::new(15, 3) {
+            let share = (value / worth).round_dp(4);
+            stage.notes.lock().violation(format_args!("{account}: {what} is {share} of it after a completed run"));
+        }
+    }
+}
+
 /// At the end of a history.
-pub async fn whole(stage: &Stage, process: &Process, quiet: bool) {
+pub(crate) async fn whole(stage: &Stage, process: &Process, quiet: bool) {
     let store = &process.world.store;
     let intents = store.intents(&IntentFilter::all()).await.unwrap();
     let runs = store.runs(&RunFilter::all()).await.unwrap();
-    let found = broker_against_us(stage, &intents);
+    by_the_books(stage, (&intents, &runs), quiet);
+    let left = stage.notes.lock().left.clone();
+    told_of(stage, process, &intents).await;
+    for account in left {
+        let token = store.sealed_token(&AccountId::parse(&account).unwrap()).await.unwrap();
+        if token.is_some() {
+            stage.notes.lock().violation(format_args!("the token of {account}, whose user has left, is kept"));
+        }
+    }
+    if let Err(error) = flow::verify::audit(store, Vec::new()).await {
+        stage.notes.lock().violation(format_args!("S13: the chain does not hold: {error}"));
+    }
+}
+
+/// What must hold of runs and intents, by themselves and beside the broker's ledger.
+fn by_the_books(stage: &Stage, (intents, runs): (&[Intent], &[Run]), quiet: bool) {
+    let found = broker_against_us(stage, intents);
     let halted: BTreeSet<&str> = runs
         .iter()
         .filter(|run| run.outcome.as_ref().is_some_and(|ended| ended.kind == "quarantined"))
@@ -86,13 +131,13 @@ pub async fn whole(stage: &Stage, process: &Process, quiet: bool) {
         notes.violation(format_args!("L1: run {} of {} was never closed", run.id, run.account));
     }
     let mut slots = BTreeSet::new();
-    for run in &runs {
+    for run in runs {
         if !slots.insert((run.subscription.clone(), run.slot)) {
             notes.violation(format_args!("L4: {} ran twice for {}", run.account, run.slot));
         }
     }
     let mut sides: BTreeMap<(&str, &str), BTreeSet<Phase>> = BTreeMap::new();
-    for intent in &intents {
+    for intent in intents {
         sides.entry((intent.run.as_str(), intent.symbol.as_str())).or_default().insert(intent.phase);
     }
     for ((run, symbol), _) in sides.iter().filter(|(_, phases)| phases.len() > 1) {
@@ -103,9 +148,23 @@ pub async fn whole(stage: &Stage, process: &Process, quiet: bool) {
             notes.violation(format_args!("nothing went wrong, and {} was quarantined: {:?}", run.account, run.outcome));
         }
     }
-    drop(notes);
-    if let Err(error) = flow::verify::audit(store, Vec::new()).await {
-        stage.notes.lock().violation(format_args!("S13: the chain does not hold: {error}"));
+}
+
+/// Every intent and every end of one has its event (S13).
+async fn told_of(stage: &Stage, process: &Process, intents: &[Intent]) {
+    let events = process.world.store.events(0, i64::MAX).await.unwrap();
+    let counted = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
+    let recorded = counted("intent.recorded");
+    if recorded != intents.len() {
+        stage.notes.lock().violation(format_args!("S13: {} intents, {recorded} events", intents.len()));
+    }
+    // Orders of a run that failed end with it: its one event says so.
+    let failed = "the code of this run failed";
+    let settled = intents.iter().filter(|it| it.state.is_terminal() && !it.note.starts_with(failed)).count();
+    let told = counted("intent.settled");
+    let by_failure = intents.iter().filter(|it| it.state == IntentState::Quarantined).count();
+    if told > settled || told + by_failure < settled {
+        stage.notes.lock().violation(format_args!("S13: {settled} intents have ended, {told} events say so"));
     }
 }
 
@@ -149,11 +208,13 @@ fn broker_against_us(stage: &Stage, intents: &[Intent]) -> Vec<String> {
             IntentState::Rejected | IntentState::Withdrawn if record.order.status.as_str() != "rejected" => {
                 wrong.push(format!("S15: {id} is {} here, and the broker has it", intent.state.code()));
             }
-            state if state.is_terminal() && state != IntentState::Quarantined => {
-                if intent.filled_qty.decimal() != record.order.filled_qty {
-                    let (ours, theirs) = (intent.filled_qty, record.order.filled_qty);
-                    wrong.push(format!("S15: {id} is filled with {ours} here and {theirs} there"));
-                }
+            state
+                if state.is_terminal()
+                    && state != IntentState::Quarantined
+                    && intent.filled_qty.decimal() != record.order.filled_qty =>
+            {
+                let (ours, theirs) = (intent.filled_qty, record.order.filled_qty);
+                wrong.push(format!("S15: {id} is filled with {ours} here and {theirs} there"));
             }
             _ => {}
         }
@@ -168,7 +229,7 @@ fn broker_against_us(stage: &Stage, intents: &[Intent]) -> Vec<String> {
 }
 
 /// What makes two histories the same: the end of the audit's chain, and the broker's orders.
-pub async fn trace(stage: &Stage, process: &Process) -> String {
+pub(crate) async fn trace(stage: &Stage, process: &Process) -> String {
     let (_, end) = process.world.store.chain_end().await.unwrap();
     let mut hasher = Sha256::new();
     hasher.update(end);

@@ -38,7 +38,7 @@ use stage::{Process, Stage};
 
 /// What a history left.
 #[derive(Debug, Default)]
-pub struct Told {
+pub(crate) struct Told {
     pub seed: u64,
     pub hash: String,
     pub account_days: u64,
@@ -61,24 +61,22 @@ const PAST_THE_LEASE: Span = Span::from_mins(11);
 const ROUNDS: u32 = 60;
 
 /// Tells the history of a seed, on a runtime of its own.
-pub fn tell(seed: u64, verbose: bool) -> Told {
+pub(crate) fn tell(seed: u64, verbose: bool) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let notes = Shared::new(seed, verbose);
     runtime.block_on(async {
-        match tokio::time::timeout(PATIENCE, history(seed, notes.clone())).await {
-            Ok(told) => told,
-            Err(_) => {
-                let mut notes = notes.lock();
-                notes.violation("L10: nothing moved for a minute of real time");
-                let (violations, lines) = (std::mem::take(&mut notes.violations), std::mem::take(&mut notes.lines));
-                Told { seed, violations, lines, ..Told::default() }
-            }
-        }
+        let history = Box::pin(history(seed, notes.clone()));
+        tokio::time::timeout(PATIENCE, history).await.unwrap_or_else(|_| {
+            let mut notes = notes.lock();
+            notes.violation("L10: nothing moved for a minute of real time");
+            let (violations, lines) = (std::mem::take(&mut notes.violations), std::mem::take(&mut notes.lines));
+            Told { seed, violations, lines, ..Told::default() }
+        })
     })
 }
 
 /// A history takes a second or two; one that takes a minute hangs.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 async fn history(seed: u64, notes: Shared) -> Told {
     let character = notes.lock().character.clone();
@@ -99,7 +97,7 @@ async fn history(seed: u64, notes: Shared) -> Told {
         theatre.day(session, true).await;
         theatre.works_again(session).await;
     }
-    judge::whole(&theatre.stage, &theatre.process, character.quiet).await;
+    judge::whole(&theatre.stage, &theatre.process, character.quiet || character.only_kills).await;
     theatre.told(seed, days.len()).await
 }
 
@@ -156,7 +154,7 @@ impl Theatre {
                 () = self.death.notified() => return Curtain::Fell,
                 Some(Asked { act, point, done }) = asked.recv() => {
                     acts::perform_asked(&self.stage, &self.process, act, point).await;
-                    drop(done.send(()));
+                    done.send(()).unwrap_or_default();
                 }
                 done = &mut work => return Curtain::Done(done),
             }
@@ -196,6 +194,8 @@ impl Theatre {
             notes.touched.clear();
             notes.lied_worlds.clear();
             notes.lied_quotes.clear();
+            notes.lied_calendar = false;
+            notes.untradable.clear();
             notes.left.clone()
         };
         for symbol in ["SPY", "AGG", "GLD"] {
@@ -227,7 +227,7 @@ impl Theatre {
     async fn carry_on(&mut self, to_the_end: bool) {
         for _ in 0..ROUNDS {
             let process = Arc::clone(&self.process);
-            let worked = self.until_death(self.work(&process)).await;
+            let worked = Box::pin(self.until_death(self.work(&process))).await;
             match worked {
                 Curtain::Done((ended, error)) => {
                     self.learn(ended);
@@ -261,7 +261,6 @@ impl Theatre {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
-            notes.raced = false;
             notes.dropped = false;
             std::mem::take(&mut notes.crashed)
         };
@@ -318,21 +317,23 @@ impl Theatre {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
-            notes.raced = false;
             notes.requests - before
         };
-        let ended = match carried {
-            Ok(ended) => ended?,
-            Err(_) => {
-                let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, "its code failed");
-                rebalance::failed(&process.world, &held, &outcome).await?;
-                outcome
-            }
+        let ended = if let Ok(ended) = carried {
+            ended?
+        } else {
+            let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, "its code failed");
+            rebalance::failed(&process.world, &held, &outcome).await?;
+            outcome
         };
         let orders = process.world.store.intents_of(&id).await?.len() as u64;
         let mut notes = self.stage.notes.lock();
         if let Some(each) = asked.checked_div(orders) {
             notes.per_order.push(each);
+        }
+        // A look may take a hundred requests when everything goes wrong; beyond that it is a loop (L10).
+        if asked > 60 * orders + 120 {
+            notes.violation(format_args!("L10: a run of {} took {asked} requests for {orders} orders", held.account));
         }
         if ended.kind == OutcomeKind::Quarantined {
             notes.halted.insert(held.account.to_string());
@@ -351,6 +352,22 @@ impl Theatre {
             let fine = ended.is_some_and(|ended| ended.kind == "completed" || ended.reason == "max_turnover");
             if !fine {
                 self.stage.notes.lock().violation(format_args!("after the storm {} ends as {ended:?}", run.account));
+            }
+        }
+        let members = self.stage.members();
+        for member in members.iter().filter(|member| !left.contains(&member.account)) {
+            let mine = runs.iter().filter(|run| run.slot == slot && run.account.as_str() == member.account);
+            // At a quarter to four a half day has closed.
+            let daily = member.strategy != "three-fund" && session.close.since(session.open) > Span::from_hours(6);
+            if daily && mine.count() != 1 {
+                self.stage.notes.lock().violation(format_args!("L4: {} has no run at {slot}", member.account));
+            }
+            let done = runs.iter().any(|run| {
+                let ended = run.outcome.as_ref().is_some_and(|ended| ended.kind == "completed");
+                ended && run.slot == slot && run.account.as_str() == member.account
+            });
+            if done && member.strategy == "busy" {
+                judge::on_target(&self.stage, &member.account);
             }
         }
     }
@@ -392,17 +409,14 @@ async fn start(stage: &Arc<Stage>) -> (Arc<Process>, Arc<Notify>, UnboundedRecei
             () = death.notified() => None,
             recovered = flow::recover::recover(&process.world) => Some(recovered),
         };
-        let mut notes = stage.notes.lock();
-        notes.recovering = false;
+        stage.notes.lock().recovering = false;
         if let Some(recovered) = recovered {
             if let Err(error) = recovered {
-                notes.violation(format_args!("L3: the start failed: {error}"));
+                stage.notes.lock().violation(format_args!("L3: the start failed: {error}"));
             }
-            drop(notes);
             return (process, death, asked);
         }
-        notes.crashed = false;
-        drop(notes);
+        stage.notes.lock().crashed = false;
         process.world.store.shut().await;
         later(stage, Span::from_secs(3));
     }

@@ -14,9 +14,11 @@ use super::faults::Fault;
 
 /// What a seed draws before its history begins.
 #[derive(Debug, Clone)]
-pub struct Character {
+pub(crate) struct Character {
     /// Nothing goes wrong, for ten times as long.
     pub quiet: bool,
+    /// Nothing goes wrong but that the process is killed, or drops what it does: nobody has to wait for a person then.
+    pub only_kills: bool,
     /// Trading days.
     pub days: usize,
     /// Accounts on paper, and live ones.
@@ -37,7 +39,11 @@ pub struct Character {
 
 impl Character {
     fn drawn(dice: &mut ChaCha8Rng) -> Self {
-        let quiet = dice.random_range(0..10) == 0;
+        let (quiet, only_kills) = match dice.random_range(0..10) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (false, false),
+        };
         let some_of = |dice: &mut ChaCha8Rng, all: &[Fault]| -> Vec<Fault> {
             let share = dice.random_range(10..=90);
             all.iter().copied().filter(|_| dice.random_range(0..100) < share).collect()
@@ -45,13 +51,21 @@ impl Character {
         let faults = some_of(dice, Fault::ALL);
         let share = dice.random_range(10..=90);
         let acts = Act::ALL.iter().copied().filter(|_| dice.random_range(0..100) < share).collect();
+        let acts = if only_kills { vec![Act::Kill, Act::Drop] } else { acts };
         let rates: &[u32] = &[5, 30, 100, 200];
         Self {
             quiet,
+            only_kills,
             days: dice.random_range(3..=8) * if quiet { 10 } else { 1 },
             accounts: (dice.random_range(1..=3), dice.random_range(0..=2)),
-            fault_rate: if quiet { 0 } else { rates[dice.random_range(0..rates.len())] },
-            act_rate: if quiet { 0 } else { [0, 2, 6, 15][dice.random_range(0..4)] },
+            fault_rate: if quiet || only_kills { 0 } else { rates[dice.random_range(0..rates.len())] },
+            act_rate: if quiet {
+                0
+            } else if only_kills {
+                10
+            } else {
+                [0, 2, 6, 15][dice.random_range(0..4)]
+            },
             faults,
             acts,
             partial_fills: dice.random_range(0..=60),
@@ -61,7 +75,7 @@ impl Character {
 }
 
 /// The state of one history.
-pub struct Notes {
+pub(crate) struct Notes {
     dice: ChaCha8Rng,
     /// What the seed drew.
     pub character: Character,
@@ -83,10 +97,14 @@ pub struct Notes {
     pub forbidden: BTreeMap<String, &'static str>,
     /// The account whose run was taken over by another worker; the first must not send any more.
     pub superseded: Option<String>,
-    /// The run was taken over in the instant before an order's first byte: the broker alone can see the second one.
-    pub raced: bool,
     /// Symbols whose last quote was a lie.
     pub lied_quotes: BTreeSet<String>,
+    /// The last answer about the calendar was a lie.
+    pub lied_calendar: bool,
+    /// Assets that were last shown as not tradable: on the live host or the paper one, and which.
+    pub untradable: BTreeSet<(bool, String)>,
+    /// The order whose lying echo is the last thing that was answered: who falls now has never read it.
+    pub fresh_echo: Option<String>,
     /// Accounts that were shown as emptier than they are.
     pub lied_worlds: BTreeSet<String>,
     /// Accounts that somebody else touched today: their cash and shares are not ours alone to answer for.
@@ -129,9 +147,11 @@ impl Notes {
             halted: BTreeSet::new(),
             forbidden: BTreeMap::new(),
             superseded: None,
-            raced: false,
             lied_quotes: BTreeSet::new(),
             lied_worlds: BTreeSet::new(),
+            lied_calendar: false,
+            untradable: BTreeSet::new(),
+            fresh_echo: None,
             touched: BTreeSet::new(),
             ever_touched: BTreeSet::new(),
             must_quarantine: BTreeMap::new(),
@@ -147,46 +167,53 @@ impl Notes {
     }
 
     /// Whether something happens that happens so many times in a thousand.
-    pub fn chance(&mut self, per_mille: u32) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.dice.random_range(0..1000) < per_mille
     }
 
     /// Whether a run is under way.
-    pub fn in_run(&self) -> bool {
+    pub(crate) fn in_run(&self) -> bool {
         self.run_of.is_some()
     }
 
     /// The account whose run is under way.
-    pub fn current(&self) -> Option<String> {
+    pub(crate) fn current(&self) -> Option<String> {
         self.run_of.clone()
     }
 
     /// A number of this range.
-    pub fn number(&mut self, range: std::ops::Range<i64>) -> i64 {
+    pub(crate) fn number(&mut self, range: std::ops::Range<i64>) -> i64 {
         self.dice.random_range(range)
     }
 
     /// One of these.
-    pub fn one<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> Option<T> {
         if of.is_empty() { None } else { Some(of[self.dice.random_range(0..of.len())]) }
     }
 
     /// Something was made to go wrong.
-    pub fn inject(&mut self, row: u32, what: impl std::fmt::Display) {
+    pub(crate) fn inject(&mut self, row: u32, what: impl std::fmt::Display) {
         self.injected += 1;
         *self.rows.entry(row).or_default() += 1;
         self.say(format_args!("row {row}: {what}"));
     }
 
     /// A line for people.
-    pub fn say(&mut self, line: impl std::fmt::Display) {
+    pub(crate) fn say(&mut self, line: impl std::fmt::Display) {
         if self.verbose {
             self.lines.push(line.to_string());
         }
     }
 
+    /// A worker loses what it has not written down: an echo that it read and did not store was never read.
+    pub(crate) fn forget_echo(&mut self) {
+        if let Some(id) = self.fresh_echo.take() {
+            self.must_quarantine.remove(&id);
+        }
+    }
+
     /// Something that must never be, was.
-    pub fn violation(&mut self, what: impl std::fmt::Display) {
+    pub(crate) fn violation(&mut self, what: impl std::fmt::Display) {
         let what = what.to_string();
         self.say(format_args!("VIOLATION {what}"));
         if self.violations.len() < 20 {
@@ -197,16 +224,16 @@ impl Notes {
 
 /// The notes, shared by everything that plays a part.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Notes>>);
+pub(crate) struct Shared(Arc<Mutex<Notes>>);
 
 impl Shared {
     /// The notes of a seed.
-    pub fn new(seed: u64, verbose: bool) -> Self {
+    pub(crate) fn new(seed: u64, verbose: bool) -> Self {
         Self(Arc::new(Mutex::new(Notes::new(seed, verbose))))
     }
 
     /// The notes, for one sentence. Never held across an await.
-    pub fn lock(&self) -> MutexGuard<'_, Notes> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

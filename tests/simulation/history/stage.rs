@@ -43,7 +43,7 @@ const REDIRECT: &str = "http://127.0.0.1:8080/oauth/callback";
 
 /// One user with one account.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub(crate) struct Member {
     pub person: String,
     pub account: String,
     pub live: bool,
@@ -51,7 +51,7 @@ pub struct Member {
 }
 
 /// What outlives a process.
-pub struct Stage {
+pub(crate) struct Stage {
     pub seed: u64,
     pub sim: Sim,
     pub clock: VirtualClock,
@@ -64,7 +64,7 @@ pub struct Stage {
 
 impl Stage {
     /// An empty stage at this moment.
-    pub fn new(seed: u64, start: Moment, notes: Shared) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, start: Moment, notes: Shared) -> Arc<Self> {
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() };
         for (name, text) in STRATEGIES {
@@ -108,27 +108,27 @@ impl Stage {
     }
 
     /// Everybody who ever joined.
-    pub fn members(&self) -> Vec<Member> {
+    pub(crate) fn members(&self) -> Vec<Member> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All accounts.
-    pub fn accounts(&self) -> Vec<String> {
+    pub(crate) fn accounts(&self) -> Vec<String> {
         self.members().into_iter().map(|member| member.account).collect()
     }
 
     /// Who owns an account.
-    pub fn person_of(&self, account: &str) -> Option<String> {
+    pub(crate) fn person_of(&self, account: &str) -> Option<String> {
         self.members().into_iter().find(|member| member.account == account).map(|member| member.person)
     }
 
     /// Whether an account is live.
-    pub fn is_live(&self, account: &str) -> bool {
+    pub(crate) fn is_live(&self, account: &str) -> bool {
         self.members().into_iter().any(|member| member.account == account && member.live)
     }
 
     /// Whether an approval is one of those that this account's live orders need.
-    pub fn concerns(&self, approval: &ApprovalKind, account: &str) -> bool {
+    pub(crate) fn concerns(&self, approval: &ApprovalKind, account: &str) -> bool {
         let Some(member) = self.members().into_iter().find(|member| member.account == account && member.live) else {
             return false;
         };
@@ -142,12 +142,12 @@ impl Stage {
     }
 
     /// Lets the broker's time follow ours.
-    pub fn sync(&self) {
+    pub(crate) fn sync(&self) {
         self.sim.set_clock(self.clock.now().timestamp());
     }
 
     /// Opens an account at the broker and connects it; a live one gets every approval.
-    pub async fn join(
+    pub(crate) async fn join(
         &self,
         process: &Process,
         number: usize,
@@ -164,7 +164,7 @@ impl Stage {
     }
 
     /// Connects an account, or connects it again.
-    pub async fn connect(&self, process: &Process, member: &Member) {
+    pub(crate) async fn connect(&self, process: &Process, member: &Member) {
         self.sim.set_consent(ConsentRule {
             mode: ConsentMode::Auto,
             person: Some(member.person.clone()),
@@ -197,7 +197,7 @@ impl Stage {
     }
 
     /// Gives a live account every approval that it needs.
-    pub async fn approve(&self, process: &Process, member: &Member) {
+    pub(crate) async fn approve(&self, process: &Process, member: &Member) {
         let world = &process.world;
         let desk = Desk { store: &world.store, clock: &world.clock, entropy: &world.entropy };
         let name = StrategyName::parse(member.strategy).unwrap();
@@ -219,13 +219,13 @@ impl Stage {
 }
 
 /// One process of the daemon.
-pub struct Process {
+pub(crate) struct Process {
     pub world: World,
 }
 
 impl Process {
     /// Opens everything as a start does. What watches its points may be nobody.
-    pub async fn open(stage: &Arc<Stage>, points: Option<Points>, second: bool) -> Self {
+    pub(crate) async fn open(stage: &Arc<Stage>, points: Option<Points>, second: bool) -> Self {
         let number = stage.processes.fetch_add(1, Ordering::SeqCst);
         let points = points.unwrap_or_default();
         let (catalog, faults) = strategies::load_dir(stage.folder.path()).unwrap();

@@ -30,7 +30,7 @@ const PATIENCE: Span = Span::from_secs(20);
 const A_MOMENT: Span = Span::from_millis(20);
 
 /// The wire of one process.
-pub struct FaultyWire {
+pub(crate) struct FaultyWire {
     pub sim: Sim,
     pub clock: VirtualClock,
     pub notes: Shared,
@@ -51,6 +51,7 @@ impl FaultyWire {
         let kind = Kind::of(&request);
         self.pass(A_MOMENT);
         self.notes.lock().requests += 1;
+        self.notes.lock().fresh_echo = None;
         if kind == Kind::Submit {
             self.judge(&request).await;
         }
@@ -59,12 +60,16 @@ impl FaultyWire {
         let fault = self.draw(kind);
         let Some(fault) = fault else {
             let answer = self.call(request).await?;
-            self.honest(kind, account.as_deref());
+            self.honest(kind, &path, account.as_deref());
             return Ok(answer);
         };
         self.notes.lock().inject(fault.row(), format_args!("{fault:?} at {} {path}", request.method()));
         match fault {
-            Fault::Slow => return self.slowly(request).await,
+            Fault::Slow => {
+                let answer = self.slowly(request).await?;
+                self.honest(kind, &path, account.as_deref());
+                return Ok(answer);
+            }
             Fault::Planted => {
                 self.plant(&request);
                 return self.call(request).await;
@@ -85,10 +90,19 @@ impl FaultyWire {
                 self.notes.lock().lied_worlds.insert(account.clone());
             }
             // An echo under another id is no answer about this order: it is asked for, and found as it was sent.
+            match fault {
+                Fault::Calendar if !rule.set.is_empty() => self.notes.lock().lied_calendar = true,
+                Fault::Untradable => {
+                    self.notes.lock().untradable.insert(asset_of(&path));
+                }
+                _ => {}
+            }
             if let (Fault::Echo, Some(id)) = (fault, &submitted)
                 && !rule.set.contains_key("/client_order_id")
             {
-                self.notes.lock().must_quarantine.insert(id.clone(), "the echo of its order was another");
+                let mut notes = self.notes.lock();
+                notes.must_quarantine.insert(id.clone(), "the echo of its order was another");
+                notes.fresh_echo = Some(id.clone());
             }
             self.sim.add_fault(rule);
         }
@@ -172,10 +186,14 @@ impl FaultyWire {
     }
 
     /// What was answered honestly is not a lie any more.
-    fn honest(&self, kind: Kind, account: Option<&str>) {
+    fn honest(&self, kind: Kind, path: &str, account: Option<&str>) {
         let mut notes = self.notes.lock();
         match (kind, account) {
             (Kind::Quotes, _) => notes.lied_quotes.clear(),
+            (Kind::Calendar, _) => notes.lied_calendar = false,
+            (Kind::Asset, _) => {
+                notes.untradable.remove(&asset_of(path));
+            }
             (Kind::Account | Kind::Positions, Some(account)) => {
                 notes.lied_worlds.remove(account);
             }
@@ -222,7 +240,7 @@ impl FaultyWire {
         if body["symbol"] != symbol {
             notes.violation(format_args!("S3: {id} was recorded for {symbol} and is sent as {}", body["symbol"]));
         }
-        if intent.state.is_terminal() && !notes.raced {
+        if intent.state.is_terminal() {
             notes.violation(format_args!("S14: {id} leaves although it is {}", intent.state.code()));
         }
         for scope in ["service", account.as_str()] {
@@ -241,6 +259,22 @@ impl FaultyWire {
         }
         if notes.lied_quotes.contains(symbol) {
             notes.violation(format_args!("S11: {id} leaves although the last quote of {symbol} was a lie"));
+        }
+        if notes.lied_calendar {
+            notes.violation(format_args!("S20: {id} leaves although the calendars differ"));
+        }
+        if notes.untradable.contains(&(live, symbol.to_owned())) {
+            notes.violation(format_args!("S20: {id} leaves although {symbol} was shown as not tradable"));
+        }
+        if body["side"] != intent.phase.side().code() {
+            notes.violation(format_args!(
+                "S3: {id} is to {} and is sent to {}",
+                intent.phase.side().code(),
+                body["side"]
+            ));
+        }
+        if body["qty"].is_string() != matches!(intent.amount, rebalanced::model::plan::Amount::Qty(_)) {
+            notes.violation(format_args!("S3: {id} is sent with another kind of amount: {body}"));
         }
         if notes.lied_worlds.contains(&account) {
             notes.violation(format_args!("S11: {id} leaves although {account} was shown empty"));
@@ -279,7 +313,7 @@ impl FaultyWire {
 }
 
 /// An order of the user's own, in dollars, at the market.
-pub fn by_hand(symbol: &str, side: Side, dollars: Decimal) -> OrderRequest {
+pub(crate) fn by_hand(symbol: &str, side: Side, dollars: Decimal) -> OrderRequest {
     OrderRequest {
         symbol: Some(symbol.to_owned()),
         notional: Some(dollars),
@@ -288,6 +322,11 @@ pub fn by_hand(symbol: &str, side: Side, dollars: Decimal) -> OrderRequest {
         time_in_force: Some(TimeInForce::Day),
         ..OrderRequest::default()
     }
+}
+
+/// Whether the path of an asset is the live host's, and which asset.
+fn asset_of(path: &str) -> (bool, String) {
+    (path.starts_with("/live"), path.rsplit('/').next().unwrap_or_default().to_owned())
 }
 
 fn client_id(request: &http::Request<Bytes>) -> Option<String> {

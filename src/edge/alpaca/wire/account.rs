@@ -9,6 +9,7 @@ use super::{Fault, if_it_fits, needed, parsed, read};
 use crate::model::ids::{AccountId, Symbol};
 use crate::model::money::{Price, Qty, Usd};
 use crate::model::snapshot::{AccountView, AssetView, Holding};
+use crate::model::zoo::{Bug, planted};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AccountJson {
@@ -92,7 +93,8 @@ impl AssetJson {
 
     pub(super) fn view(&self) -> AssetView {
         AssetView {
-            tradable: self.tradable == Some(true) && self.status.as_deref() == Some("active"),
+            tradable: (self.tradable == Some(true) || planted(Bug::UntradableTraded))
+                && self.status.as_deref() == Some("active"),
             fractionable: self.fractionable == Some(true),
         }
     }

@@ -13,6 +13,7 @@ use crate::model::plan::{Amount, Pricing, Side};
 use crate::model::report::{OrderReport, OrderStatus};
 use crate::model::snapshot::OpenOrder;
 use crate::model::time::Moment;
+use crate::model::zoo::{Bug, planted};
 
 /// How every client order id of ours begins. An order of ours that cannot be read is a fault; a stranger's is skipped.
 const OURS: &str = "rb1-";
@@ -173,9 +174,11 @@ pub(in super::super) fn new_order(intent: &Intent) -> String {
     put("symbol", intent.symbol.to_string());
     match intent.amount {
         Amount::Qty(qty) => put("qty", qty.to_string()),
+        Amount::Notional(notional) if planted(Bug::DollarsAsShares) => put("qty", notional.to_string()),
         Amount::Notional(notional) => put("notional", notional.to_string()),
     };
-    put("side", intent.phase.side().code().to_owned());
+    let swapped = planted(Bug::SidesSwapped) && intent.phase.side() == Side::Buy;
+    put("side", if swapped { "sell" } else { intent.phase.side().code() }.to_owned());
     match intent.pricing {
         Pricing::Market => put("type", "market".to_owned()),
         Pricing::Limit(price) => {
@@ -183,7 +186,7 @@ pub(in super::super) fn new_order(intent: &Intent) -> String {
             put("limit_price", price.to_string())
         }
     };
-    put("time_in_force", "day".to_owned());
+    put("time_in_force", if planted(Bug::GoodTillCancelled) { "gtc" } else { "day" }.to_owned());
     put("client_order_id", intent.client_order_id.to_string());
     Value::Object(body).to_string()
 }
