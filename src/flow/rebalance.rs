@@ -86,7 +86,8 @@ async fn half<E: Environment>(
             Err(outcome) => return Ok(Step::End(outcome)),
         };
         if plan.decision == Decision::Hold && phase == Phase::Sell {
-            return Ok(Step::End(Outcome::completed(plan.reason, plan.detail)));
+            let kind = if plan.reason.is_blocked() { OutcomeKind::Skipped } else { OutcomeKind::Completed };
+            return Ok(Step::End(Outcome { kind, reason: plan.reason.code(), detail: plan.detail }));
         }
         if plan.legs_of(phase).next().is_none() {
             course.carried = Some((plan, snapshot));

@@ -76,6 +76,13 @@ codes! {
     }
 }
 
+impl Reason {
+    /// Whether nothing could be decided: a check could not be made, or what is held forbids it.
+    pub const fn is_blocked(self) -> bool {
+        matches!(self, Self::PriceMissing | Self::UnmanagedBlocks | Self::ShortPosition)
+    }
+}
+
 codes! {
     /// Why one symbol is not traded although its weight says so.
     SkipReason {

@@ -213,7 +213,7 @@ pub(crate) fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> O
             rule.headers = Some(notes.chance(500));
             rule
         }
-        Fault::Lag => of(FaultAction::Freeze),
+        Fault::Lag => of(FaultAction::Freeze).method("GET"),
         Fault::Slow | Fault::Planted | Fault::StaleQuote | Fault::WildQuote | Fault::NoQuote => return None,
     })
 }

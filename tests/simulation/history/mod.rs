@@ -349,7 +349,9 @@ impl Theatre {
         let left = self.stage.notes.lock().left.clone();
         for run in runs.iter().filter(|run| run.slot == slot && !left.contains(run.account.as_str())) {
             let ended = run.outcome.as_ref();
-            let fine = ended.is_some_and(|ended| ended.kind == "completed" || ended.reason == "max_turnover");
+            let fine = ended.is_some_and(|ended| {
+                ended.kind == "completed" || ["max_turnover", "price_missing"].contains(&ended.reason.as_str())
+            });
             if !fine {
                 self.stage.notes.lock().violation(format_args!("after the storm {} ends as {ended:?}", run.account));
             }

@@ -15,7 +15,7 @@ use super::faults::Fault;
 /// What a seed draws before its history begins.
 #[derive(Debug, Clone)]
 pub(crate) struct Character {
-    /// Nothing goes wrong, for ten times as long.
+    /// Nothing goes wrong, for four times as long.
     pub quiet: bool,
     /// Nothing goes wrong but that the process is killed, or drops what it does: nobody has to wait for a person then.
     pub only_kills: bool,
@@ -52,11 +52,11 @@ impl Character {
         let share = dice.random_range(10..=90);
         let acts = Act::ALL.iter().copied().filter(|_| dice.random_range(0..100) < share).collect();
         let acts = if only_kills { vec![Act::Kill, Act::Drop] } else { acts };
-        let rates: &[u32] = &[5, 30, 100, 200];
+        let rates: &[u32] = &[30, 150, 300, 450];
         Self {
             quiet,
             only_kills,
-            days: dice.random_range(3..=8) * if quiet { 10 } else { 1 },
+            days: dice.random_range(3..=8) * if quiet { 4 } else { 1 },
             accounts: (dice.random_range(1..=3), dice.random_range(0..=2)),
             fault_rate: if quiet || only_kills { 0 } else { rates[dice.random_range(0..rates.len())] },
             act_rate: if quiet {
@@ -64,7 +64,7 @@ impl Character {
             } else if only_kills {
                 10
             } else {
-                [0, 2, 6, 15][dice.random_range(0..4)]
+                [0, 4, 10, 20][dice.random_range(0..4)]
             },
             faults,
             acts,

@@ -110,6 +110,14 @@ impl FaultyWire {
         if fault != Fault::Lag {
             self.sim.clear_faults();
         }
+        // An answer that is no echo, because the broker refused, is none that lies.
+        if fault == Fault::Echo && answer.as_ref().map_or(true, |answer| answer.status() != 200) {
+            self.notes.lock().forget_echo();
+        }
+        // What was to be cut further on than it is long came whole.
+        if fault == Fault::Cut && answer.as_ref().is_ok_and(is_whole) {
+            self.honest(kind, &path, account.as_deref());
+        }
         answer
     }
 
@@ -310,6 +318,11 @@ impl FaultyWire {
             _ => {}
         }
     }
+}
+
+fn is_whole(answer: &http::Response<Bytes>) -> bool {
+    let told = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    answer.status() == 200 && told.is_none_or(|told| told <= answer.body().len())
 }
 
 /// An order of the user's own, in dollars, at the market.
