@@ -69,8 +69,14 @@ pub async fn means(settings: &Settings, database: Database) -> Result<Means, Fai
     }
     let clock = clock(settings).await?;
     let entropy = Entropy::system();
-    let store = open_store(url).await?;
+    let store = open_store(url).await?.with_points(points(settings));
     Ok(Means { store, clock, entropy })
+}
+
+/// Nobody watches the points, unless a test wants the program killed at one of them.
+fn points(settings: &Settings) -> Points {
+    let killer = settings.kill_at.map(|(point, nth)| Points::watched(Arc::new(Killer::new(point, nth))));
+    killer.unwrap_or_default()
 }
 
 async fn open_store(url: &str) -> anyhow::Result<Store> {
@@ -165,8 +171,7 @@ pub async fn world(settings: &mut Settings, strategies: Catalog) -> anyhow::Resu
     let app = settings.app.take().context("the app's registration is missing (`alpaca.client_id`)")?;
     let clock = clock(settings).await?;
     let metrics = Metrics::new();
-    let killer = settings.kill_at.map(|(point, nth)| Points::watched(Arc::new(Killer::new(point, nth))));
-    let points = killer.unwrap_or_default();
+    let points = points(settings);
     let hosts = hosts(settings);
     let transport = Arc::new(Wire::new(&hosts).context("the HTTP client does not start")?);
     let credentials = AppCredentials {

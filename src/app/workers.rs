@@ -96,10 +96,15 @@ impl Workers {
     async fn quarantine(&self, held: &Held) {
         let why = "the code of this run failed; the account is halted until a person has looked (the log says where)";
         let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, why);
-        self.world.metrics.run_closed(&held.strategy, held.environment, &outcome);
         let failed = rebalance::failed(&self.world, held, &outcome).await;
         match failed {
-            Ok(()) => tracing::error!(run.id = %held.run, account.id = %held.account, "run quarantined: {why}"),
+            Ok(true) => {
+                self.world.metrics.run_closed(&held.strategy, held.environment, &outcome);
+                tracing::error!(run.id = %held.run, account.id = %held.account, "run quarantined: {why}");
+            }
+            Ok(false) => {
+                tracing::error!(run.id = %held.run, "the code of this run failed; another worker has the run and goes on");
+            }
             Err(error) => tracing::error!(
                 run.id = %held.run, error = &error as &dyn std::error::Error,
                 "a run failed and could not be closed; it is taken up again when its lease ends"

@@ -25,8 +25,8 @@ use crate::model::zoo::{Bug, planted};
 /// How often one intent may be sent while the broker keeps saying "too many requests", or proves not to have it.
 const SENDS: u32 = 4;
 
-/// How old the last look at claim, halts and approvals may be when an order leaves.
-const STALE_LOOK: Span = Span::from_secs(2);
+/// How old the last look at claim, halts and approvals may be when an order leaves: half of the shortest lease.
+const STALE_LOOK: Span = Span::from_secs(30);
 
 /// Intents that are durable, for one environment. Private fields, no clone: it is made after a commit and consumed by
 /// the sending.

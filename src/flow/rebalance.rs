@@ -296,10 +296,10 @@ async fn wall<E: Environment>(
 }
 
 /// The code of a run failed: it closes as quarantined, and its account waits for a person. Called by the keeper of its task,
-/// for the run itself can no longer.
+/// for the run itself can no longer. Says whether it closed: a run that another worker has is that worker's to close.
 ///
 /// # Errors
 /// When the database fails: then the lease ends, and the run is taken up again.
-pub async fn failed(world: &World, held: &Held, outcome: &Outcome) -> Result<(), store::Error> {
-    world.store.fail_run(held, &outcome.detail, world.clock.now()).await.map(drop)
+pub async fn failed(world: &World, held: &Held, outcome: &Outcome) -> Result<bool, store::Error> {
+    world.store.fail_run(held, &outcome.detail, world.clock.now()).await
 }

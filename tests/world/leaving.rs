@@ -83,6 +83,7 @@ async fn with_open_orders(service: &TestWorld, orders: usize) {
     };
     let slot = new_york(SLOT);
     service.clock.set(slot);
+    service.steps.hold_looks(true);
     flow::tick::tick(&service.world, slot).await.unwrap();
     let claims = service.world.store.claim(1000, slot, slot + Span::from_mins(10)).await.unwrap();
     let runs = futures_util::future::join_all(
@@ -92,6 +93,7 @@ async fn with_open_orders(service: &TestWorld, orders: usize) {
         outcomes = runs => panic!("they were to wait for their orders: {outcomes:?}"),
         () = sent => {}
     }
+    service.steps.hold_looks(false);
 }
 
 async fn row_82_a_halt_cancels_open_orders_if_asked_and_names_each(on: Keeper) {

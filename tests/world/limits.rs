@@ -94,6 +94,11 @@ async fn a_world_that_is_suddenly_empty_is_not_traded_until_a_person_says_that_i
     empty.body = Some(json!([]));
     service.sim.add_fault(empty);
     pay(&service, &account, 19_000);
+    // Its account says the same: positions that do not fit their account would be no look at all.
+    let cash = service.sim.with_exchange(|exchange, now| exchange.account(now, account.as_str())).unwrap().cash;
+    let mut equal = FaultRule::new(FaultAction::Mutate).path("/paper/v2/account").account(account.as_str()).times(0);
+    equal.set.insert("/equity".to_owned(), json!(cash.to_string()));
+    service.sim.add_fault(equal);
     for day in ["2019-06-04", "2019-06-05"] {
         let outcomes = service.ring(new_york(&format!("{day}T15:45:00"))).await;
         assert_eq!(outcomes[0].reason, RefusalCode::EmptyWorld.code(), "{outcomes:?}");

@@ -31,6 +31,7 @@ use rebalanced::model::time::{Moment, Span};
 use rebalanced::model::verdict::Outcome;
 use rust_decimal::Decimal;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use crate::postgres::empty_postgres;
 
@@ -42,6 +43,7 @@ const BASE: &str = "http://127.0.0.1:9";
 pub(crate) struct Steps {
     seen: Arc<Mutex<usize>>,
     act: Arc<Mutex<Option<Planned>>>,
+    looks_wait: Arc<watch::Sender<bool>>,
 }
 
 /// The step, and what is done at it.
@@ -57,6 +59,15 @@ impl Steps {
     pub(crate) fn at(&self, nth: usize, act: BoxFuture<'static, ()>) {
         *self.seen.lock().unwrap() = 0;
         *self.act.lock().unwrap() = Some((nth, act));
+    }
+
+    /// Holds back every look at orders that are at the broker, or lets them pass again.
+    pub(crate) fn hold_looks(&self, hold: bool) {
+        self.looks_wait.send_replace(hold);
+    }
+
+    async fn look(&self) {
+        self.looks_wait.subscribe().wait_for(|held| !held).await.unwrap();
     }
 
     async fn step(&self) {
@@ -88,6 +99,9 @@ impl Transport for InMemory {
                 self.sent.lock().unwrap().push(Instant::now());
             }
             self.steps.step().await;
+            if request.uri().query().is_some_and(|query| query.contains("status=all")) {
+                self.steps.look().await;
+            }
             if !self.latency.is_zero() {
                 tokio::time::sleep(self.latency).await;
             }

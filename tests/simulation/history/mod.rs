@@ -323,7 +323,9 @@ impl Theatre {
             ended?
         } else {
             let outcome = Outcome::ended(OutcomeKind::Quarantined, EndReason::InternalFault, "its code failed");
-            rebalance::failed(&process.world, &held, &outcome).await?;
+            if !rebalance::failed(&process.world, &held, &outcome).await? {
+                return Err(store::Error::ClaimLost { run: held.run.to_string() });
+            }
             outcome
         };
         let orders = process.world.store.intents_of(&id).await?.len() as u64;
