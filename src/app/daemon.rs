@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
+use crate::app::balancer;
 use crate::app::checkpoints;
 use crate::app::http::{self, Shared, Throttle};
 use crate::app::killswitch;
@@ -83,6 +84,7 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     readiness.note(None);
     tell_ready();
     tracing::info!(strategies = world.strategies.len(), runs_carried_on = carried, "ready");
+    life.spawn(balancer::keep(Arc::clone(&world)));
     let dropped = listen(life, bell, &readiness, (&world, settings.runs)).await;
     scheduler.stop().await.context("the scheduler does not stop")?;
     if dropped > 0 {

@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod killswitch;
 pub mod hardening;
 pub mod checkpoints;
+pub mod balancer;
 pub mod readiness;
 pub mod shown;
 pub mod failure;
@@ -66,7 +67,7 @@ pub enum Command {
     Users(users::Args),
     /// Who follows what: list, add, end.
     Subscriptions(subscriptions::Args),
-    /// Runs: list, show, trigger, cancel.
+    /// Runs: list, show, explain, trigger, cancel.
     Runs(runs::Args),
     /// Approvals for live trading: list, grant, revoke.
     Approvals(approvals::Args),

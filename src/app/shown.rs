@@ -91,13 +91,15 @@ pub fn run(run: &Run) -> Value {
     })
 }
 
-/// A run with its decisions and orders.
-pub fn run_in_full(shown: &Run, decisions: Option<&str>, intents: &[Intent]) -> Value {
+/// A run with its decisions and orders, and both ledgers as it left them.
+pub fn run_in_full(shown: &Run, (decisions, ledgers): (Option<&str>, Option<&str>), intents: &[Intent]) -> Value {
     let mut value = run(shown);
     if let Value::Object(fields) = &mut value {
         let decisions = decisions.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Array(Vec::new()));
         fields.insert("decisions".to_owned(), decisions);
         fields.insert("orders".to_owned(), intents.iter().map(order).collect());
+        let ledgers = ledgers.and_then(|text| serde_json::from_str(text).ok());
+        fields.insert("ledgers".to_owned(), ledgers.unwrap_or(Value::Null));
     }
     value
 }

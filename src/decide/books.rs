@@ -1,17 +1,21 @@
-//! Whether what the broker shows of an account fits together, and fits what we did to it.
+//! Whether what the broker shows of an account fits together, fits what we did to it, and fits the broker's own rows of
+//! what moved its cash and shares.
 //!
 //! A look that does not is no look: it lags behind (row 36), it is wrong (row 44), or somebody else was there (rows 34 and
-//! 53). None of it is repaired by guessing; the caller looks again, and then stops.
+//! 53). None of it is repaired by guessing; the caller looks again, and then stops (S15).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rust_decimal::Decimal;
 
+use crate::model::books::{Activity, Books, Ledgers, Sums};
 use crate::model::ids::Symbol;
-use crate::model::intent::Intent;
+use crate::model::intent::{Intent, IntentState};
 use crate::model::money::{Qty, Usd};
 use crate::model::plan::Phase;
 use crate::model::snapshot::{AccountView, Shares};
+use crate::model::time::{Moment, Span};
 use crate::model::zoo::{Bug, planted};
 
 /// The account and its positions are read a moment apart, and prices move: this much of the larger side may lie between.
@@ -68,4 +72,83 @@ pub fn changes(expected: &Shares, shown: &Shares) -> Vec<Change> {
     let change =
         |symbol: &Symbol| Change { symbol: symbol.clone(), expected: expected.of(symbol), shown: shown.of(symbol) };
     symbols.map(change).filter(|change| change.expected != change.shown).collect()
+}
+
+/// Rows are asked for again from so long before the last agreement on: one may be booked late, with an older time.
+pub const LATE_BY: Span = Span::from_hours(72);
+
+/// How the broker rounds the dollars of one execution is in no document: half a cent each way is no difference.
+const HALF_A_CENT: Decimal = Decimal::from_parts(5, 0, 0, false, 3);
+
+/// So long after a row the figures may still lag behind it (row 36), twice.
+const SETTLED: Span = Span::from_secs(120);
+
+/// The first books of an account: what it shows, with every row that is there already. Not where nothing is shown, for that
+/// may be an answer that shows nothing (row 44), and not while a row is so young that the figures may lag behind it.
+pub fn opened(shown: &Sums, rows: &[Activity], at: Moment) -> Option<Books> {
+    let is_young = |row: &Activity| row.at.is_some_and(|booked| at.since(booked) < SETTLED);
+    (*shown != Sums::default() && !rows.iter().any(is_young)).then(|| Books {
+        at,
+        sums: shown.clone(),
+        counted: rows.iter().map(|row| row.id.clone()).collect(),
+    })
+}
+
+/// The next books, when the old ones and the broker's rows since come to what the broker shows, to the cent and the ninth
+/// decimal of a share, and when its executions of our orders are what we have on record. Otherwise both ledgers.
+///
+/// # Errors
+/// The two ledgers and what differs.
+pub fn carried_on(
+    books: &Books,
+    (rows, intents): (&[Activity], &[Intent]),
+    shown: &Sums,
+    at: Moment,
+) -> Result<Books, Box<Ledgers>> {
+    let mut ours = books.sums.clone();
+    let mut allowed = Decimal::ZERO;
+    for row in rows.iter().filter(|row| !books.counted.contains(&row.id)) {
+        ours.cash += row.cash;
+        if row.order.is_some() {
+            allowed += HALF_A_CENT;
+        }
+        if let Some((symbol, qty)) = &row.shares {
+            ours.shares.change(symbol, *qty);
+        }
+    }
+    let mut differences = misfilled(intents, rows);
+    let apart = (ours.cash - shown.cash).decimal().abs();
+    if apart > allowed {
+        let (expected, found) = (ours.cash, shown.cash);
+        differences.push(format!("the broker shows {found} dollars of cash, its own rows come to {expected}"));
+    }
+    differences.extend(changes(&ours.shares, &shown.shares).iter().map(ToString::to_string));
+    if differences.is_empty() || planted(Bug::BooksNotCompared) {
+        let counted: BTreeSet<String> = rows.iter().map(|row| row.id.clone()).collect();
+        Ok(Books { at, sums: shown.clone(), counted })
+    } else {
+        Err(Box::new(Ledgers { at, ours, theirs: shown.clone(), differences }))
+    }
+}
+
+/// Orders of ours whose executions, by the broker's rows, are not what we have on record.
+fn misfilled(intents: &[Intent], rows: &[Activity]) -> Vec<String> {
+    let mut executed: BTreeMap<&str, Qty> = BTreeMap::new();
+    for row in rows {
+        if let (Some(order), Some((_, qty))) = (&row.order, &row.shares) {
+            let sum = executed.entry(order.as_str()).or_insert(Qty::ZERO);
+            *sum += Qty::new(qty.decimal().abs());
+        }
+    }
+    let known = intents.iter().filter(|it| it.state.is_terminal() && it.state != IntentState::Quarantined);
+    let mut wrong = Vec::new();
+    for intent in known {
+        let theirs = intent.order.as_ref().and_then(|order| executed.get(order.as_str())).copied();
+        let theirs = theirs.unwrap_or(Qty::ZERO);
+        if theirs != intent.filled_qty {
+            let (id, ours) = (&intent.client_order_id, intent.filled_qty);
+            wrong.push(format!("order {id}: we count {ours} filled, the broker's rows {theirs}"));
+        }
+    }
+    wrong
 }

@@ -5,6 +5,7 @@
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
+use crate::model::books::{Ledgers, Sums};
 use crate::model::money::{Fraction, Usd};
 use crate::model::plan::{Amount, Leg, Plan, Pricing, Skip, SymbolDrift, WeightRow};
 use crate::model::verdict::Refusal;
@@ -27,6 +28,13 @@ pub fn json(plan: &Plan, refusals: &[Refusal]) -> Value {
         "turnover": fraction(plan.turnover),
         "refusals": refusals.iter().map(refusal).collect::<Vec<_>>(),
     })
+}
+
+/// Both ledgers of an account as they are kept with a run.
+pub fn ledgers(ledgers: &Ledgers) -> String {
+    let sums = |sums: &Sums| json!({ "cash": dollars(sums.cash), "shares": sums.shares.to_string() });
+    let Ledgers { at, ours, theirs, differences } = ledgers;
+    json!({ "at": at.to_string(), "ours": sums(ours), "theirs": sums(theirs), "differences": differences }).to_string()
 }
 
 /// The plan as it is kept with its run.

@@ -40,6 +40,7 @@ struct Inner {
     requests: HistogramVec,
     refusals: IntCounterVec,
     operators: IntCounterVec,
+    books: IntCounterVec,
     drift: HistogramVec,
     due_not_done: IntGauge,
     queue_depth: IntGauge,
@@ -124,6 +125,11 @@ impl Metrics {
         self.inner.refusals.with_label_values(&[code.code()]).inc();
     }
 
+    /// An account's books were compared with the broker: `agreed`, `unexplained`, `unseen`.
+    pub fn balanced(&self, result: &str) {
+        self.inner.books.with_label_values(&[result]).inc();
+    }
+
     /// The scheduler's bell has rung and was heard.
     pub fn heartbeat(&self, at: Moment) {
         // Microseconds to seconds, exactly: six decimals.
@@ -182,6 +188,11 @@ impl Inner {
                 "rebalanced_operator_refusals_total",
                 "Requests that the operators' interface refused: a token that nobody has, or a scope that is missing.",
                 &["why"],
+            )?,
+            books: counters(
+                "rebalanced_books_total",
+                "Accounts whose books were compared with the broker's: agreed, unexplained (halted), unseen.",
+                &["result"],
             )?,
             requests: histograms(
                 "rebalanced_broker_request_seconds",

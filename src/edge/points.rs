@@ -197,7 +197,7 @@ points! {
         REMEMBER = "remember";
     }
     requests {
-        "account" "positions" "orders_open" "orders_since" "order_by_client_id" "submit" "cancel" "asset" "calendar"
+        "account" "positions" "activities" "orders_open" "orders_since" "order_by_client_id" "submit" "cancel" "asset" "calendar"
         "quotes" "trades" "bars"
     }
 }

@@ -10,6 +10,7 @@ use crate::edge::alpaca::Access;
 use crate::edge::store::{self, Claim};
 use crate::edge::vault::{self, Owner};
 use crate::model::account::GrantHealth;
+use crate::model::books::Books;
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, GrantId};
 use crate::model::intent::Intent;
@@ -38,6 +39,10 @@ pub(super) struct Course<E> {
     pub(super) seen: Option<Seen>,
     /// What it held then; known also after a restart.
     pub(super) held: Option<Shares>,
+    /// The books as they agreed the last time, or none yet.
+    pub(super) books: Option<Books>,
+    /// Both ledgers, of the last comparison.
+    pub(super) ledgers: Option<String>,
 }
 
 /// Opens what the run needs: the strategy as it is loaded now, and the token of the account.
@@ -99,11 +104,13 @@ pub(super) async fn set_out<E: Environment>(
         intents: Vec::new(),
         seen: None,
         held: run.held.clone(),
+        books: world.store.books(&run.account).await?,
+        ledgers: None,
     }))
 }
 
 /// The token of an account, opened.
-async fn token<E: Environment>(
+pub(super) async fn token<E: Environment>(
     world: &World,
     account: &AccountId,
 ) -> Result<Result<(GrantId, AccessToken<E>), Outcome>, store::Error> {

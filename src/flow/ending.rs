@@ -4,16 +4,19 @@
 
 use crate::decide;
 use crate::edge::World;
+use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, Claim};
+use crate::flow::bookkeeping::{compare, shown};
 use crate::flow::course::Course;
-use crate::flow::observe::observe;
+use crate::flow::observe::{Blind, observe};
 use crate::flow::settle;
+use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::intent::{Intent, IntentState};
 use crate::model::money::Fraction;
 use crate::model::run::Closing;
-use crate::model::snapshot::Seen;
+use crate::model::snapshot::{Seen, Snapshot};
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason, RefusalCode};
 
 /// The decisions of a run as one JSON array.
@@ -109,7 +112,7 @@ pub(super) async fn close<E: Environment>(
     outcome: Outcome,
 ) -> Result<Outcome, store::Error> {
     let intents = world.store.intents_of(&claim.run().id).await?;
-    let outcome = with_orders_left(outcome, &intents);
+    let mut outcome = with_orders_left(outcome, &intents);
     world.points.cross(points::CLOSING).await;
     let rebalanced = settle::any_filled(&intents);
     let mut closing = Closing {
@@ -120,20 +123,29 @@ pub(super) async fn close<E: Environment>(
         decision: None,
         rebalanced,
         seen: None,
+        books: None,
+        ledgers: None,
         halts_account: circles(world, &outcome),
     };
-    if let Some(course) = course {
-        closing.seen = course.seen;
+    if let Some(mut course) = course {
         closing.drift_before = course.drift_before;
         closing.turnover = course.turnover;
         closing.decision = (!course.decisions.is_empty()).then(|| kept(&course.decisions));
         closing.drift_after = course.drift_before;
         if rebalanced {
-            let after = after(world, &course).await;
+            course.intents = intents;
+            let after = after(world, &mut course).await;
             world.points.cross(points::LOOKED_BACK).await;
-            closing.drift_after = after.as_ref().map(|(drift, _)| *drift);
-            closing.seen = after.map(|(_, seen)| seen).or(closing.seen);
+            closing.drift_after = after.drift;
+            course.seen = after.seen.or(course.seen);
+            if let Some(ledgers) = after.unexplained.filter(|_| outcome.kind != OutcomeKind::Quarantined) {
+                outcome = unexplained(world, &mut course, &ledgers);
+                closing.outcome = outcome.clone();
+            }
         }
+        closing.seen = course.seen;
+        closing.books = course.books;
+        closing.ledgers = course.ledgers;
         if let Some(after) = closing.drift_after {
             world.metrics.drift(course.strategy.name(), "after", after);
         }
@@ -152,9 +164,59 @@ fn circles(world: &World, outcome: &Outcome) -> bool {
     outcome.reason == RefusalCode::MaxRunsPerDay.code() && !none_at_all
 }
 
-/// Where the portfolio stands after the run; `None` when it cannot be seen any more.
-async fn after<E: Environment>(world: &World, course: &Course<E>) -> Option<(Fraction, Seen)> {
-    let snapshot = observe(world, &course.access, &course.strategy, None).await.ok()?;
-    let (_, drift) = decide::drift::drift(&course.strategy, &snapshot).ok()?;
-    Some((drift.portfolio, Seen::of(&snapshot)))
+/// Where the account stands after a run that traded.
+#[derive(Default)]
+struct After {
+    drift: Option<Fraction>,
+    seen: Option<Seen>,
+    unexplained: Option<Box<Ledgers>>,
+}
+
+/// Looks once more: where the portfolio stands, and whether cash and shares are what the broker's own rows come to. What
+/// cannot be seen any more is left to the next look: the books stay as they were, and every row since counts then.
+async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> After {
+    let mut after = After::default();
+    let mut looks = 0;
+    loop {
+        let Ok(snapshot) = observe(world, &course.access, &course.strategy, None).await else { return after };
+        after.drift = decide::drift::drift(&course.strategy, &snapshot).ok().map(|(_, drift)| drift.portfolio);
+        after.seen = Some(Seen::of(&snapshot));
+        match balanced(world, course, &snapshot).await {
+            Ok(Ok(())) | Err(_) => return After { unexplained: None, ..after },
+            Ok(Err(ledgers)) => after.unexplained = Some(ledgers),
+        }
+        if looks >= decide::backoff::LOOKS_FOR_LAG {
+            return after;
+        }
+        world.clock.sleep(decide::backoff::poll_after(looks)).await;
+        looks += 1;
+    }
+}
+
+/// Compares a look with the books, and carries them on when they agree; otherwise both ledgers.
+///
+/// # Errors
+/// [`Blind`] when the broker's rows cannot be seen.
+pub(super) async fn balanced<E: Environment>(
+    world: &World,
+    course: &mut Course<E>,
+    snapshot: &Snapshot,
+) -> Result<Result<(), Box<Ledgers>>, Blind> {
+    let sums = shown(&snapshot.account, &snapshot.holdings);
+    let compared = compare(world, &course.access, (course.books.as_ref(), &course.intents), &sums).await?;
+    Ok(compared.map(|books| {
+        let at = world.clock.now();
+        let agreed = Ledgers { at, ours: sums.clone(), theirs: sums, differences: Vec::new() };
+        course.ledgers = Some(decisions::ledgers(&agreed));
+        course.books = books.or(course.books.take());
+        world.metrics.balanced("agreed");
+    }))
+}
+
+/// How a run ends whose account nobody can explain: the account is halted, and both ledgers are kept with the run.
+pub(super) fn unexplained<E>(world: &World, course: &mut Course<E>, ledgers: &Ledgers) -> Outcome {
+    world.metrics.balanced("unexplained");
+    course.ledgers = Some(decisions::ledgers(ledgers));
+    let why = format!("{}; the account is halted until a person has looked", ledgers.differences.join("; "));
+    Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why)
 }

@@ -4,16 +4,18 @@
 //! outcome with a reason.
 //!
 //! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
-//! `observe`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`. `tokens` and
+//! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`. `tokens` and
 //! `operators` name `approve` and `cancel`; the other stories name nobody.
 
 pub mod observe;
+mod bookkeeping;
 mod inquire;
 pub mod dispatch;
 pub mod settle;
 mod course;
 mod ending;
 pub mod rebalance;
+pub mod balance;
 pub mod recover;
 pub mod tick;
 pub mod connect;

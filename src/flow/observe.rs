@@ -113,11 +113,12 @@ fn hours(session: Option<&Session>) -> String {
     session.map_or_else(|| "closed".to_owned(), |session| format!("{} to {}", session.open, session.close))
 }
 
-type AccountParts = (AccountView, BTreeMap<Symbol, Holding>, Vec<OpenOrder>);
+/// Account, positions and open orders.
+pub(super) type AccountParts = (AccountView, BTreeMap<Symbol, Holding>, Vec<OpenOrder>);
 
 /// Account, positions and open orders. The account and its positions must fit together; while they do not, one of them lags
 /// behind, and both are asked again (row 36). What never fits is not believed (row 44).
-async fn read_account<E: Environment>(world: &World, access: &Access<E>) -> Result<AccountParts, Blind> {
+pub(super) async fn read_account<E: Environment>(world: &World, access: &Access<E>) -> Result<AccountParts, Blind> {
     let mut looks = 0;
     loop {
         let (account, positions, orders) = tokio::join!(
@@ -160,7 +161,7 @@ async fn read_assets<E: Environment>(
 
 /// Asks until there is an answer, a few times. Only reads go through here: asking twice changes nothing. A refused token
 /// is confirmed by one more call before it counts as dead (L8).
-async fn retried<T, F>(world: &World, ask: impl Fn() -> F) -> Result<T, Blind>
+pub(super) async fn retried<T, F>(world: &World, ask: impl Fn() -> F) -> Result<T, Blind>
 where
     F: Future<Output = Result<T, alpaca::Error>>,
 {

@@ -19,9 +19,10 @@ use crate::edge::points;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::course::{Course, set_out};
 use crate::flow::dispatch::{self, Sent, Wall};
-use crate::flow::ending::{close, ended_by_token, judge, kept};
+use crate::flow::ending::{balanced, close, ended_by_token, judge, kept, unexplained};
 use crate::flow::observe::{self, Blind, observe};
 use crate::flow::settle;
+use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::Symbol;
 use crate::model::intent::Intent;
@@ -37,8 +38,8 @@ use crate::model::zoo::{Bug, planted};
 /// When the database fails: the run stays claimed, and recovery carries it on.
 pub async fn rebalance(world: &World, claim: AnyClaim) -> Result<Outcome, store::Error> {
     match claim {
-        AnyClaim::Paper(claim) => line(world, claim).await,
-        AnyClaim::Live(claim) => line(world, claim).await,
+        AnyClaim::Paper(claim) => Box::pin(line(world, claim)).await,
+        AnyClaim::Live(claim) => Box::pin(line(world, claim)).await,
     }
 }
 
@@ -174,6 +175,15 @@ async fn consider<E: Environment>(
         Ok(Look::Changed(why)) => {
             return Ok(Err(Outcome::ended(OutcomeKind::Partial, EndReason::AccountChanged, why)));
         }
+        Ok(Look::Unexplained(snapshot, ledgers)) => {
+            // A world that is suddenly empty is no finding about this account: it may be the broker that shows nobody
+            // anything, and the next moment looks again by itself (row 44).
+            if let Some(refusal) = unbelievable(world, claim, &snapshot).await? {
+                world.metrics.refusal(refusal.code);
+                return Ok(Err(Outcome::refused(&[refusal])));
+            }
+            return Ok(Err(unexplained(world, course, &ledgers)));
+        }
         Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
     };
     world.points.cross(points::OBSERVED.of(phase)).await;
@@ -209,17 +219,30 @@ enum Look {
     Fits(Box<Snapshot>),
     /// Other shares than the first look and our own fills come to.
     Changed(String),
+    /// Cash or shares that neither the books nor the broker's own rows explain.
+    Unexplained(Box<Snapshot>, Box<Ledgers>),
 }
 
-/// A snapshot. The second one of a run must show what the first one and our own fills come to: a broker that lags behind is
+/// A snapshot. The first one of a run must fit the account's books; the second one must show what the first one and our own fills come to: a broker that lags behind is
 /// asked again for a minute (row 36), and then somebody else was there, and the run stops (rows 34 and 53).
-async fn look<E: Environment>(world: &World, course: &Course<E>, last: Option<Moment>) -> Result<Look, Blind> {
+async fn look<E: Environment>(world: &World, course: &mut Course<E>, last: Option<Moment>) -> Result<Look, Blind> {
     let is_second = course.reason.is_some();
     let expected = course.held.as_ref().filter(|_| is_second).map(|held| decide::books::after(held, &course.intents));
     let mut looks = 0;
     loop {
         let snapshot = observe(world, &course.access, &course.strategy, last).await?;
-        let Some(expected) = &expected else { return Ok(Look::Fits(Box::new(snapshot))) };
+        let Some(expected) = &expected else {
+            match balanced(world, course, &snapshot).await? {
+                Ok(()) => return Ok(Look::Fits(Box::new(snapshot))),
+                Err(ledgers) if looks >= decide::backoff::LOOKS_FOR_LAG => {
+                    return Ok(Look::Unexplained(Box::new(snapshot), ledgers));
+                }
+                Err(_) => {}
+            }
+            world.clock.sleep(decide::backoff::poll_after(looks)).await;
+            looks += 1;
+            continue;
+        };
         let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
         if changes.is_empty() {
             return Ok(Look::Fits(Box::new(snapshot)));

@@ -84,6 +84,11 @@ id!(
     HaltId, "halt id");
 
 impl HaltId {
+    /// The halt of an account whose books could not be explained at a moment, in microseconds.
+    pub fn of_books(account: &AccountId, at: i64) -> Self {
+        Self(format!("hlt_books-{account}-{at}"))
+    }
+
     /// The halt that a quarantined run leaves behind. A run closes once, so it leaves one.
     pub fn of_run(run: &RunId) -> Self {
         Self(format!("hlt_{}", run.0.strip_prefix("run_").unwrap_or(&run.0)))

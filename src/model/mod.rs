@@ -16,6 +16,7 @@
 //! | plan | legs, each with a reason, and the non-trades, each with a reason |
 //! | verdict | cleared, or all refusals at once |
 //! | intent, attempt, order | one order we mean to place (stored first); one try at it; the broker's own object |
+//! | books | the cash and shares an account must have, by the broker's own rows |
 //! | report | what the broker said, unjudged |
 //! | outcome | how a run ended, with a stable reason code |
 //! | event | one append-only, hash-chained audit fact |
@@ -36,6 +37,7 @@ pub mod limits;
 pub mod operator;
 pub mod plan;
 pub mod snapshot;
+pub mod books;
 pub mod report;
 pub mod intent;
 pub mod mandate;

@@ -1,5 +1,6 @@
 //! One slot of one subscription, from claim to close.
 
+use crate::model::books::Books;
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::money::Fraction;
@@ -145,6 +146,10 @@ pub struct Closing {
     pub rebalanced: bool,
     /// What the account was when the run looked at it, if that is believed.
     pub seen: Option<Seen>,
+    /// The account's books, if they agree with the broker's rows.
+    pub books: Option<Books>,
+    /// Both ledgers, as they are shown to people: JSON text.
+    pub ledgers: Option<String>,
     /// Whether a person must look before the account trades again; a quarantined run always says so.
     pub halts_account: bool,
 }

@@ -116,6 +116,8 @@ bugs! {
     WithdrawnCounts = "withdrawn-counts",
     /// A quote of any age is a price.
     StaleQuote = "stale-quote",
+    /// What nobody can explain is believed.
+    BooksNotCompared = "books-not-compared",
     /// Figures that do not fit together are believed.
     EmptyWorldBelieved = "empty-world-believed",
     /// The broker's calendar is not compared with ours.

@@ -162,6 +162,8 @@ pub(crate) fn closing(rebalanced: bool) -> Closing {
         decision: None,
         rebalanced,
         seen: None,
+        books: None,
+        ledgers: None,
         halts_account: false,
     }
 }

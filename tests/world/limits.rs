@@ -1,6 +1,7 @@
 //! The limits of the service in a whole world: a raise that is used up, an account that goes in circles, a world that is
 //! suddenly empty.
 
+use alpaca_sim::exchange::CloseAmount;
 use alpaca_sim::{FaultAction, FaultRule};
 use rebalanced::flow::approve::{self, Desk};
 use rebalanced::model::event::Actor;
@@ -104,9 +105,20 @@ async fn a_world_that_is_suddenly_empty_is_not_traded_until_a_person_says_that_i
         assert_eq!(outcomes[0].reason, RefusalCode::EmptyWorld.code(), "{outcomes:?}");
     }
     assert_eq!(service.sim.ledger().orders.len(), bought, "nothing was bought a second time");
+    // What was a lie goes by itself; what is true is believed when a person says so: the user has sold everything by hand.
+    service.sim.clear_faults();
+    for symbol in ["SPY", "AGG"] {
+        service
+            .sim
+            .with_exchange(|exchange, now| exchange.close_position(now, account.as_str(), symbol, CloseAmount::All))
+            .unwrap();
+    }
+    let sold = service.ring(new_york("2019-06-06T15:45:00")).await;
+    assert_eq!(sold[0].reason, RefusalCode::EmptyWorld.code(), "{sold:?}");
     raise(&service, &account, Raise { max_equity_drop: Some(Fraction::ONE), once: true, ..Raise::default() }).await;
-    let believed = service.ring(new_york("2019-06-06T15:45:00")).await;
+    let believed = service.ring(new_york("2019-06-07T15:45:00")).await;
     assert_ne!(believed[0].reason, RefusalCode::EmptyWorld.code(), "{believed:?}");
+    assert!(service.world.store.halts(true).await.unwrap().is_empty(), "the broker's rows explain all of it");
 }
 
 async fn s11_orders_are_bounded_by_the_volume_of_the_market_and_the_last_trade(on: Keeper) {

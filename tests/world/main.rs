@@ -17,3 +17,4 @@ mod leaving;
 mod trace;
 mod withdrawn;
 mod rows;
+mod books;

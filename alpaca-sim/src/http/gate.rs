@@ -105,7 +105,7 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
             let (first, second) = (run(true), run(true));
             Outcome::Answer(if fault.answer == Answer::First { first } else { second })
         }
-        FaultAction::Freeze => Outcome::Answer(frozen(&mut sim.lock(), inbound)),
+        FaultAction::Freeze => Outcome::Answer(frozen(&mut sim.lock(), inbound, fault)),
         FaultAction::Mutate => {
             let mut reply = run(true);
             if let Some(body) = mutate(&reply.body, &fault.set) {
@@ -117,10 +117,11 @@ async fn damage(sim: &Sim, inbound: &Inbound, fault: &FaultRule) -> Outcome {
     }
 }
 
-/// The kept answer for this caller and path, or the real one, which is kept.
-fn frozen(world: &mut World, inbound: &Inbound) -> Reply {
+/// The kept answer for this caller and path, or the real one, which is kept as long as the rule holds.
+fn frozen(world: &mut World, inbound: &Inbound, fault: &FaultRule) -> Reply {
     let caller = caller_of(world, inbound).map(|caller| caller.id);
-    let key = format!("{} {} {}", inbound.method, inbound.uri, caller.as_deref().unwrap_or_default());
+    let (who, until) = (caller.as_deref().unwrap_or_default(), fault.until);
+    let key = format!("{} {} {who} {until:?}", inbound.method, inbound.uri);
     if let Some(kept) = world.faults.frozen(&key).cloned() {
         note(world, inbound, Some(kept.status), FaultAction::Freeze.name());
         return kept;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
 use crate::app::shown;
-use crate::edge::store::RunFilter;
+use crate::edge::store::{RunFilter, Store};
 use crate::model::event::Actor;
 use crate::model::ids::{AccountId, RunId, StrategyName, SubscriptionId};
 use crate::model::run::RunState;
@@ -26,6 +26,11 @@ pub enum Action {
     List(Which),
     /// Show one with its decisions and orders.
     Show {
+        /// Its id.
+        run: String,
+    },
+    /// Say in sentences why a run did what it did, and show both ledgers: ours and the broker's.
+    Explain {
         /// Its id.
         run: String,
     },
@@ -92,15 +97,8 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             let columns = ["id", "slot", "strategy", "account", "environment", "state", "outcome", "reason"];
             context.print(&json!({ "runs": rows }), |_| shown::table(&rows, &columns))
         }
-        Action::Show { run } => {
-            let id = RunId::parse(&run)?;
-            let Some((run, decisions)) = means.store.run(&id).await? else {
-                return Err(Failure::input(format!("there is no run {id}; `rebalanced runs` lists the newest")));
-            };
-            let intents = means.store.intents_of(&id).await?;
-            let answer = shown::run_in_full(&run, decisions.as_deref(), &intents);
-            context.print(&answer, in_full)
-        }
+        Action::Show { run } => context.print(&found(&means.store, &run).await?, in_full),
+        Action::Explain { run } => context.print(&found(&means.store, &run).await?, explained),
         Action::Trigger { subscription, by } => {
             let id = SubscriptionId::parse(&subscription)?;
             if !means.store.subscriptions(true).await?.iter().any(|subscription| subscription.id == id) {
@@ -147,4 +145,74 @@ fn in_full(answer: &Value) -> String {
     let columns =
         ["phase", "symbol", "side", "qty", "notional", "state", "filled_qty", "filled_avg_price", "client_order_id"];
     format!("{}\n\norders\n{}", shown::fields(answer, &names), shown::table(orders, &columns))
+}
+
+async fn found(store: &Store, run: &str) -> Result<Value, Failure> {
+    let id = RunId::parse(run)?;
+    let Some((run, decisions)) = store.run(&id).await? else {
+        return Err(Failure::input(format!("there is no run {id}; `rebalanced runs` lists the newest")));
+    };
+    let (intents, ledgers) = (store.intents_of(&id).await?, store.ledgers(&id).await?);
+    Ok(shown::run_in_full(&run, (decisions.as_deref(), ledgers.as_deref()), &intents))
+}
+
+/// A run in sentences.
+fn explained(answer: &Value) -> String {
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or("-").to_owned();
+    let rows = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let mut lines = vec![
+        format!(
+            "{} of {} on {} account {}",
+            text(answer, "id"),
+            text(answer, "strategy"),
+            text(answer, "environment"),
+            text(answer, "account")
+        ),
+        format!("for {}: {} {}", text(answer, "slot"), text(answer, "outcome"), text(answer, "reason")),
+        format!("  {}", text(answer, "detail")),
+    ];
+    for (look, decision) in rows(answer, "decisions").iter().enumerate() {
+        lines.push(format!("\nlook {}: {} ({})", look + 1, text(decision, "detail"), text(decision, "reason")));
+        for order in rows(decision, "orders") {
+            let amount = if order["qty"].is_string() {
+                text(&order, "qty") + " shares"
+            } else {
+                text(&order, "notional") + " dollars"
+            };
+            lines.push(format!(
+                "  {} {amount} of {}: {}",
+                text(&order, "side"),
+                text(&order, "symbol"),
+                text(&order, "reason")
+            ));
+        }
+        for skip in rows(decision, "skipped") {
+            lines.push(format!("  {} is not traded: {}", text(&skip, "symbol"), text(&skip, "reason")));
+        }
+    }
+    lines.push("\nour orders, and what the broker filled".to_owned());
+    for order in rows(answer, "orders") {
+        let (side, symbol, id) = (text(&order, "side"), text(&order, "symbol"), text(&order, "client_order_id"));
+        let (filled, price, state) =
+            (text(&order, "filled_qty"), text(&order, "filled_avg_price"), text(&order, "state"));
+        lines.push(format!("  {side} {symbol}: {state}, {filled} shares at {price} ({id}) {}", text(&order, "note")));
+    }
+    lines.push("\nboth ledgers".to_owned());
+    match &answer["ledgers"] {
+        Value::Null => lines.push("  were not compared: the run did not get so far".to_owned()),
+        ledgers => {
+            let side =
+                |name: &str| format!("{} dollars; {}", text(&ledgers[name], "cash"), text(&ledgers[name], "shares"));
+            lines.push(format!("  ours, by the broker's own rows: {}", side("ours")));
+            lines.push(format!("  the broker's:                   {}", side("theirs")));
+            let differences = rows(ledgers, "differences");
+            lines.push(if differences.is_empty() {
+                format!("  they agree, {}", text(ledgers, "at"))
+            } else {
+                format!("  they differ, {}:", text(ledgers, "at"))
+            });
+            lines.extend(differences.iter().map(|one| format!("    {}", one.as_str().unwrap_or_default())));
+        }
+    }
+    lines.join("\n")
 }

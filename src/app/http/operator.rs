@@ -156,7 +156,8 @@ async fn run(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Jso
         return Err(Refused(StatusCode::NOT_FOUND, format!("there is no run {id}")));
     };
     let intents = shared.world.store.intents_of(&id).await?;
-    Ok(Json(shown::run_in_full(&run, decisions.as_deref(), &intents)))
+    let ledgers = shared.world.store.ledgers(&id).await?;
+    Ok(Json(shown::run_in_full(&run, (decisions.as_deref(), ledgers.as_deref()), &intents)))
 }
 
 async fn halts(State(shared): State<Shared>, Query(wish): Query<All>) -> Result<Json<Value>, Refused> {

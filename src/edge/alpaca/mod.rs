@@ -30,6 +30,7 @@ pub use wire::{SnapshotFault, snapshot_from_json};
 use crate::edge::clock::Clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::points::Points;
+use crate::model::books::Activity;
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
 use crate::model::intent::Intent;
@@ -50,6 +51,9 @@ use wire::{Fault, OrderJson};
 
 /// Orders in one page, Alpaca's most (facts 3.6).
 const PAGE: usize = 500;
+
+/// Activities in one page, Alpaca's most (facts 4.4).
+const ROWS: usize = 100;
 
 /// An account with more orders than fit on so many pages is not read: a run needs those of one day.
 const PAGES_MAX: usize = 40;
@@ -136,6 +140,30 @@ impl Client {
     ) -> Result<(BTreeMap<Symbol, Holding>, Option<Usd>), Error> {
         let answer = self.get(access, "positions", self.trading::<E>(&["v2", "positions"])).await?;
         wire::positions(answer.success()?).map_err(|fault| nonsense(&fault))
+    }
+
+    /// What moved the account's cash and shares after a moment, oldest first (facts 4.4).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn activities<E: Environment>(&self, access: &Access<E>, after: Moment) -> Result<Vec<Activity>, Error> {
+        let mut all: Vec<Activity> = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let mut url = self.trading::<E>(&["v2", "account", "activities"]);
+            url.query_pairs_mut()
+                .append_pair("after", &after.to_string())
+                .append_pair("direction", "asc")
+                .append_pair("page_size", &ROWS.to_string())
+                .extend_pairs(all.last().map(|row| ("page_token", row.id.clone())));
+            let answer = self.get(access, "activities", url).await?;
+            let page = wire::activities(answer.success()?).map_err(|fault| nonsense(&fault))?;
+            let is_last = page.len() < ROWS;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+        Err(Error::Nonsense { why: format!("more than {} activities", ROWS * PAGES_MAX) })
     }
 
     /// All orders that may still trade, ours and the user's own.

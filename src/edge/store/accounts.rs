@@ -11,13 +11,14 @@ use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::edge::store::subscriptions::{end, follow, followed};
 use crate::edge::store::{events, mandates};
 use crate::model::account::{Account, GrantHealth};
+use crate::model::books::{Books, Sums};
 use crate::model::environment::Kind;
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, GrantId, StrategyName, SubscriptionId, UserId};
 use crate::model::mandate::Approval;
 use crate::model::money::Usd;
 use crate::model::secret::Sealed;
-use crate::model::snapshot::Seen;
+use crate::model::snapshot::{Seen, Shares};
 use crate::model::time::Moment;
 use crate::model::zoo::{Bug, planted};
 
@@ -74,6 +75,75 @@ impl Store {
         let (Some(equity), Some(at)) = (equity, at) else { return Ok(None) };
         let positions = usize::try_from(row.int("seen_positions")?).unwrap_or(usize::MAX);
         Ok(Some(Seen { equity, positions, at }))
+    }
+
+    /// The books of an account; `None` when it has none yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn books(&self, account: &AccountId) -> Result<Option<Books>, Error> {
+        let row =
+            sqlx::query("SELECT id, books_at, books_cash, books_shares, books_counted FROM accounts WHERE id = $1")
+                .bind(account.as_str())
+                .fetch_optional(self.read())
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let row = Reader::new(&row, "accounts", "id");
+        let (at, cash) = (row.maybe_moment("books_at")?, row.maybe_parsed("books_cash", |text| Usd::parse(text).ok())?);
+        let (Some(at), Some(cash)) = (at, cash) else { return Ok(None) };
+        let shares = row.maybe_parsed("books_shares", Shares::parse)?.unwrap_or_default();
+        let counted = row.maybe_text("books_counted")?.unwrap_or_default();
+        let counted = counted.split_whitespace().map(str::to_owned).collect();
+        Ok(Some(Books { at, sums: Sums { cash, shares }, counted }))
+    }
+
+    /// Connected accounts whose books were last right before a moment, the oldest first, with no run under way. Those of a
+    /// halted account wait for their person. Of one account, where it is named.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn books_due(
+        &self,
+        before: Moment,
+        (only, limit): (Option<&AccountId>, i64),
+    ) -> Result<Vec<(AccountId, Kind)>, Error> {
+        let rows = sqlx::query(
+            "SELECT a.id, a.environment FROM accounts a JOIN grants g ON g.id = a.grant_id
+             WHERE a.books_at < $1 AND a.disconnected_at IS NULL AND g.reauth_at IS NULL AND g.gone_at IS NULL
+               AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.account = a.id AND r.state = 'running')
+               AND NOT EXISTS (SELECT 1 FROM halts h WHERE h.released_at IS NULL AND h.scope = 'account'
+                               AND h.subject = a.id)
+               AND (CAST($3 AS TEXT) IS NULL OR a.id = $3)
+             ORDER BY a.books_at, a.id LIMIT $2",
+        )
+        .bind(before.micros())
+        .bind(limit)
+        .bind(only.map(|account| account.as_str().to_owned()))
+        .fetch_all(self.read())
+        .await?;
+        let read = |row: &AnyRow| {
+            let row = Reader::new(row, "accounts", "id");
+            let id = row.parsed("id", |text| AccountId::parse(text).ok())?;
+            Ok((id, row.parsed("environment", Kind::parse)?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Keeps the books of an account that no run is at work on, unless somebody else has kept them meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn balance(&self, account: &AccountId, before: Moment, books: &Books) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        let held = sqlx::query("UPDATE accounts SET books_at = books_at WHERE id = $1 AND books_at = $2")
+            .bind(account.as_str())
+            .bind(before.micros())
+            .execute(&mut *tx)
+            .await?;
+        if held.rows_affected() == 1 {
+            keep_books(&mut tx, account, books).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Every account that was ever connected, in the order in which they came.
@@ -308,6 +378,22 @@ async fn destroy_unused(link: &mut Link, grant: &GrantId, at: Moment) -> Result<
     .execute(link)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Writes the books of an account, inside the caller's transaction.
+pub(super) async fn keep_books(link: &mut Link, account: &AccountId, books: &Books) -> Result<(), Error> {
+    let counted: Vec<&str> = books.counted.iter().map(String::as_str).collect();
+    sqlx::query(
+        "UPDATE accounts SET books_at = $1, books_cash = $2, books_shares = $3, books_counted = $4 WHERE id = $5",
+    )
+    .bind(books.at.micros())
+    .bind(books.sums.cash.to_string())
+    .bind(books.sums.shares.to_string())
+    .bind(clean(&counted.join(" ")))
+    .bind(account.as_str())
+    .execute(link)
+    .await?;
+    Ok(())
 }
 
 /// Remembers what an account was, inside the caller's transaction.

@@ -52,6 +52,8 @@ impl Store {
             decision: None,
             rebalanced,
             seen: None,
+            books: None,
+            ledgers: None,
             halts_account: true,
         };
         self.end_run((&held.run, held.epoch), &closing, now).await
@@ -63,8 +65,8 @@ impl Store {
         let row = sqlx::query(
             "UPDATE runs SET state = 'closed', lease_until = NULL, closed_at = $1, outcome = $2, outcome_reason = $3,
                  outcome_detail = $4, drift_before = COALESCE($5, drift_before), drift_after = $6,
-                 turnover = COALESCE($7, turnover), decision = COALESCE($8, decision)
-             WHERE id = $9 AND epoch = $10 AND state = 'running' RETURNING *",
+                 turnover = COALESCE($7, turnover), decision = COALESCE($8, decision), ledgers = $9
+             WHERE id = $10 AND epoch = $11 AND state = 'running' RETURNING *",
         )
         .bind(now.micros())
         .bind(closing.outcome.kind.code())
@@ -74,6 +76,7 @@ impl Store {
         .bind(text(closing.drift_after))
         .bind(text(closing.turnover))
         .bind(closing.decision.as_deref().map(clean))
+        .bind(closing.ledgers.as_deref().map(clean))
         .bind(id.as_str())
         .bind(epoch)
         .fetch_optional(&mut *tx)
@@ -95,6 +98,9 @@ impl Store {
         }
         if let Some(seen) = &closing.seen {
             accounts::saw(&mut tx, &run.account, seen).await?;
+        }
+        if let Some(books) = &closing.books {
+            accounts::keep_books(&mut tx, &run.account, books).await?;
         }
         events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
         self.points.cross(points::CLOSE_TOLD).await;

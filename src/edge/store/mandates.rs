@@ -50,6 +50,13 @@ impl Store {
             released.push(Reader::new(row, "halts", "id").text("id")?);
         }
         released.sort();
+        // Who lets an account go on says that what the broker shows of it is right.
+        if code == "account" && !released.is_empty() {
+            sqlx::query("UPDATE accounts SET books_at = NULL, books_cash = NULL WHERE id = $1")
+                .bind(subject)
+                .execute(&mut *tx)
+                .await?;
+        }
         let released: Vec<Event> = released
             .into_iter()
             .map(|id| about(Event::new(at, by.clone(), "halt.released").with("halt", id), scope))

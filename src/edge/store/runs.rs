@@ -70,6 +70,16 @@ impl Store {
         row.map(|row| Ok((run_of(&row)?, Reader::new(&row, "runs", "id").maybe_text("decision")?))).transpose()
     }
 
+    /// Both ledgers as a run left them, as text for people; `None` when it did not get so far.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ledgers(&self, id: &RunId) -> Result<Option<String>, Error> {
+        let row = sqlx::query("SELECT id, ledgers FROM runs WHERE id = $1").bind(id.as_str());
+        let row = row.fetch_optional(self.read()).await?;
+        row.map_or(Ok(None), |row| Reader::new(&row, "runs", "id").maybe_text("ledgers"))
+    }
+
     /// The version of the program that decided in a run, and when the version of its strategy was first seen.
     ///
     /// # Errors

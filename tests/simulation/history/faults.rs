@@ -50,6 +50,8 @@ faults! {
     Redirect = 13,
     /// Positions, orders or cash lag behind for up to a minute.
     Lag = 36,
+    /// Cash that no row explains: a trade was broken, a fee was never booked.
+    Ghost = 32,
     /// A quote of long ago.
     StaleQuote = 41,
     /// A crossed, zero or absurd quote.
@@ -79,6 +81,8 @@ pub(crate) enum Kind {
     Account,
     /// The positions.
     Positions,
+    /// The rows of what moved its cash and shares.
+    Activities,
     /// A list of orders.
     Orders,
     /// One order.
@@ -104,6 +108,7 @@ impl Kind {
             ("DELETE", path) if path.contains("/v2/orders/") => Self::Cancel,
             (_, path) if path.ends_with("/v2/account") => Self::Account,
             (_, path) if path.ends_with("/v2/positions") => Self::Positions,
+            (_, path) if path.ends_with("/v2/account/activities") => Self::Activities,
             (_, path) if path.ends_with("/v2/orders") => Self::Orders,
             (_, path) if path.contains("/v2/orders") => Self::Order,
             (_, path) if path.contains("/v2/assets/") => Self::Asset,
@@ -125,6 +130,7 @@ pub(crate) fn befalls(fault: Fault, kind: Kind) -> bool {
         F::OddWord => matches!(kind, Kind::Submit | Kind::Order | Kind::Orders),
         F::Lag => matches!(kind, Kind::Account | Kind::Positions | Kind::Orders),
         F::StaleQuote | F::WildQuote | F::NoQuote => kind == Kind::Quotes,
+        F::Ghost => kind == Kind::Account,
         F::EmptyWorld => matches!(kind, Kind::Account | Kind::Positions),
         F::Untradable => kind == Kind::Asset,
         F::Calendar => kind == Kind::Calendar,
@@ -214,7 +220,9 @@ pub(crate) fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> O
             rule
         }
         Fault::Lag => of(FaultAction::Freeze).method("GET"),
-        Fault::Slow | Fault::Planted | Fault::StaleQuote | Fault::WildQuote | Fault::NoQuote => return None,
+        Fault::Slow | Fault::Ghost | Fault::Planted | Fault::StaleQuote | Fault::WildQuote | Fault::NoQuote => {
+            return None;
+        }
     })
 }
 

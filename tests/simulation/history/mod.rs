@@ -193,6 +193,7 @@ impl Theatre {
             notes.halted.clear();
             notes.touched.clear();
             notes.lied_worlds.clear();
+            notes.ghosts.clear();
             notes.lied_quotes.clear();
             notes.lied_calendar = false;
             notes.untradable.clear();
@@ -310,6 +311,7 @@ impl Theatre {
         let before = {
             let mut notes = self.stage.notes.lock();
             notes.run_of = Some(held.account.to_string());
+            notes.compared = claim.run().reason.is_some();
             notes.requests
         };
         let carried = AssertUnwindSafe(rebalance::rebalance(&process.world, claim)).catch_unwind().await;
@@ -317,6 +319,7 @@ impl Theatre {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
+            notes.ghosts.values_mut().for_each(|fresh| *fresh = false);
             notes.requests - before
         };
         let ended = if let Ok(ended) = carried {
@@ -336,6 +339,10 @@ impl Theatre {
         // A look may take a hundred requests when everything goes wrong; beyond that it is a loop (L10).
         if asked > 60 * orders + 120 {
             notes.violation(format_args!("L10: a run of {} took {asked} requests for {orders} orders", held.account));
+        }
+        // An account is halted for what nobody can explain, and for nothing else.
+        if ended.detail.contains("its own rows come to") && !notes.ghosts.contains_key(held.account.as_str()) {
+            notes.violation(format_args!("S15: {} is explained, and was halted: {}", held.account, ended.detail));
         }
         if ended.kind == OutcomeKind::Quarantined {
             notes.halted.insert(held.account.to_string());

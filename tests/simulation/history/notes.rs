@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rebalanced::model::time::Moment;
 
 use super::acts::Act;
 use super::faults::Fault;
@@ -107,6 +108,12 @@ pub(crate) struct Notes {
     pub fresh_echo: Option<String>,
     /// Accounts that were shown as emptier than they are.
     pub lied_worlds: BTreeSet<String>,
+    /// Accounts whose cash no row explains, and whether that began after the run under way had compared its books.
+    pub ghosts: BTreeMap<String, bool>,
+    /// Until when an answer lags behind, by path and account: a minute at most, also when it is drawn twice.
+    pub lagging: BTreeMap<(String, String), Moment>,
+    /// Whether the run under way has compared its books.
+    pub compared: bool,
     /// Accounts that somebody else touched today: their cash and shares are not ours alone to answer for.
     pub touched: BTreeSet<String>,
     /// The same, on any day so far.
@@ -152,6 +159,9 @@ impl Notes {
             lied_calendar: false,
             untradable: BTreeSet::new(),
             fresh_echo: None,
+            ghosts: BTreeMap::new(),
+            lagging: BTreeMap::new(),
+            compared: false,
             touched: BTreeSet::new(),
             ever_touched: BTreeSet::new(),
             must_quarantine: BTreeMap::new(),

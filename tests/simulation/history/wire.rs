@@ -15,6 +15,7 @@ use rebalanced::edge::alpaca::transport::{Lost, Transport};
 use rebalanced::edge::clock::VirtualClock;
 use rebalanced::edge::store::Store;
 use rebalanced::model::environment::Kind as Environment;
+use rebalanced::model::ids::AccountId;
 use rebalanced::model::session::Sessions;
 use rebalanced::model::time::Span;
 use rust_decimal::Decimal;
@@ -58,7 +59,11 @@ impl FaultyWire {
         let path = request.uri().path().to_owned();
         let account = self.account_of(&request);
         let fault = self.draw(kind);
-        let Some(fault) = fault else {
+        let haunted = account.as_ref().is_some_and(|account| self.notes.lock().ghosts.contains_key(account));
+        if kind == Kind::Account && haunted {
+            return self.haunted(request).await;
+        }
+        let Some(fault) = fault.filter(|fault| *fault != Fault::Lag || self.may_lag(&path, account.as_deref())) else {
             let answer = self.call(request).await?;
             self.honest(kind, &path, account.as_deref());
             return Ok(answer);
@@ -69,6 +74,21 @@ impl FaultyWire {
                 let answer = self.slowly(request).await?;
                 self.honest(kind, &path, account.as_deref());
                 return Ok(answer);
+            }
+            Fault::Ghost => {
+                let Some(account) = account else { return self.call(request).await };
+                // Without books there is nothing to explain yet.
+                let kept = AccountId::parse(&account).ok();
+                let books = match kept {
+                    Some(id) => self.store.books(&id).await.ok().flatten(),
+                    None => None,
+                };
+                if books.is_none() {
+                    return self.call(request).await;
+                }
+                let fresh = self.notes.lock().compared;
+                self.notes.lock().ghosts.insert(account, fresh);
+                return self.haunted(request).await;
             }
             Fault::Planted => {
                 self.plant(&request);
@@ -113,6 +133,10 @@ impl FaultyWire {
         } else {
             self.sim.clear_faults();
         }
+        // What lags behind shows what was there, and not that nothing is.
+        if fault == Fault::EmptyWorld && !answer.as_ref().is_ok_and(shows_nothing) {
+            self.notes.lock().lied_worlds.retain(|lied| Some(lied) != account.as_ref());
+        }
         // An answer that is no echo, because the broker refused, is none that lies.
         if fault == Fault::Echo && answer.as_ref().map_or(true, |answer| answer.status() != 200) {
             self.notes.lock().forget_echo();
@@ -136,6 +160,18 @@ impl FaultyWire {
         let able: Vec<Fault> =
             notes.character.faults.iter().copied().filter(|fault| faults::befalls(*fault, kind)).collect();
         notes.one(&able)
+    }
+
+    /// Whether this answer may begin to lag behind now: one that does already would do so for longer than a minute.
+    fn may_lag(&self, path: &str, account: Option<&str>) -> bool {
+        let now = self.clock.now();
+        let key = (path.to_owned(), account.unwrap_or_default().to_owned());
+        let mut notes = self.notes.lock();
+        let may = notes.lagging.get(&key).is_none_or(|until| *until <= now);
+        if may {
+            notes.lagging.insert(key, now + Span::from_secs(60));
+        }
+        may
     }
 
     fn pass(&self, span: Span) {
@@ -167,6 +203,21 @@ impl FaultyWire {
         }
         self.pass(back);
         answer
+    }
+
+    /// The account with a bit more cash than anything explains.
+    async fn haunted(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Lost> {
+        let (parts, body) = self.call(request).await?.into_parts();
+        let Ok(mut account) = serde_json::from_slice::<Value>(&body) else {
+            return Ok(http::Response::from_parts(parts, body));
+        };
+        for field in ["cash", "equity"] {
+            let more = account[field].as_str().and_then(|text| text.parse::<Decimal>().ok());
+            if let Some(more) = more {
+                account[field] = (more + Decimal::new(1234, 2)).to_string().into();
+            }
+        }
+        Ok(http::Response::from_parts(parts, Bytes::from(account.to_string())))
     }
 
     async fn lying_quotes(&self, fault: Fault, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Lost> {
@@ -205,6 +256,7 @@ impl FaultyWire {
             (Kind::Asset, _) => {
                 notes.untradable.remove(&asset_of(path));
             }
+            (Kind::Activities, _) => notes.compared = true,
             (Kind::Account | Kind::Positions, Some(account)) => {
                 notes.lied_worlds.remove(account);
             }
@@ -287,6 +339,9 @@ impl FaultyWire {
         if body["qty"].is_string() != matches!(intent.amount, rebalanced::model::plan::Amount::Qty(_)) {
             notes.violation(format_args!("S3: {id} is sent with another kind of amount: {body}"));
         }
+        if notes.ghosts.get(&account) == Some(&false) {
+            notes.violation(format_args!("S15: {id} leaves although cash of {account} is not explained"));
+        }
         if notes.lied_worlds.contains(&account) {
             notes.violation(format_args!("S11: {id} leaves although {account} was shown empty"));
         }
@@ -321,6 +376,11 @@ impl FaultyWire {
             _ => {}
         }
     }
+}
+
+fn shows_nothing(answer: &http::Response<Bytes>) -> bool {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    body.as_array().is_some_and(Vec::is_empty) || body["equity"] == "0"
 }
 
 fn is_whole(answer: &http::Response<Bytes>) -> bool {

@@ -6,12 +6,14 @@
 mod number;
 mod order;
 mod account;
+mod activity;
 mod market;
 mod snapshot;
 
 pub use snapshot::{SnapshotFault, snapshot_from_json};
 
 pub(super) use account::{account, asset, positions};
+pub(super) use activity::activities;
 pub(super) use market::{average_volumes, calendar, quotes, trades};
 pub(super) use order::{OrderJson, new_order, order, orders};
 

@@ -1,0 +1,27 @@
+//! The daily balance: every account that no run has looked at for a day is compared with its broker.
+
+use std::sync::Arc;
+
+use crate::edge::World;
+use crate::flow::balance::balance;
+use crate::model::time::Span;
+
+/// How often it is asked whose turn it is.
+const ROUND: Span = Span::from_mins(1);
+
+/// Balances until the process ends.
+pub async fn keep(world: Arc<World>) {
+    loop {
+        match balance(&world).await {
+            Ok(done) if done.agreed + done.halted + done.unseen > 0 => {
+                tracing::info!(agreed = done.agreed, halted = done.halted, unseen = done.unseen, "books compared");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "books cannot be compared, for the database does not answer; the next round tries again"
+            ),
+        }
+        world.clock.sleep(ROUND).await;
+    }
+}

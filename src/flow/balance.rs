@@ -1,0 +1,125 @@
+//! Once a day, every account that no run has looked at is balanced: what its broker shows against its books, explained by the
+//! broker's own rows (S15).
+//!
+//! Always: what cannot be explained halts that account and no other, and is told; what cannot be seen waits for the next
+//! round.
+
+use crate::decide;
+use crate::edge::World;
+use crate::edge::alpaca::Access;
+use crate::edge::decisions;
+use crate::edge::store;
+use crate::flow::bookkeeping::{compare, shown};
+use crate::flow::course::token;
+use crate::flow::observe::read_account;
+use crate::model::books::Ledgers;
+use crate::model::environment::{Environment, Kind, Live, Paper};
+use crate::model::event::{Actor, Event};
+use crate::model::ids::{AccountId, HaltId};
+use crate::model::mandate::{Halt, HaltScope};
+use crate::model::time::Span;
+
+/// Books older than this are looked at.
+const A_DAY: Span = Span::from_hours(24);
+
+/// So many accounts in one round: a round is short, and the next one goes on.
+const A_ROUND: i64 = 64;
+
+/// What a round did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Balanced {
+    /// Accounts whose books agree.
+    pub agreed: usize,
+    /// Accounts that were halted.
+    pub halted: usize,
+    /// Accounts that could not be seen.
+    pub unseen: usize,
+}
+
+/// Balances the accounts whose turn it is, one after the other.
+///
+/// # Errors
+/// When the database fails.
+pub async fn balance(world: &World) -> Result<Balanced, store::Error> {
+    let mut balanced = Balanced::default();
+    for (account, environment) in world.store.books_due(world.clock.now() - A_DAY, (None, A_ROUND)).await? {
+        let found = match environment {
+            Kind::Paper => one::<Paper>(world, &account).await?,
+            Kind::Live => one::<Live>(world, &account).await?,
+        };
+        match found {
+            Found::Agreed => balanced.agreed += 1,
+            Found::Halted => balanced.halted += 1,
+            Found::Unseen => balanced.unseen += 1,
+        }
+        world.metrics.balanced(found.code());
+    }
+    Ok(balanced)
+}
+
+#[derive(Clone, Copy)]
+enum Found {
+    Agreed,
+    Halted,
+    Unseen,
+}
+
+impl Found {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Halted => "unexplained",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
+async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found, store::Error> {
+    let Some(books) = world.store.books(account).await? else { return Ok(Found::Unseen) };
+    let Ok((_, token)) = token::<E>(world, account).await? else { return Ok(Found::Unseen) };
+    let access = Access { account: account.clone(), token };
+    let mut looks = 0;
+    loop {
+        let Ok((view, holdings, _)) = read_account(world, &access).await else { return Ok(Found::Unseen) };
+        if view.id != *account {
+            return Ok(Found::Unseen); // A run finds this, and says it.
+        }
+        let sums = shown(&view, &holdings);
+        match compare(world, &access, (Some(&books), &[]), &sums).await {
+            Err(_) => return Ok(Found::Unseen),
+            Ok(Ok(next)) => {
+                if let Some(next) = next {
+                    world.store.balance(account, books.at, &next).await?;
+                }
+                return Ok(Found::Agreed);
+            }
+            Ok(Err(ledgers)) if looks >= decide::backoff::LOOKS_FOR_LAG => {
+                // A run that began meanwhile moves what we look at, and compares by itself.
+                if world.store.books_due(books.at + Span::from_micros(1), (Some(account), 1)).await?.is_empty() {
+                    return Ok(Found::Unseen);
+                }
+                return halt(world, account, &ledgers).await.map(|()| Found::Halted);
+            }
+            Ok(Err(_)) => {}
+        }
+        world.clock.sleep(decide::backoff::poll_after(looks)).await;
+        looks += 1;
+    }
+}
+
+async fn halt(world: &World, account: &AccountId, ledgers: &Ledgers) -> Result<(), store::Error> {
+    let now = world.clock.now();
+    let why = ledgers.differences.join("; ");
+    let told = Event::new(now, Actor::service(), "account.unexplained").account(account);
+    world.store.append(&[told.with("ledgers", decisions::ledgers(ledgers))]).await?;
+    tracing::error!(account.id = %account, "account halted: {why}");
+    let halt = Halt {
+        id: HaltId::of_books(account, now.micros()),
+        scope: HaltScope::Account(account.clone()),
+        reason: format!("{why}; `rebalanced resume --account {account}` says that the broker is right"),
+        by: Actor::service().as_str().to_owned(),
+        pulled_at: now,
+        released: None,
+    };
+    world.store.halt(&halt).await
+}
