@@ -25,6 +25,8 @@ async fn invested(on: Keeper, users: usize) -> (TestWorld, Vec<AccountId>) {
         let account = service.connect(&format!("user-{user}"), "sixty-forty", cash(20_000)).await;
         accounts.push(AccountId::parse(&account).unwrap());
     }
+    // The first bell makes the strategy known; nothing is due yet.
+    service.ring(new_york("2019-06-03T10:00:00")).await;
     service.ring(new_york("2019-06-03T15:45:00")).await;
     assert_eq!(service.sim.ledger().orders.len(), 2 * users);
     (service, accounts)
