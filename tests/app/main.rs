@@ -15,3 +15,4 @@ mod audit;
 mod support;
 mod operators;
 mod canary;
+mod restart;
