@@ -22,6 +22,7 @@
 mod history;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,9 @@ struct Arguments {
     /// How long one bug may stay at large, in seconds.
     #[arg(long, default_value_t = 120)]
     within: u64,
+    /// Writes the figures to this file as JSON, for `trust`.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Threads; each tells its own histories.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -56,7 +60,7 @@ fn main() -> ExitCode {
         return replay(seed);
     }
     if arguments.zoo {
-        return zoo::hunt(arguments.within, arguments.threads);
+        return zoo::hunt(&arguments);
     }
     let Some((from, to)) = range(&arguments.seeds) else {
         eprintln!("`{}` is no range of seeds: FROM..TO is", arguments.seeds);
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
 #[cfg(not(feature = "zoo"))]
 mod zoo {
     /// There is no zoo in this build.
-    pub(super) fn hunt(_within: u64, _threads: u64) -> std::process::ExitCode {
+    pub(super) fn hunt(_arguments: &super::Arguments) -> std::process::ExitCode {
         eprintln!("the zoo is not in this build: cargo run --release --features zoo --example simulate -- --zoo");
         std::process::ExitCode::from(2)
     }
@@ -100,10 +104,11 @@ mod zoo {
 
     use rebalanced::model::zoo::{Bug, let_out};
 
-    use crate::history;
+    use crate::{Arguments, history, write};
 
     /// Lets each bug out and tells histories until one is red.
-    pub(super) fn hunt(within: u64, threads: u64) -> ExitCode {
+    pub(super) fn hunt(arguments: &Arguments) -> ExitCode {
+        let (within, threads) = (arguments.within, arguments.threads);
         let (next, found) = (AtomicUsize::new(0), Mutex::new(0_usize));
         let slowest = Mutex::new(0.0_f64);
         std::thread::scope(|scope| {
@@ -125,6 +130,7 @@ mod zoo {
         });
         let (found, slowest) = (found.into_inner().unwrap(), slowest.into_inner().unwrap());
         println!("zoo: {found} of {} bugs found, the slowest in {slowest:.1} s", Bug::ALL.len());
+        write(arguments, &serde_json::json!({ "bugs": Bug::ALL.len(), "found": found, "slowest_seconds": slowest }));
         if found == Bug::ALL.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
@@ -141,6 +147,14 @@ mod zoo {
             seed += 1;
         }
         (format!("{:32} NOT FOUND in {seed} histories", bug.name()), None)
+    }
+}
+
+/// Writes the figures where they were asked for.
+fn write(arguments: &Arguments, figures: &serde_json::Value) {
+    if let Some(file) = &arguments.report {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, figures.to_string()).unwrap();
     }
 }
 
@@ -202,5 +216,14 @@ fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
         println!("seed {}: {}", told.seed, told.violations.join("\n    "));
     }
     println!("{} histories with violations", red.len());
+    let rows: BTreeMap<String, u64> = rows.iter().map(|(row, count)| (row.to_string(), *count)).collect();
+    let figures = serde_json::json!({
+        "seeds": arguments.seeds, "histories": all.len(), "account_days": days, "runs": sum(|t| t.runs),
+        "orders": sum(|t| t.orders), "requests": sum(|t| t.requests), "faults": sum(|t| t.injected),
+        "kills": sum(|t| t.kills), "rows": rows, "per_order_median": at(50), "per_order_99": at(99),
+        "per_order_most": each.last(), "violations": red.iter().map(|t| t.violations.len()).sum::<usize>(),
+        "seconds": took.as_secs(), "threads": arguments.threads,
+    });
+    write(arguments, &figures);
     if red.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -58,7 +58,10 @@ async fn s15_deposits_dividends_fees_splits_and_the_users_own_trades_are_explain
     let happenings: [&dyn Fn(); 6] = [
         &|| drop(sim.with_exchange(|exchange, now| exchange.transfer(now, account, Decimal::from(1_500))).unwrap()),
         &|| drop(sim.with_exchange(|exchange, now| exchange.transfer(now, account, Decimal::new(-12_345, 2))).unwrap()),
-        &|| drop(sim.with_exchange(|exchange, now| exchange.dividend(now, "SPY", Decimal::new(137, 2), true)).unwrap()),
+        &|| {
+            let paid = sim.with_exchange(|exchange, now| exchange.dividend(now, "SPY", Decimal::new(137, 2), true));
+            assert_eq!(paid.unwrap(), 1);
+        },
         &|| sim.with_exchange(|exchange, now| exchange.split(now, "SPY", 2, 3)).unwrap(),
         &|| sim.with_exchange(|exchange, now| exchange.split(now, "AGG", 10, 1)).unwrap(),
         &|| {

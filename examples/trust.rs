@@ -1,0 +1,165 @@
+//! Writes `TRUST.md`: the figures of the proof, as the last `tests/proof.sh` measured them. Nobody writes them by hand.
+//!
+//! It ends with an error when a figure is not what it must be.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a program for tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+/// Where `tests/run.sh` and `tests/proof.sh` leave what they measured.
+const PROOF: &str = "target/proof";
+
+/// The rows of the fault matrix that execution answers for.
+fn rows_wanted() -> impl Iterator<Item = u32> {
+    (1..=55).chain(59..=66).chain(68..=68).chain(75..=88)
+}
+
+fn main() -> ExitCode {
+    let tests = Tests::read(&text("tests.log"));
+    let (simulation, zoo) = (json("simulation.json"), json("zoo.json"));
+    let mut wrong = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            wrong.push(what.to_owned());
+        }
+    };
+    let number = |of: &Value, name: &str| of[name].as_u64().unwrap_or_default();
+    must(tests.failed == 0 && tests.passed > 500, "every test passes");
+    must(number(&simulation, "account_days") >= 50_000, "50,000 account-days");
+    must(number(&simulation, "faults") >= 250_000, "250,000 faults");
+    must(simulation["violations"] == 0, "no violation");
+    must(zoo["found"] == zoo["bugs"] && number(&zoo, "bugs") >= 40, "every bug of the zoo is found");
+    must(tests.kills.len() == 2, "both databases see their kills");
+    must(tests.restarts.len() == 2, "a restart is measured on both databases");
+    let page = page(&tests, &simulation, &zoo);
+    std::fs::write("TRUST.md", &page).unwrap();
+    print!("{page}");
+    for what in &wrong {
+        eprintln!("trust: it does not hold: {what}");
+    }
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn text(name: &str) -> String {
+    let path = format!("{PROOF}/{name}");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}; tests/proof.sh measures it"))
+}
+
+fn json(name: &str) -> Value {
+    serde_json::from_str(&text(name)).unwrap()
+}
+
+/// What the suite's own output says.
+struct Tests {
+    passed: usize,
+    failed: usize,
+    /// Named tests for each row.
+    rows: BTreeMap<u32, BTreeSet<String>>,
+    kills: Vec<String>,
+    restarts: Vec<String>,
+}
+
+impl Tests {
+    fn read(log: &str) -> Self {
+        let mut tests = Self { passed: 0, failed: 0, rows: BTreeMap::new(), kills: Vec::new(), restarts: Vec::new() };
+        for line in log.lines() {
+            if let Some((name, end)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
+                match end {
+                    "ok" => tests.passed += 1,
+                    "FAILED" => tests.failed += 1,
+                    _ => continue,
+                }
+                for row in rows_of(name) {
+                    tests.rows.entry(row).or_default().insert(name.to_owned());
+                }
+            }
+            if line.starts_with("kills tried") {
+                tests.kills.push(line.to_owned());
+            }
+            if line.starts_with("restart to ready") {
+                tests.restarts.push(line.to_owned());
+            }
+        }
+        tests
+    }
+}
+
+/// The rows that a test's name names: `row_14_...`, `rows_41_to_44_...`, `row_76_77_...`.
+fn rows_of(name: &str) -> Vec<u32> {
+    let last = name.rsplit("::").next().unwrap_or(name);
+    let Some(rest) = last.strip_prefix("row_").or_else(|| last.strip_prefix("rows_")) else { return Vec::new() };
+    let words: Vec<&str> = rest.split('_').collect();
+    let numbers: Vec<u32> = words.iter().map_while(|word| word.parse().ok()).collect();
+    if let ([first], Some(&"to"), Some(last)) =
+        (numbers.as_slice(), words.get(1), words.get(2).and_then(|word| word.parse().ok()))
+    {
+        return (*first..=last).collect();
+    }
+    numbers
+}
+
+fn page(tests: &Tests, simulation: &Value, zoo: &Value) -> String {
+    let mut page = String::new();
+    let mut line = |text: String| writeln!(page, "{text}").unwrap();
+    let seeds = simulation["seeds"].as_str().unwrap_or("?");
+    line("# What machines have shown\n".to_owned());
+    line("Written by `tests/proof.sh`, never by hand. What the words mean stands in [docs/execution.md](docs/execution.md).".to_owned());
+    line(format!("Version {}.\n", env!("CARGO_PKG_VERSION")));
+    line("| what | figure | shown by |\n| --- | --- | --- |".to_owned());
+    line(format!("| tests passed, failed | {}, {} | `tests/run.sh` |", tests.passed, tests.failed));
+    for kills in &tests.kills {
+        line(format!(
+            "| the shipped program killed at every named point | {kills} | `cargo test --test kills -- --nocapture` |"
+        ));
+    }
+    line(format!(
+        "| simulated: histories, account-days, runs, orders | {}, {}, {}, {} | `cargo run --release --example simulate -- --seeds {seeds}` |",
+        simulation["histories"], simulation["account_days"], simulation["runs"], simulation["orders"]
+    ));
+    line(format!(
+        "| faults injected there, kills among them | {}, {} | the same |",
+        simulation["faults"], simulation["kills"]
+    ));
+    line(format!(
+        "| invariants violated: orders doubled, lost, unrecorded, or anything else | {} | the same |",
+        simulation["violations"]
+    ));
+    line(format!(
+        "| account-days a second | {} on {} threads | the same |",
+        simulation["account_days"].as_u64().unwrap_or_default() / simulation["seconds"].as_u64().unwrap_or(1).max(1),
+        simulation["threads"]
+    ));
+    line(format!(
+        "| requests per order of a run: median, 99%, most | {}, {}, {} | the same |",
+        simulation["per_order_median"], simulation["per_order_99"], simulation["per_order_most"]
+    ));
+    line(format!(
+        "| planted bugs found, and the slowest | {} of {}, {:.0} s | `cargo run --release --features zoo --example simulate -- --zoo` |",
+        zoo["found"],
+        zoo["bugs"],
+        zoo["slowest_seconds"].as_f64().unwrap_or_default()
+    ));
+    for restart in &tests.restarts {
+        line(format!("| {} | {} | `cargo test --test app restart -- --nocapture` |", "start after a kill", restart));
+    }
+    line("\n## Fault rows\n".to_owned());
+    line("How often each row of the fault matrix really happened: in the simulation above, and in tests that carry its number.\n".to_owned());
+    line("| row | in the simulation | named tests |\n| --- | --- | --- |".to_owned());
+    let mut not_reached = Vec::new();
+    for row in rows_wanted() {
+        let simulated = simulation["rows"][row.to_string()].as_u64().unwrap_or_default();
+        let named = tests.rows.get(&row).map_or(0, BTreeSet::len);
+        if simulated == 0 && named == 0 {
+            not_reached.push(row.to_string());
+        } else {
+            line(format!("| {row} | {simulated} | {named} |"));
+        }
+    }
+    let not = if not_reached.is_empty() { "none".to_owned() } else { not_reached.join(", ") };
+    line(format!("\nNot reached by any of them: {not}."));
+    page
+}
