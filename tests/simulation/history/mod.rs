@@ -62,17 +62,22 @@ const ROUNDS: u32 = 60;
 
 /// Tells the history of a seed, on a runtime of its own.
 pub(crate) fn tell(seed: u64, verbose: bool) -> Told {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let notes = Shared::new(seed, verbose);
-    runtime.block_on(async {
-        let history = Box::pin(history(seed, notes.clone()));
-        tokio::time::timeout(PATIENCE, history).await.unwrap_or_else(|_| {
-            let mut notes = notes.lock();
-            notes.violation("L10: nothing moved for a minute of real time");
-            let (violations, lines) = (std::mem::take(&mut notes.violations), std::mem::take(&mut notes.lines));
-            Told { seed, violations, lines, ..Told::default() }
+    let stopped = |why: &str| {
+        let mut notes = notes.lock();
+        notes.violation(why);
+        let (violations, lines) = (std::mem::take(&mut notes.violations), std::mem::take(&mut notes.lines));
+        Told { seed, violations, lines, ..Told::default() }
+    };
+    let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let history = Box::pin(history(seed, notes.clone()));
+            let told = tokio::time::timeout(PATIENCE, history).await;
+            told.unwrap_or_else(|_| stopped("L10: nothing moved for a minute of real time"))
         })
-    })
+    }));
+    told.unwrap_or_else(|_| stopped("the history itself stopped: what it relies on does not hold"))
 }
 
 /// A history takes a second or two; one that takes a minute hangs.
