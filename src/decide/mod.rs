@@ -15,6 +15,7 @@ pub mod guard;
 pub mod intents;
 pub mod classify;
 pub mod order;
+pub mod run;
 pub mod backoff;
 pub mod reconcile;
 pub mod books;

@@ -7,6 +7,8 @@
 //!     ╰──> withdrawn | rejected          any of the first three ──> quarantined
 //! ```
 //!
+//! The database refuses every other move (migrations, 0001 and 0004), and a test compares its triggers with [`MOVES`].
+//!
 //! Ends absorb. A status that no document knows is never an end (S14). What the broker shows must be what was sent, field
 //! by field, or the intent is quarantined (S3). A filled quantity never shrinks: a smaller one is an old reading, and an
 //! order that ends with less than was shown is quarantined.

@@ -10,6 +10,7 @@ mod cast;
 mod claims;
 mod recording;
 mod schema;
+mod moves;
 mod tokens;
 mod operators;
 mod roles;
