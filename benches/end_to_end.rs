@@ -107,6 +107,7 @@ async fn world(base: &str, folder: &std::path::Path) -> World {
         data: url("/data"),
         authorize: url("/app/oauth/authorize"),
         token: url("/live/oauth/token"),
+        streams: None,
     };
     let remote = RemoteClock::connect(url("/sim/clock")).await.unwrap();
     tokio::spawn({

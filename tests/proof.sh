@@ -3,7 +3,7 @@
 # tests/run.sh left in target/proof. Ends with an error when a figure is not what it must be.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seeds="${1:-0..5000}"
+seeds="${1:-0..6000}"
 
 [ -s target/proof/tests.log ] || tests/run.sh
 cargo build --release --locked --example simulate --example trust

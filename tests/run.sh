@@ -29,6 +29,14 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 cargo build --workspace --locked --all-targets
-# Kept for tests/proof.sh, which counts what was really shown.
+# Kept whole for tests/proof.sh, which counts what was really shown. On the screen: each test, and all of it that failed.
 mkdir -p target/proof
-cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee target/proof/tests.log
+log=target/proof/tests.log
+status=0
+cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" |
+    grep --line-buffered -E '^(test |     Running |   Doc-tests |error|kills tried|restart to ready)' || status=$?
+if [ "$status" != 0 ]; then
+    echo "tests/run.sh: what failed, from $log"
+    sed -n '/^failures:$/,/^test result/p' "$log" | cut -c1-400 | tail -n 300
+    exit "$status"
+fi

@@ -11,7 +11,7 @@ use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::edge::World;
 use crate::edge::alpaca::transport::Wire;
-use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts};
+use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts, Streams};
 use crate::edge::clock::{Clock, RemoteClock};
 use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
@@ -208,5 +208,8 @@ pub fn hosts(settings: &Settings) -> Hosts {
         data: addresses.data,
         authorize: addresses.authorize,
         token: addresses.token,
+        streams: addresses
+            .trade_updates
+            .then_some(Streams { live: addresses.live_stream, paper: addresses.paper_stream }),
     }
 }

@@ -6,6 +6,9 @@ use crate::model::zoo::{Bug, planted};
 /// The longest pause between two polls of an order that is under way (L9 asks for at most 30 s).
 const POLL_MAX_MS: i64 = 15_000;
 
+/// How long news of an order are gathered before it is looked at.
+pub const AFTER_NEWS: Span = Span::from_millis(250);
+
 /// Pauses before each question for an order whose fate is unknown. Together they are a quiet period of two minutes, for
 /// orders may land up to that much later (row 4).
 const ASKS_MS: [i64; 9] = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];

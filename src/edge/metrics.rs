@@ -41,6 +41,7 @@ struct Inner {
     refusals: IntCounterVec,
     operators: IntCounterVec,
     books: IntCounterVec,
+    streams: IntCounterVec,
     drift: HistogramVec,
     due_not_done: IntGauge,
     queue_depth: IntGauge,
@@ -130,6 +131,11 @@ impl Metrics {
         self.inner.books.with_label_values(&[result]).inc();
     }
 
+    /// A stream of order news was `opened`, was `heard` from, or fell `silent`.
+    pub fn stream(&self, event: &str) {
+        self.inner.streams.with_label_values(&[event]).inc();
+    }
+
     /// The scheduler's bell has rung and was heard.
     pub fn heartbeat(&self, at: Moment) {
         // Microseconds to seconds, exactly: six decimals.
@@ -193,6 +199,11 @@ impl Inner {
                 "rebalanced_books_total",
                 "Accounts whose books were compared with the broker's: agreed, unexplained (halted), unseen.",
                 &["result"],
+            )?,
+            streams: counters(
+                "rebalanced_streams_total",
+                "Streams of order news: opened, heard (a frame came), silent (refused or broken; polling goes on).",
+                &["event"],
             )?,
             requests: histograms(
                 "rebalanced_broker_request_seconds",

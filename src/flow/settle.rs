@@ -1,12 +1,12 @@
 //! Follow orders to their end, then compare with the broker's ledger.
 //!
-//! Polling makes it correct. Every wait has a deadline; at the deadline what is left is cancelled and the exact filled
+//! Polling makes it correct; the broker's stream makes it quick, and nothing else depends on it. Every wait has a deadline; at the deadline what is left is cancelled and the exact filled
 //! quantity is taken over (row 26). What does not end even then is quarantined, never sent again (row 28).
 
 use crate::decide;
 use crate::decide::reconcile::Finding;
 use crate::edge::World;
-use crate::edge::alpaca::{self, Access};
+use crate::edge::alpaca::{self, Access, News};
 use crate::edge::points;
 use crate::edge::store::{self, Claim};
 use crate::flow::dispatch::Sent;
@@ -48,6 +48,7 @@ pub async fn follow<E: Environment>(
     let mut cancelled_at: Option<Moment> = None;
     let mut silent_since: Option<Moment> = None;
     let mut polls = 0;
+    let mut news = world.alpaca.news(access, sent.intents.len());
     while sent.intents.iter().any(|intent| !intent.state.is_terminal()) {
         if planted(Bug::BuysBeforeSalesFill) && sent.intents.iter().all(|intent| intent.phase == Phase::Sell) {
             return Ok(sent);
@@ -78,7 +79,7 @@ pub async fn follow<E: Environment>(
             }
             None => {}
         }
-        world.clock.sleep(decide::backoff::poll_after(polls)).await;
+        pause(world, &mut news, polls).await;
         polls += 1;
         match poll(world, claim, access, &mut sent).await {
             Ok(()) => silent_since = None,
@@ -93,6 +94,21 @@ pub async fn follow<E: Environment>(
         }
     }
     Ok(sent)
+}
+
+/// Waits for the next look: for as long as polling does, or for less if the stream has news. Most orders have ended at the
+/// first look, so no stream is opened before it.
+async fn pause(world: &World, news: &mut News, polls: u32) {
+    let rest = decide::backoff::poll_after(polls);
+    if polls == 0 {
+        return world.clock.sleep(rest).await;
+    }
+    tokio::select! {
+        () = world.clock.sleep(rest) => {}
+        // One fill may come in many frames; they are gathered.
+        () = news.heard() => world.clock.sleep(decide::backoff::AFTER_NEWS).await,
+    }
+    news.forget();
 }
 
 /// Asks once what became of the orders, and writes it down. Whether the run is still ours is asked too, also when there is

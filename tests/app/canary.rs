@@ -88,6 +88,8 @@ async fn broker(state: &Broker) -> (Sim, String) {
         seed: 7,
         start: "2019-06-03T14:00:00Z".parse().unwrap(),
         speed: 60.0,
+        // Long enough for runs to listen to the stream, which begins with the token.
+        fill_latency_ms: (500, 5_000),
         apps: vec![OAuthApp {
             client_id: "client".to_owned(),
             client_secret: SECRET.to_owned(),
@@ -266,7 +268,9 @@ fn canaries(database: Option<&str>) {
     }
     let wrong = http("GET", &daemon.operator, "/api/v1/users", &[("Authorization", "Bearer wrong")], "");
     seen.note("HTTP answers", wrong.body);
-    seen.note("metrics", get(&daemon.operator, "/metrics").body);
+    let metrics = get(&daemon.operator, "/metrics").body;
+    assert!(metrics.contains("rebalanced_streams_total{event=\"opened\"}"), "no token went into a stream: {metrics}");
+    seen.note("metrics", metrics);
     for line in
         ["users", "runs", "subscriptions", "approvals", "halts --all", "check", "doctor", "audit export", "operators"]
     {

@@ -51,6 +51,7 @@ async fn world(scratch: &Scratch, clock: &VirtualClock) -> World {
         data: url("/data"),
         authorize: url("/app"),
         token: url("/live/oauth/token"),
+        streams: None,
     };
     let app = AppCredentials {
         client_id: "app".to_owned(),

@@ -100,6 +100,7 @@ pub fn hosts() -> Hosts {
         data: url("https://data.example/"),
         authorize: url("https://app.example/oauth/authorize"),
         token: url("https://live.example/oauth/token"),
+        streams: None,
     }
 }
 

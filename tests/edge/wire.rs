@@ -37,6 +37,7 @@ fn hosts(address: SocketAddr) -> Hosts {
         data: url("/data"),
         authorize: url("/app/oauth/authorize"),
         token: url("/live/oauth/token"),
+        streams: None,
     }
 }
 

@@ -400,6 +400,7 @@ fn hosts() -> Hosts {
         data: url("/data"),
         authorize: url("/app/oauth/authorize"),
         token: url("/live/oauth/token"),
+        streams: None,
     }
 }
 

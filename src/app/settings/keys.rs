@@ -44,6 +44,7 @@ pub const KEYS: &[Key] = &[
     plain("alpaca.data_url"),
     plain("alpaca.live_stream_url"),
     plain("alpaca.paper_stream_url"),
+    plain("alpaca.trade_updates"),
     plain("alpaca.data_key_id"),
     secret("alpaca.data_secret_file"),
     plain("alpaca.live_trading"),

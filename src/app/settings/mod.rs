@@ -59,6 +59,8 @@ pub struct Addresses {
     pub live_stream: Url,
     /// Paper trade updates.
     pub paper_stream: Url,
+    /// Whether they are listened to.
+    pub trade_updates: bool,
 }
 
 /// The app's registration with Alpaca.
@@ -289,6 +291,7 @@ fn addresses(reader: &mut Reader<'_>) -> Option<Addresses> {
         data: data?,
         live_stream: live_stream?,
         paper_stream: paper_stream?,
+        trade_updates: reader.flag("alpaca.trade_updates"),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Always: an account's environment is a type, and chooses the host (S5); an order is sent only for the account and the
 //! environment that its intent names; nothing is sent twice from here; a token stands in one header of one request and
-//! nowhere else. Streams are not used here: polling makes it correct.
+//! nowhere else. The stream gives hints; polling makes it correct.
 
 pub mod hosts;
 pub mod transport;
@@ -13,6 +13,7 @@ mod request;
 pub mod oauth;
 mod memory;
 mod data;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,9 +23,10 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 pub use answer::Error;
-pub use hosts::Hosts;
+pub use hosts::{Hosts, Streams};
 pub use oauth::{AppCredentials, Granted};
 pub use request::DataKey;
+pub use stream::News;
 pub use wire::{SnapshotFault, snapshot_from_json};
 
 use crate::edge::clock::Clock;
@@ -46,6 +48,7 @@ use limiter::{Limiter, Purse};
 use memory::Memory;
 use oauth::Courier;
 use request::{Credential, Line, Question};
+use stream::Listener;
 use transport::Transport;
 use wire::{Fault, OrderJson};
 
@@ -300,6 +303,17 @@ impl Client {
         let credential = Credential::token(access.token.expose());
         let answer = self.inner.line.ask(question, &credential, &purse_of(access)).await?;
         answer.success().map(|_| ())
+    }
+
+    /// News of the account's orders, for somebody who waits for so many; there are none where no stream is configured.
+    pub fn news<E: Environment>(&self, access: &Access<E>, orders: usize) -> News {
+        let listener = self.inner.hosts.stream::<E>().map(|url| Listener {
+            line: Arc::clone(&self.inner.line),
+            purse: purse_of(access),
+            url,
+            token: Secret::new(access.token.expose().to_owned()),
+        });
+        News::of(listener, orders)
     }
 
     /// The consent page for one user; without an environment the page asks.

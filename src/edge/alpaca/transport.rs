@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
+use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Origin, Url};
 
-use super::hosts::{Hosts, is_loopback};
+use super::hosts::{Hosts, carried, is_loopback};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -36,10 +37,21 @@ impl Lost {
     }
 }
 
+/// A line that is open in both directions.
+pub trait Duplex: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
 /// Carries one request there and one answer back.
 pub trait Transport: Send + Sync {
     /// Sends one request, once.
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, Lost>>;
+
+    /// Sends a request to switch protocols, and hands over the line if the other side agrees. A wire that cannot is no
+    /// fault: what comes over such a line is a hint.
+    fn open(&self, _request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Box<dyn Duplex>>, Lost>> {
+        future::ready(Err(Lost::new("this wire carries no streams"))).boxed()
+    }
 }
 
 /// Why the wire cannot be used.
@@ -67,7 +79,7 @@ impl Wire {
     /// When the HTTP client does not start, or a host on another machine is not reached by https.
     pub fn new(hosts: &Hosts) -> Result<Self, Error> {
         for url in hosts.all() {
-            if url.scheme() != "https" && !is_loopback(url) {
+            if carried(url).scheme() != "https" && !is_loopback(url) {
                 return Err(Error::Plain(place(url)));
             }
         }
@@ -80,17 +92,31 @@ impl Wire {
             .timeout(ANSWER_WITHIN)
             .build()
             .map_err(Error::Start)?;
-        Ok(Self { http, allowed: hosts.all().into_iter().map(place).collect() })
+        Ok(Self { http, allowed: hosts.all().into_iter().map(|url| place(&carried(url))).collect() })
     }
 
-    async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Lost> {
+    async fn execute(&self, request: http::Request<Bytes>) -> Result<reqwest::Response, Lost> {
         let url: Url = request.uri().to_string().parse().map_err(|_| Lost::new("the address is none"))?;
         if !self.allowed.contains(&place(&url)) {
             return Err(Lost::new(format!("{} is not one of the configured hosts; nothing was sent", place(&url))));
         }
-        let lost = |error: reqwest::Error| Lost::new(chain(&error.without_url()));
         let request = reqwest::Request::try_from(request).map_err(lost)?;
-        let mut answer = self.http.execute(request).await.map_err(lost)?;
+        self.http.execute(request).await.map_err(lost)
+    }
+
+    async fn upgrade(&self, request: http::Request<Bytes>) -> Result<http::Response<Box<dyn Duplex>>, Lost> {
+        let mut answer = self.execute(request).await?;
+        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+        if status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Lost::new(format!("answered {}", status.as_u16())));
+        }
+        let mut response = http::Response::new(Box::new(answer.upgrade().await.map_err(lost)?) as Box<dyn Duplex>);
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Lost> {
+        let mut answer = self.execute(request).await?;
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(lost)? {
             if body.len() + chunk.len() > BYTES_MAX {
@@ -109,6 +135,14 @@ impl Transport for Wire {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, Lost>> {
         self.exchange(request).boxed()
     }
+
+    fn open(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Box<dyn Duplex>>, Lost>> {
+        self.upgrade(request).boxed()
+    }
+}
+
+fn lost(error: reqwest::Error) -> Lost {
+    Lost::new(chain(&error.without_url()))
 }
 
 /// Scheme, host and port: what the allow-list is made of.

@@ -293,5 +293,6 @@ fn hosts() -> Hosts {
         data: url("/data"),
         authorize: url("/app/oauth/authorize"),
         token: url("/live/oauth/token"),
+        streams: None,
     }
 }

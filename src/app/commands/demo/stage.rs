@@ -127,6 +127,8 @@ paper_url = "{simulator}/paper"
 data_url = "{simulator}/data"
 live_stream_url = "{streams}/live/stream"
 paper_stream_url = "{streams}/paper/stream"
+# One seed gives one demo: how soon a socket brings its news would be chance.
+trade_updates = false
 data_key_id = "DEMODATAKEY"
 data_secret_file = "{folder}/data-secret"
 [vault]
