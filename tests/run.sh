@@ -37,6 +37,12 @@ cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee 
     grep --line-buffered -E '^(test |     Running |   Doc-tests |error|kills tried|restart to ready)' || status=$?
 if [ "$status" != 0 ]; then
     echo "tests/run.sh: what failed, from $log"
-    sed -n '/^failures:$/,/^test result/p' "$log" | cut -c1-400 | tail -n 300
+    # Each failed test's own output, without the frames of its backtrace; their names come last, where they are seen.
+    awk '/^---- .* stdout ----$/ { name = $2 } /^test .* \.\.\. FAILED$/ { failed[$2] = 1 }
+         /^(successes|failures):$/ { name = "" } { lines[NR] = $0; of[NR] = name }
+         END { for (i = 1; i <= NR; i++) if (of[i] in failed && lines[i] !~ /^ +[0-9]+: |^ +at /) print substr(lines[i], 1, 400) }' \
+        "$log" | tail -n 200
+    echo "tests/run.sh: failed:"
+    grep -E '^test .* FAILED$|^error' "$log" || true
     exit "$status"
 fi

@@ -241,6 +241,19 @@ fn configured(scratch: &Scratch, address: &str, database: Option<&str>) {
     scratch.write("strategies/sixty-forty.toml", EVERY_MINUTE);
 }
 
+/// Everything that the service answers over HTTP, also to those who show no good token.
+fn asks_around(daemon: &Daemon, bearer: &str, seen: &mut Seen) {
+    for path in ["users", "subscriptions", "runs?limit=1000", "halts?all=true", "approvals", "nothing"] {
+        let answer = http("GET", &daemon.operator, &format!("/api/v1/{path}"), &[("Authorization", bearer)], "");
+        seen.note("HTTP answers", format!("{}{}", answer.head, answer.body));
+    }
+    let wrong = http("GET", &daemon.operator, "/api/v1/users", &[("Authorization", "Bearer wrong")], "");
+    seen.note("HTTP answers", wrong.body);
+    let metrics = get(&daemon.operator, "/metrics").body;
+    assert!(metrics.contains("rebalanced_streams_total{event=\"opened\"}"), "no token went into a stream: {metrics}");
+    seen.note("metrics", metrics);
+}
+
 fn canaries(database: Option<&str>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let state = Broker::default();
@@ -262,15 +275,7 @@ fn canaries(database: Option<&str>) {
         assert!(Instant::now() < until, "{} runs ended", closed());
         std::thread::sleep(Duration::from_millis(200));
     }
-    for path in ["users", "subscriptions", "runs?limit=1000", "halts?all=true", "approvals", "nothing"] {
-        let answer = ask(&format!("/api/v1/{path}"));
-        seen.note("HTTP answers", format!("{}{}", answer.head, answer.body));
-    }
-    let wrong = http("GET", &daemon.operator, "/api/v1/users", &[("Authorization", "Bearer wrong")], "");
-    seen.note("HTTP answers", wrong.body);
-    let metrics = get(&daemon.operator, "/metrics").body;
-    assert!(metrics.contains("rebalanced_streams_total{event=\"opened\"}"), "no token went into a stream: {metrics}");
-    seen.note("metrics", metrics);
+    asks_around(&daemon, &bearer, &mut seen);
     for line in
         ["users", "runs", "subscriptions", "approvals", "halts --all", "check", "doctor", "audit export", "operators"]
     {
