@@ -77,7 +77,10 @@ impl From<operators::Error> for Failure {
             operators::Error::Act(error) => error.into(),
             operators::Error::Store(error @ store::Error::Conflict { .. }) => Self::input(error),
             operators::Error::Store(error) => error.into(),
-            operators::Error::Name(_) | operators::Error::NoScope | operators::Error::Nobody(_) => Self::input(error),
+            operators::Error::Name(_)
+            | operators::Error::NoScope
+            | operators::Error::Nobody(_)
+            | operators::Error::Unproven => Self::input(error),
         }
     }
 }

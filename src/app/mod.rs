@@ -112,9 +112,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Carries a command out.
 async fn obey(cli: Cli) -> Result<(), Failure> {
-    if matches!(cli.command, Command::Run(_) | Command::Keys(_) | Command::Audit(_) | Command::Doctor) {
-        hardening::keep_memory_private()?;
-    }
+    hardening::keep_memory_private()?;
     let context = Context { sources: Sources::of_process(cli.config), json: cli.json };
     match cli.command {
         Command::Demo(args) => demo::obey(&context, &args).await,

@@ -21,7 +21,7 @@ use crate::edge::sessions;
 use crate::edge::store::Store;
 use crate::edge::strategies::{Catalog, FileFault, load_dir};
 use crate::edge::switch::Switch;
-use crate::edge::vault::Vault;
+use crate::edge::vault::{Keeping, Vault};
 use crate::flow::approve::Desk;
 use crate::flow::connect;
 use crate::model::ids::StrategyName;
@@ -61,16 +61,24 @@ pub enum Database {
 /// When no database is named, or it does not open, or the clock cannot be reached.
 pub async fn means(settings: &Settings, database: Database) -> Result<Means, Failure> {
     let url = database_url(settings)?;
-    if let (Database::MustExist, Some(path)) = (database, sqlite_path(url))
-        && !path.exists()
-    {
-        let what = format!("there is no database {}", path.display());
-        return Err(Failure::Other(anyhow!("{what}: `rebalanced run` makes it, or name the right one with --config")));
-    }
+    let store = match database {
+        Database::MustExist => existing_store(url).await?,
+        Database::MayBeNew => open_store(url).await?,
+    };
     let clock = clock(settings).await?;
-    let entropy = Entropy::system();
-    let store = open_store(url).await?.with_points(points(settings));
-    Ok(Means { store, clock, entropy })
+    Ok(Means { store: store.with_points(points(settings)), clock, entropy: Entropy::system() })
+}
+
+/// Opens a database that must be there.
+///
+/// # Errors
+/// When it is not, or does not open.
+pub async fn existing_store(url: &str) -> Result<Store, Failure> {
+    if let Some(path) = sqlite_path(url).filter(|path| !path.exists()) {
+        let what = format!("there is no database {}", path.display());
+        return Err(Failure::Other(anyhow!("{what}: `rebalanced run` makes it, or name the right one")));
+    }
+    Ok(open_store(url).await?)
 }
 
 /// Nobody watches the points, unless a test wants the program killed at one of them.
@@ -141,7 +149,8 @@ pub fn vault(settings: &Settings) -> anyhow::Result<Vault> {
         .vault_key
         .as_deref()
         .context("`vault.key_file` is missing; make one with `rebalanced keys new --file PATH`")?;
-    let vault = Vault::open(file)
+    let keeping = if settings.policy.live_trading { Keeping::ReadOnly } else { Keeping::Private };
+    let vault = Vault::open_as(file, keeping)
         .with_context(|| format!("the key in {} cannot be used (`vault.key_file`)", file.display()))?;
     let Some(file) = settings.previous_vault_key.as_deref() else { return Ok(vault) };
     vault

@@ -17,9 +17,6 @@ use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
 use crate::model::zoo::{Bug, planted};
 
-/// Runs of one account and day whose orders are together the most that a day may have.
-const RUNS_WORTH: usize = 3;
-
 /// A trade older than this says nothing about the price of now: it is of an earlier session.
 const TRADE_OF_TODAY: Span = Span::from_hours(8);
 
@@ -167,14 +164,22 @@ pub fn sizes(
         refusals.push(refusal(RefusalCode::MaxTurnover, detail));
     }
     // A plan never needs more orders than this; more is a fault, not a plan (S10).
-    let most = 2 * strategy.targets().len().max(snapshot.holdings.len()) + 10;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let holdings = strategy.targets().len().max(snapshot.holdings.len());
+    let most = count(limits.orders_per_holding).saturating_mul(holdings).saturating_add(count(limits.orders_beside));
     if plan.legs.len() > most {
-        let detail = format!("the run has {} orders, {most} are allowed", plan.legs.len());
+        let detail = format!(
+            "the run has {} orders, {most} are allowed (limits.orders_per_holding, limits.orders_beside)",
+            plan.legs.len()
+        );
         refusals.push(refusal(RefusalCode::MaxOrders, detail));
     }
     let day = mandate.today.len() + legs.len();
-    if day > RUNS_WORTH * most {
-        let detail = format!("the account would have {day} orders today, {} are allowed", RUNS_WORTH * most);
+    let most = count(limits.runs_worth_per_day).saturating_mul(most);
+    if day > most {
+        let detail = format!(
+            "the account would have {day} orders today, {most} are allowed (limits.runs_worth_of_orders_per_day)"
+        );
         refusals.push(refusal(RefusalCode::MaxOrdersPerDay, detail));
     }
     refusals

@@ -63,6 +63,15 @@ impl Clock {
         }
     }
 
+    /// A look is taken now.
+    pub fn look(&self) -> Look {
+        let taken = match self {
+            Self::System | Self::Remote(_) => Taken::Really(Instant::now()),
+            Self::Virtual(clock) => Taken::Virtually(clock.clone(), clock.now()),
+        };
+        Look { taken }
+    }
+
     /// Waits for as long as `span`, by this clock.
     pub async fn sleep(&self, span: Span) {
         self.sleep_until(self.now() + span).await;
@@ -88,6 +97,29 @@ impl Clock {
         match self {
             Self::Remote(clock) => clock.real(left).clamp(Duration::from_millis(1), REMOTE_LOOK),
             Self::System | Self::Virtual(_) => left.unsigned_abs().min(SYSTEM_LOOK),
+        }
+    }
+}
+
+/// How long ago a look was taken: by a clock that nobody can set, so that a process that stood still notices it; by the
+/// test's own clock where time is a test's.
+#[derive(Debug)]
+pub struct Look {
+    taken: Taken,
+}
+
+#[derive(Debug)]
+enum Taken {
+    Really(Instant),
+    Virtually(VirtualClock, Moment),
+}
+
+impl Look {
+    /// How long ago it was taken.
+    pub fn age(&self) -> Span {
+        match &self.taken {
+            Taken::Really(at) => Span::from_micros(i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX)),
+            Taken::Virtually(clock, at) => clock.now().since(*at),
         }
     }
 }

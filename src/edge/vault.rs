@@ -98,6 +98,16 @@ struct KeyKey {
 pub struct Vault {
     current: KeyKey,
     previous: Vec<KeyKey>,
+    keeping: Keeping,
+}
+
+/// How the file of a key must be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nobody but its owner can read it.
+    Private,
+    /// The same, and nobody can write it: mode 0400, for live trading.
+    ReadOnly,
 }
 
 impl fmt::Debug for Vault {
@@ -112,7 +122,15 @@ impl Vault {
     /// # Errors
     /// When the file cannot be read, holds no key, or can be read by others than its owner.
     pub fn open(key_file: &Path) -> Result<Self, Error> {
-        Ok(Self { current: KeyKey::read(key_file)?, previous: Vec::new() })
+        Self::open_as(key_file, Keeping::Private)
+    }
+
+    /// Reads the key, which must be kept in this way.
+    ///
+    /// # Errors
+    /// As [`Vault::open`], and when it is kept otherwise.
+    pub fn open_as(key_file: &Path, keeping: Keeping) -> Result<Self, Error> {
+        Ok(Self { current: KeyKey::read(key_file, keeping)?, previous: Vec::new(), keeping })
     }
 
     /// Also opens, and never seals, with the key of this file: for the time of a rotation.
@@ -120,7 +138,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::open`].
     pub fn and_previous(mut self, key_file: &Path) -> Result<Self, Error> {
-        self.previous.push(KeyKey::read(key_file)?);
+        self.previous.push(KeyKey::read(key_file, self.keeping)?);
         Ok(self)
     }
 
@@ -195,12 +213,17 @@ impl Vault {
 }
 
 impl KeyKey {
-    fn read(key_file: &Path) -> Result<Self, Error> {
+    fn read(key_file: &Path, keeping: Keeping) -> Result<Self, Error> {
         let failed = |source| Error::File { path: key_file.to_owned(), source };
         let file = File::open(key_file).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        let others = if key_file.starts_with(CREDENTIALS) { 0o037 } else { 0o077 };
-        if mode & others != 0 {
+        let refused = match keeping {
+            _ if key_file.starts_with(CREDENTIALS) => 0o037,
+            Keeping::Private => 0o077,
+            Keeping::ReadOnly => 0o377,
+        };
+        // Of the very file that is read, whatever happens to its name.
+        if mode & refused != 0 {
             return Err(Error::Mode { path: key_file.to_owned(), mode });
         }
         // One byte more than any key has: a longer file is no key, whatever its length.

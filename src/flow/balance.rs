@@ -11,11 +11,11 @@ use crate::edge::decisions;
 use crate::edge::store;
 use crate::flow::bookkeeping::{compare, shown};
 use crate::flow::course::token;
-use crate::flow::observe::read_account;
+use crate::flow::observe::{Blind, read_account};
 use crate::model::books::Ledgers;
 use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::event::{Actor, Event};
-use crate::model::ids::{AccountId, HaltId};
+use crate::model::ids::{AccountId, GrantId, HaltId};
 use crate::model::mandate::{Halt, HaltScope};
 use crate::model::time::Span;
 
@@ -76,17 +76,20 @@ impl Found {
 
 async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found, store::Error> {
     let Some(books) = world.store.books(account).await? else { return Ok(Found::Unseen) };
-    let Ok((_, token)) = token::<E>(world, account).await? else { return Ok(Found::Unseen) };
+    let Ok((grant, token)) = token::<E>(world, account).await? else { return Ok(Found::Unseen) };
     let access = Access { account: account.clone(), token };
     let mut looks = 0;
     loop {
-        let Ok((view, holdings, _)) = read_account(world, &access).await else { return Ok(Found::Unseen) };
+        let (view, holdings, _) = match read_account(world, &access).await {
+            Ok(seen) => seen,
+            Err(blind) => return unseen(world, &grant, blind).await,
+        };
         if view.id != *account {
             return Ok(Found::Unseen); // A run finds this, and says it.
         }
         let sums = shown(&view, &holdings);
         match compare(world, &access, (Some(&books), &[]), &sums).await {
-            Err(_) => return Ok(Found::Unseen),
+            Err(blind) => return unseen(world, &grant, blind).await,
             Ok(Ok(next)) => {
                 if let Some(next) = next {
                     world.store.balance(account, books.at, &next).await?;
@@ -105,6 +108,14 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
         world.clock.sleep(decide::backoff::poll_after(looks)).await;
         looks += 1;
     }
+}
+
+/// An account that cannot be seen is left to the next round; one whose token is refused waits for its user (L8).
+async fn unseen(world: &World, grant: &GrantId, blind: Blind) -> Result<Found, store::Error> {
+    if let Blind::TokenDead(message) = blind {
+        world.store.mark_reauth(grant, world.clock.now(), &message).await?;
+    }
+    Ok(Found::Unseen)
 }
 
 async fn halt(world: &World, account: &AccountId, ledgers: &Ledgers) -> Result<(), store::Error> {

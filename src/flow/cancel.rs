@@ -3,6 +3,8 @@
 //! Always: only orders that we recorded are touched, each is named with what became of it, and an order of which nothing
 //! is known is never called cancelled. The books of a run stay its worker's: it learns the end by asking the broker.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use futures_util::stream;
 
@@ -13,6 +15,7 @@ use crate::edge::store;
 use crate::edge::vault::Owner;
 use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::event::{Actor, Event};
+use crate::model::ids::AccountId;
 use crate::model::intent::Intent;
 use crate::model::mandate::HaltScope;
 use crate::model::money::Qty;
@@ -69,9 +72,11 @@ pub struct Open {
     access: Result<AnyAccess, String>,
 }
 
-enum AnyAccess {
-    Paper(Access<Paper>),
-    Live(Access<Live>),
+/// What opens an account of either environment.
+#[derive(Clone)]
+pub(super) enum AnyAccess {
+    Paper(Arc<Access<Paper>>),
+    Live(Arc<Access<Live>>),
 }
 
 /// Every order of ours inside a scope that may be open.
@@ -86,13 +91,41 @@ pub async fn find_open(world: &World, scope: &HaltScope) -> Result<Vec<Open>, st
     };
     let mut open = Vec::new();
     for intent in world.store.unsettled().await?.into_iter().filter(inside) {
-        let access = match intent.environment {
-            Kind::Paper => access(world, &intent).await.map(AnyAccess::Paper),
-            Kind::Live => access(world, &intent).await.map(AnyAccess::Live),
-        };
+        let access = any_access(world, &intent.account, intent.environment).await;
         open.push(Open { intent, access });
     }
     Ok(open)
+}
+
+/// What opens an account whose token is about to be destroyed; it lives in memory only, until its orders are cancelled.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn keep_key(world: &World, account: &AccountId) -> Result<Result<AnyAccess, String>, store::Error> {
+    match world.store.account(account).await? {
+        Some(known) => Ok(any_access(world, account, known.environment).await),
+        None => Ok(Err("there is no such account".to_owned())),
+    }
+}
+
+/// Every order of an account that may be open, with a key that was kept.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn find_open_with(
+    world: &World,
+    account: &AccountId,
+    key: Result<AnyAccess, String>,
+) -> Result<Vec<Open>, store::Error> {
+    let unsettled = world.store.unsettled().await?.into_iter().filter(|intent| intent.account == *account);
+    Ok(unsettled.map(|intent| Open { intent, access: key.clone() }).collect())
+}
+
+async fn any_access(world: &World, account: &AccountId, environment: Kind) -> Result<AnyAccess, String> {
+    match environment {
+        Kind::Paper => access(world, account).await.map(|access| AnyAccess::Paper(Arc::new(access))),
+        Kind::Live => access(world, account).await.map(|access| AnyAccess::Live(Arc::new(access))),
+    }
 }
 
 /// Cancels them, and says what became of each; each is an event.
@@ -185,9 +218,9 @@ async fn cancelled<E: Environment>(world: &World, intent: Intent, access: &Acces
     unknown(intent, last)
 }
 
-/// What opens the account of an order; the reason where nothing does.
-async fn access<E: Environment>(world: &World, intent: &Intent) -> Result<Access<E>, String> {
-    let kept = match world.store.sealed_token(&intent.account).await {
+/// What opens an account; the reason where nothing does.
+async fn access<E: Environment>(world: &World, account: &AccountId) -> Result<Access<E>, String> {
+    let kept = match world.store.sealed_token(account).await {
         Ok(Some(kept)) => kept,
         Ok(None) => return Err("no token is kept for this account".to_owned()),
         Err(error) => return Err(format!("the token cannot be read: {error}")),
@@ -195,5 +228,5 @@ async fn access<E: Environment>(world: &World, intent: &Intent) -> Result<Access
     let owner = Owner { grant: &kept.grant, user: &kept.user };
     let token =
         world.vault.open_sealed(owner, &kept.sealed).map_err(|error| format!("the token does not open: {error}"))?;
-    Ok(Access { account: intent.account.clone(), token: AccessToken::new(token) })
+    Ok(Access { account: account.clone(), token: AccessToken::new(token) })
 }

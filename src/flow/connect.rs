@@ -14,6 +14,8 @@ use crate::edge::World;
 use crate::edge::alpaca::{self, Granted};
 use crate::edge::store::{self, Connection, OAuthState};
 use crate::edge::vault::{self, Owner};
+use crate::flow::approve::Desk;
+use crate::flow::tokens;
 use crate::model::canon::digest;
 use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::ids::{AccountId, ApprovalId, GrantId, NotAnId, StrategyName, SubscriptionId, UserId};
@@ -258,10 +260,11 @@ pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Erro
     let owner = Owner { grant: &grant, user: &user };
     let sealed = world.vault.seal(owner, &granted.token, &world.entropy).map_err(Error::Vault)?;
     let mut consented = false;
+    let mut connections = Vec::with_capacity(accounts.len());
     for account in &accounts {
         let consent = consent_of(world, (&user, account), &started, now)?;
         consented |= consent.is_some();
-        let connection = Connection {
+        connections.push(Connection {
             user: user.clone(),
             grant: grant.clone(),
             reference: started.reference.clone(),
@@ -274,8 +277,14 @@ pub async fn finish(world: &World, callback: Callback) -> Result<Connected, Erro
             subscription: SubscriptionId::parse(&world.entropy.id("sub_"))?,
             consent,
             at: now,
-        };
-        world.store.connect(&connection).await?;
+        });
+    }
+    if world.store.connect_all(&connections).await? {
+        let desk = Desk { store: &world.store, clock: &world.clock, entropy: &world.entropy };
+        if let Err(error) = tokens::wipe(&desk).await {
+            // The token itself is destroyed; what is left of it in the log goes with the next wipe.
+            tracing::warn!(%error, "the traces of a replaced token could not be wiped yet");
+        }
     }
     Ok(Connected { accounts, strategy: started.strategy, scopes: granted.scopes, consented })
 }

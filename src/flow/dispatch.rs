@@ -13,10 +13,10 @@ use crate::edge::alpaca::Access;
 use crate::edge::points;
 use crate::edge::store::{self, Claim, RecordAnswer, Recording};
 use crate::flow::inquire::{self, Found, TokenIs};
-use crate::model::account::GrantHealth;
 use crate::model::environment::Environment;
-use crate::model::ids::StrategyVersion;
+use crate::model::ids::{GrantId, StrategyVersion};
 use crate::model::intent::{Intent, IntentUpdate};
+use crate::model::plan::Phase;
 use crate::model::snapshot::Shares;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
@@ -25,8 +25,13 @@ use crate::model::zoo::{Bug, planted};
 /// How often one intent may be sent while the broker keeps saying "too many requests", or proves not to have it.
 const SENDS: u32 = 4;
 
-/// How old the last look at claim, halts and approvals may be when an order leaves: half of the shortest lease.
-const STALE_LOOK: Span = Span::from_secs(30);
+/// How old the last look at halts and approvals may be when an order leaves: the kill switch holds after 250 ms (S8), and what
+/// is left of them is the network's.
+const STALE_LOOK: Span = Span::from_millis(200);
+
+/// Looks that came too late one after another before an order is not sent at all: a database so slow cannot say in time that
+/// nobody pulled the switch.
+const LOOKS: u32 = 10;
 
 /// Intents that are durable, for one environment. Private fields, no clone: it is made after a commit and consumed by
 /// the sending.
@@ -48,6 +53,24 @@ pub enum Wall<E> {
     /// Another worker has the run.
     ClaimLost,
 }
+
+/// On whose behalf orders are sent: the run, the version that decided, and the grant whose token was opened for it.
+pub struct Behalf<'a, E> {
+    /// The run.
+    pub claim: &'a Claim<E>,
+    /// The version of the strategy that decided.
+    pub version: &'a StrategyVersion,
+    /// The grant.
+    pub grant: &'a GrantId,
+}
+
+impl<E> Clone for Behalf<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Behalf<'_, E> {}
 
 /// What came of a sending.
 #[derive(Debug)]
@@ -91,9 +114,19 @@ pub async fn record<E: Environment>(
     })
 }
 
-/// Intents that an earlier process made durable: they enter the line here.
-pub fn resume<E: Environment>(_claim: &Claim<E>, intents: Vec<Intent>) -> Recorded<E> {
-    Recorded { intents, maybe_sent: true, environment: std::marker::PhantomData }
+/// Intents of a half that an earlier process made durable: they enter the line here. `None` when there are none.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn resume<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    phase: Phase,
+) -> Result<Option<Recorded<E>>, store::Error> {
+    let stored = world.store.intents_of(&claim.run().id).await?;
+    let intents: Vec<Intent> = stored.into_iter().filter(|intent| intent.phase == phase).collect();
+    let recorded = Recorded { intents, maybe_sent: true, environment: std::marker::PhantomData };
+    Ok((!recorded.intents.is_empty()).then_some(recorded))
 }
 
 /// The bounds of the exchange's day that holds `now`: limits per day count inside it.
@@ -112,10 +145,11 @@ pub fn exchange_day(world: &World, now: Moment) -> (Moment, Moment) {
 /// When the database fails: what was sent stays recorded, and recovery asks the broker for it.
 pub async fn send<E: Environment>(
     world: &World,
-    (claim, version): (&Claim<E>, &StrategyVersion),
+    behalf: Behalf<'_, E>,
     access: &Access<E>,
     recorded: Recorded<E>,
 ) -> Result<Sent, store::Error> {
+    let claim = behalf.claim;
     let line: Vec<(Intent, bool)> = if recorded.maybe_sent && planted(Bug::RecoveryWithdraws) {
         let now = world.clock.now();
         let mut line = Vec::new();
@@ -145,7 +179,7 @@ pub async fn send<E: Environment>(
         } else if let Some(why) = &sent.token_dead {
             decide::order::withdrawn(&intent, why, now)
         } else {
-            one(world, (claim, version), access, (&intent, &mut sent.token_dead)).await
+            one(world, behalf, access, (&intent, &mut sent.token_dead)).await
         };
         world.points.cross(points::LEARNED.of(intent.phase)).await;
         world.store.settle(claim, std::slice::from_ref(&update), world.clock.now()).await?;
@@ -158,7 +192,7 @@ pub async fn send<E: Environment>(
 /// One intent that the broker does not have, from its first byte to an answer that means something.
 async fn one<E: Environment>(
     world: &World,
-    on_behalf: (&Claim<E>, &StrategyVersion),
+    behalf: Behalf<'_, E>,
     access: &Access<E>,
     (intent, token_dead): (&Intent, &mut Option<String>),
 ) -> IntentUpdate {
@@ -168,15 +202,8 @@ async fn one<E: Environment>(
     for nth in 0..SENDS {
         let renamed = if planted(Bug::FreshIdOnRetry) && nth > 0 { renamed(intent, nth) } else { None };
         let intent = renamed.as_ref().unwrap_or(intent);
-        let looked_at = world.clock.now();
-        if let Some(why) = forbidden(world, on_behalf, intent).await {
+        if let Some(why) = barred(world, behalf, intent).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
-        }
-        world.points.cross(points::LEAVING.of(intent.phase)).await;
-        // A process that stood still after it looked looks again: what it saw may hold no more (row 50).
-        if world.clock.now().since(looked_at) > STALE_LOOK && !planted(Bug::SleepsBeforeTheSend) {
-            "the process stood still right before it was sent".clone_into(&mut last);
-            continue;
         }
         let reply = world.alpaca.submit(access, intent).await;
         world.points.cross(points::REPLIED.of(intent.phase)).await;
@@ -234,29 +261,52 @@ fn not_taken(intent: &Intent, why: &str, ambiguous: bool, now: Moment) -> Intent
     if ambiguous { decide::order::unknown(intent, why, now) } else { decide::order::withdrawn(intent, why, now) }
 }
 
-/// Why an intent may not be sent any more, asked right before each send: a run that another worker has taken over, a flag, halt, approval or limit that does not
-/// hold any more, a user who has left, too long a wait, or a session that has ended. What cannot be read counts as no
-/// (rule 5).
-async fn forbidden<E: Environment>(
-    world: &World,
-    (claim, version): (&Claim<E>, &StrategyVersion),
-    intent: &Intent,
-) -> Option<String> {
-    if let Some(why) = world.switch.pulled() {
-        return Some(why);
+/// Why an intent may not be sent now; `None` as the very last thing before its first byte. A process that stood still after
+/// it looked looks again: what it saw may hold no more (row 50, S8).
+async fn barred<E: Environment>(world: &World, behalf: Behalf<'_, E>, intent: &Intent) -> Option<String> {
+    for _ in 0..LOOKS {
+        if let Some(why) = unclaimed(world, behalf).await {
+            return Some(why);
+        }
+        let look = world.clock.look();
+        if let Some(why) = forbidden(world, behalf, intent).await {
+            return Some(why);
+        }
+        world.points.cross(points::LEAVING.of(intent.phase)).await;
+        if look.age() <= STALE_LOOK || planted(Bug::SleepsBeforeTheSend) {
+            return world.switch.pulled();
+        }
     }
-    let now = world.clock.now();
-    let run = claim.run();
-    match world.store.holds(claim).await {
+    let most = STALE_LOOK.as_millis();
+    Some(format!(
+        "what is allowed could not be read within {most} ms, {LOOKS} times: the database or the machine is too slow"
+    ))
+}
+
+/// Whether the run is another's by now, or its user is.
+async fn unclaimed<E: Environment>(world: &World, behalf: Behalf<'_, E>) -> Option<String> {
+    match world.store.holds(behalf.claim).await {
         Ok(true) => {}
         Ok(false) if planted(Bug::LostClaim) || planted(Bug::EpochIgnored) => {}
         Ok(false) => return Some("another worker has taken this run over".to_owned()),
         Err(_) => return Some("whose run it is could not be read, which counts as another's".to_owned()),
     }
+    match world.store.still_follows(&behalf.claim.run().subscription, behalf.grant).await {
+        Ok(true) => None,
+        Ok(false) => Some("the user left, connected anew or stopped following before it was sent".to_owned()),
+        Err(_) => Some("the account could not be read, which counts as gone".to_owned()),
+    }
+}
+
+/// Why an intent may not be sent any more: a flag, halt, approval or limit that does not hold any more, too long a wait, or a
+/// session that has ended. What cannot be read counts as no (rule 5).
+async fn forbidden<E: Environment>(world: &World, behalf: Behalf<'_, E>, intent: &Intent) -> Option<String> {
+    let now = world.clock.now();
+    let run = behalf.claim.run();
     let Ok(mandate) = world.store.mandate(run, (&world.policy, exchange_day(world, now))).await else {
         return Some("what is allowed could not be read, which counts as not allowed".to_owned());
     };
-    let mut refusals = decide::guard::may_still_leave::<E>(intent, (&run.strategy, version), &mandate, now);
+    let mut refusals = decide::guard::may_still_leave::<E>(intent, (&run.strategy, behalf.version), &mandate, now);
     if planted(Bug::LostHalt) {
         refusals.retain(|refusal| !matches!(refusal.code, RefusalCode::HaltedService | RefusalCode::HaltedAccount));
     }
@@ -265,11 +315,6 @@ async fn forbidden<E: Environment>(
     }
     if !refusals.is_empty() {
         return Some(refusals.into_iter().map(|refusal| refusal.detail).collect::<Vec<_>>().join("; "));
-    }
-    match world.store.account(&intent.account).await {
-        Ok(Some(account)) if !matches!(account.health, GrantHealth::Gone(_)) => {}
-        Ok(_) => return Some("the user left before it was sent".to_owned()),
-        Err(_) => return Some("the account could not be read, which counts as gone".to_owned()),
     }
     let closed = world.sessions.at(now).is_none() && !planted(Bug::SendsAfterTheClose);
     closed.then(|| "the session ended before it was sent".to_owned())

@@ -4,8 +4,8 @@
 //! outcome with a reason.
 //!
 //! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
-//! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`. `tokens` and
-//! `operators` name `approve` and `cancel`; the other stories name nobody.
+//! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`. `tokens`,
+//! `connect` and `operators` name `approve`, `cancel` and `tokens`; the other stories name nobody.
 
 pub mod observe;
 mod bookkeeping;
@@ -18,11 +18,11 @@ pub mod rebalance;
 pub mod balance;
 pub mod recover;
 pub mod tick;
-pub mod connect;
 pub mod approve;
 pub mod operators;
 pub mod cancel;
 pub mod tokens;
+pub mod connect;
 pub mod rehearse;
 pub mod verify;
 pub mod trace;

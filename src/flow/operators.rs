@@ -21,6 +21,12 @@ pub enum Error {
     /// The name is none.
     #[error(transparent)]
     Name(#[from] NotAName),
+    /// Where two must approve, nobody makes approvers alone.
+    #[error(
+        "two operators must approve here (approvals.operators_required), so an operator with the scope `approve` must make, \
+         renew or remove another: show their token with --operator-token-file"
+    )]
+    Unproven,
     /// An operator without a scope could do nothing.
     #[error("name at least one scope: read, operate, approve")]
     NoScope,
@@ -30,6 +36,30 @@ pub enum Error {
     /// The database failed, or the name is taken.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+/// Under which name somebody changes who is an operator. Where two must approve, that takes the token of an operator who may
+/// approve, once there is one: else one person with a shell could be two operators.
+///
+/// # Errors
+/// [`Error::Unproven`] without such a token, [`Error::Act`] without a name where a name is enough.
+pub async fn changer(
+    store: &Store,
+    required: u32,
+    (said, token): (Option<&str>, Option<&Secret>),
+) -> Result<String, Error> {
+    let shown = match token {
+        Some(token) => who(store, token).await?.filter(|operator| operator.may(Scope::Approve)),
+        None => None,
+    };
+    if let Some(operator) = shown {
+        return Ok(operator.name.to_string());
+    }
+    let is_approver = |operator: &Operator| operator.removed.is_none() && operator.may(Scope::Approve);
+    if token.is_some() || (required > 1 && store.operators().await?.iter().any(is_approver)) {
+        return Err(Error::Unproven);
+    }
+    Ok(approve::said_by(said.unwrap_or_default(), "--by (who does this)")?)
 }
 
 /// What a token is kept under.

@@ -18,14 +18,13 @@ use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::course::{Course, set_out};
-use crate::flow::dispatch::{self, Sent, Wall};
+use crate::flow::dispatch::{self, Behalf, Sent, Wall};
 use crate::flow::ending::{balanced, close, ended_by_token, judge, kept, unexplained};
 use crate::flow::observe::{self, Blind, observe};
 use crate::flow::settle;
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::Symbol;
-use crate::model::intent::Intent;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
 use crate::model::time::Moment;
@@ -77,8 +76,10 @@ async fn half<E: Environment>(
     course: &mut Course<E>,
     phase: Phase,
 ) -> Result<Step, store::Error> {
-    let stored: Vec<Intent> = of_phase(world.store.intents_of(&claim.run().id).await?, phase);
-    let recorded = if stored.is_empty() || planted(Bug::RecoveryPlansAnew) {
+    let stored = dispatch::resume(world, claim, phase).await?.filter(|_| !planted(Bug::RecoveryPlansAnew));
+    let recorded = if let Some(stored) = stored {
+        stored
+    } else {
         if phase == Phase::Sell && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
             return Ok(Step::On); // An earlier process recorded this run's first plan, and it sold nothing.
         }
@@ -123,12 +124,11 @@ async fn half<E: Environment>(
                 )));
             }
         }
-    } else {
-        dispatch::resume(claim, stored)
     };
     // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
     let version = claim.run().version.clone().unwrap_or_else(|| course.strategy.version().clone());
-    let sent = dispatch::send(world, (claim, &version), &course.access, recorded).await?;
+    let behalf = Behalf { claim, version: &version, grant: &course.grant };
+    let sent = dispatch::send(world, behalf, &course.access, recorded).await?;
     world.points.cross(points::SENT.of(phase)).await;
     let Sent { intents: followed, token_dead } = settle::follow(world, claim, &course.access, sent).await?;
     world.points.cross(points::FOLLOWED.of(phase)).await;
@@ -144,10 +144,6 @@ async fn half<E: Environment>(
         return Ok(Step::End(judge(world, course).await?));
     }
     Ok(Step::On)
-}
-
-fn of_phase(intents: Vec<Intent>, phase: Phase) -> Vec<Intent> {
-    intents.into_iter().filter(|intent| intent.phase == phase).collect()
 }
 
 /// Looks and thinks: a snapshot and the plan made from it.

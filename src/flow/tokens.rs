@@ -55,7 +55,7 @@ pub async fn rotate(
     by: &str,
     mut tell: impl FnMut(usize, usize),
 ) -> Result<Rotated, Error> {
-    let by = Actor::operator(&approve::said(by, "--by (who rotates)")?);
+    let by = Actor::operator(&approve::said_by(by, "--by (who rotates)")?);
     let total = desk.store.tokens_to_reseal(vault.key_id()).await?;
     let mut resealed = 0;
     tell(resealed, total);
@@ -94,7 +94,7 @@ async fn reseal(desk: &Desk<'_>, vault: &Vault, token: &SealedToken) -> Result<b
 /// # Errors
 /// [`Error`]; when the database failed before the commit, nothing has changed.
 pub async fn revoke_all(desk: &Desk<'_>, by: &str, reason: &str) -> Result<usize, Error> {
-    let name = approve::said(by, "--by (who revokes)")?;
+    let name = approve::said_by(by, "--by (who revokes)")?;
     let halt = Halt {
         id: HaltId::parse(&desk.entropy.id("hlt_")).map_err(approve::Error::from)?,
         scope: HaltScope::Service,
@@ -130,8 +130,10 @@ pub async fn leave(
     account: &AccountId,
     by: &Actor,
 ) -> Result<Vec<Cancelled>, store::Error> {
-    let open = cancel::find_open(world, &HaltScope::Account(account.clone())).await?;
+    let key = cancel::keep_key(world, account).await?;
     disconnect(desk, account, by).await?;
+    // Only now: an order that was recorded and sent until the commit is found too.
+    let open = cancel::find_open_with(world, account, key).await?;
     cancel::cancel(world, open, by).await
 }
 

@@ -15,6 +15,14 @@ pub enum Broken {
     /// An event or a checkpoint is not what was written.
     #[error(transparent)]
     Chain(#[from] chain::Broken),
+    /// The database counts more events than it has.
+    #[error("the database counts {end} events and holds {events}: the last ones were removed")]
+    Cut {
+        /// How many there are.
+        events: i64,
+        /// How many there were.
+        end: i64,
+    },
     /// The database failed.
     #[error("the events could not be read")]
     Store(#[from] store::Error),
@@ -29,7 +37,15 @@ pub async fn audit(store: &Store, checkpoints: Vec<Checkpoint>) -> Result<Walk, 
     loop {
         let page = store.events(walk.events(), PAGE).await?;
         if page.is_empty() {
-            return Ok(walk.end()?);
+            let events = walk.events();
+            let walk = walk.end()?;
+            // Whoever writes holds the end of the chain until the commit: fewer events than it counts were cut off.
+            let (end, _) = store.chain_end().await?;
+            return if end > events && store.events(events, 1).await?.is_empty() {
+                Err(Broken::Cut { events, end })
+            } else {
+                Ok(walk)
+            };
         }
         for event in &page {
             walk.step(event)?;

@@ -25,6 +25,12 @@ pub struct ServiceLimits {
     pub max_day_notional: Option<Usd>,
     /// The largest share of the portfolio that one run may sell.
     pub max_turnover: Option<Fraction>,
+    /// Orders of one run: so many for each holding or target ...
+    pub orders_per_holding: u32,
+    /// ... and so many more.
+    pub orders_beside: u32,
+    /// Orders of one account and day: so many runs' worth.
+    pub runs_worth_per_day: u32,
     /// How far an order's price may be from the last trade.
     pub price_collar: Option<Fraction>,
     /// Orders above this need a last trade of the same day beside the quote: two sources for one price.
@@ -50,6 +56,9 @@ impl Default for ServiceLimits {
             max_run_notional: None,
             max_day_notional: None,
             max_turnover: percent(35),
+            orders_per_holding: 2,
+            orders_beside: 10,
+            runs_worth_per_day: 3,
             price_collar: percent(5),
             confirm_price_above: dollars(5_000),
             max_valuation_age: Span::from_mins(5),

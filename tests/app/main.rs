@@ -16,4 +16,3 @@ mod support;
 mod operators;
 mod canary;
 mod restart;
-mod stream;

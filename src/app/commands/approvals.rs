@@ -274,8 +274,7 @@ async fn grant(
         })?;
         return Ok(approve::grant_proven(&desk, kind, (&operator, &said.reason), expires).await?);
     }
-    let is_consent = matches!(kind, ApprovalKind::Consent { .. });
-    if settings.policy.operators_required > 1 && !is_consent {
+    if settings.policy.operators_required > 1 {
         let why = "two operators must approve here (approvals.operators_required), each with a token of their own: show \
                    it with --operator-token-file; a bare --by counts for nothing";
         return Err(Failure::input(why));

@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
 use crate::app::shown;
-use crate::app::wire::Means;
+use crate::app::wire::{self, Means};
 use crate::edge::notary::{self, Notary};
+use crate::edge::store::Store;
 use crate::flow::trace;
 use crate::flow::verify::{self, Walk};
 use crate::model::event::Checkpoint;
@@ -35,8 +36,11 @@ pub enum Action {
     /// Walk the whole chain: every place filled, every hash right, every checkpoint met.
     Verify {
         /// An export instead of the database; needs no configuration and no secret.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "database")]
         export: Option<PathBuf>,
+        /// The database's address; then no configuration is read, and no secret. Without it the configuration names it.
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
         /// The daemon's signed checkpoints (`audit.checkpoint_file`): they show a tail that was cut off.
         #[arg(long, value_name = "FILE", requires = "public_key")]
         checkpoints: Option<PathBuf>,
@@ -65,11 +69,12 @@ pub enum Action {
 /// When the chain does not hold, a file cannot be read or written, or the database does not answer.
 pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
     match args.action {
-        Action::Verify { export, checkpoints, public_key } => {
+        Action::Verify { export, database, checkpoints, public_key } => {
             let points = signed(checkpoints.as_deref(), public_key.as_deref())?;
-            let walked = match export {
-                Some(file) => walk_export(&file, points)?,
-                None => verify::audit(&context.means().await?.1.store, points).await.map_err(|error| error.to_string()),
+            let walked = match (export, database) {
+                (Some(file), _) => walk_export(&file, points)?,
+                (None, Some(url)) => walk(&wire::existing_store(&url).await?, points).await,
+                (None, None) => walk(&context.means().await?.1.store, points).await,
             };
             verdict(context, walked)
         }
@@ -102,6 +107,10 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             context.print(&json!({ "public_key": key }), |_| key.clone())
         }
     }
+}
+
+async fn walk(store: &Store, points: Vec<Checkpoint>) -> Result<Walk, String> {
+    verify::audit(store, points).await.map_err(|error| error.to_string())
 }
 
 /// A trace for people: the order, where it came from, and what happened.

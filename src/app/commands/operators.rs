@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
 use crate::app::shown;
+use crate::app::wire::Means;
 use crate::flow::operators;
 use crate::model::operator::Scope;
 use crate::model::secret::Secret;
@@ -53,10 +54,21 @@ pub enum Action {
     Remove {
         /// Their name.
         name: String,
-        /// Who removes them.
-        #[arg(long, value_name = "NAME")]
-        by: String,
+        /// By whom.
+        #[command(flatten)]
+        by: By,
     },
+}
+
+/// By whom: a name, or a token that proves it.
+#[derive(Debug, clap::Args)]
+pub struct By {
+    /// Who does this; where two operators must approve, show the token instead.
+    #[arg(long, value_name = "NAME", required_unless_present = "operator_token_file")]
+    pub by: Option<String>,
+    /// The file with the token of an operator who may approve.
+    #[arg(long, value_name = "FILE", conflicts_with = "by")]
+    pub operator_token_file: Option<PathBuf>,
 }
 
 /// Where a new token goes, and by whom.
@@ -65,9 +77,9 @@ pub struct Handing {
     /// A new file for the token, readable by its owner alone; without it the token is printed.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Who does this.
-    #[arg(long, value_name = "NAME")]
-    pub by: String,
+    /// By whom.
+    #[command(flatten)]
+    pub by: By,
 }
 
 /// Carries it out.
@@ -75,8 +87,9 @@ pub struct Handing {
 /// # Errors
 /// When the database does not answer, the name is taken or unknown, or the token's file cannot be made.
 pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
-    let (_, means) = context.means().await?;
+    let (settings, means) = context.means().await?;
     let desk = means.desk();
+    let required = settings.policy.operators_required;
     match args.action.unwrap_or(Action::List) {
         Action::List => {
             let rows: Vec<Value> = means.store.operators().await?.iter().map(shown::operator).collect();
@@ -89,18 +102,27 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                     .ok_or_else(|| Failure::input(format!("`{text}` is no scope: read, operate and approve are")))
             };
             let scopes = scopes.iter().map(read).collect::<Result<BTreeSet<Scope>, Failure>>()?;
-            let token = operators::add(&desk, &name, scopes, &handing.by).await?;
+            let by = changer(&means, required, &handing.by).await?;
+            let token = operators::add(&desk, &name, scopes, &by).await?;
             hand_over(context, (&name, &token), handing.token_file.as_deref())
         }
         Action::Rotate { name, handing } => {
-            let token = operators::rotate(&desk, &name, &handing.by).await?;
+            let by = changer(&means, required, &handing.by).await?;
+            let token = operators::rotate(&desk, &name, &by).await?;
             hand_over(context, (&name, &token), handing.token_file.as_deref())
         }
         Action::Remove { name, by } => {
+            let by = changer(&means, required, &by).await?;
             operators::remove(&desk, &name, &by).await?;
             context.print(&json!({ "removed": name }), |_| format!("{name} is no operator any more"))
         }
     }
+}
+
+/// Under which name this is done.
+async fn changer(means: &Means, required: u32, by: &By) -> Result<String, Failure> {
+    let token = by.operator_token_file.as_deref().map(token_in).transpose()?;
+    Ok(operators::changer(&means.store, required, (by.by.as_deref(), token.as_ref())).await?)
 }
 
 /// The one moment in which a token is seen: in a file of its own, or on the terminal.

@@ -57,7 +57,7 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                     "no account {account} is connected; `rebalanced users` lists them"
                 )));
             }
-            let by = Actor::operator(&approve::said(&by, "--by (who disconnects)")?);
+            let by = Actor::operator(&approve::said_by(&by, "--by (who disconnects)")?);
             let orders = leave(&mut settings, &means, (&account, &by)).await?;
             let answer = json!({ "disconnected": account.as_str(), "orders": orders });
             context.print(&answer, |_| {
@@ -74,11 +74,6 @@ async fn leave(
     means: &Means,
     (account, by): (&AccountId, &Actor),
 ) -> Result<Vec<Value>, Failure> {
-    let is_open = means.store.unsettled().await?.iter().any(|intent| intent.account == *account);
-    if !is_open {
-        tokens::disconnect(&means.desk(), account, by).await?;
-        return Ok(Vec::new());
-    }
     let (catalog, _) = wire::strategies(&settings.strategies)?;
     match wire::world(settings, catalog).await {
         Ok(world) => {
@@ -86,7 +81,11 @@ async fn leave(
             Ok(cancelled.iter().map(shown::cancelled).collect())
         }
         Err(error) => {
+            // The broker cannot be asked, but the token is destroyed all the same.
             tokens::disconnect(&means.desk(), account, by).await?;
+            if !means.store.unsettled().await?.iter().any(|intent| intent.account == *account) {
+                return Ok(Vec::new());
+            }
             let why =
                 "the account is disconnected, but its open orders could not be cancelled; they may still be filled";
             Err(Failure::Other(error.context(why)))

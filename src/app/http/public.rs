@@ -13,6 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 
 use crate::app::http::Shared;
 use crate::app::http::pages::{Hidden, consent_page, guarded, page};
@@ -130,7 +131,7 @@ struct Form {
 /// The user has read our page and goes on. Another site cannot send this form in their name: it has neither the cookie, which
 /// does not travel with its posts, nor the token that is made of it.
 async fn agree(State(shared): State<Shared>, headers: HeaderMap, axum::Form(form): axum::Form<Form>) -> Response {
-    let is_ours = cookie_of(&headers, shared.secure).is_some_and(|cookie| form_token(&cookie) == form.token);
+    let is_ours = cookie_of(&headers, shared.secure).is_some_and(|cookie| is_same(&form_token(&cookie), &form.token));
     if !is_ours {
         return failed(&Error::StateRefused);
     }
@@ -141,6 +142,11 @@ async fn agree(State(shared): State<Shared>, headers: HeaderMap, axum::Form(form
     };
     begin.agreed = Some(Agreed { text_hash: form.text, live: form.live.is_some() });
     go_on(&shared, begin).await
+}
+
+/// Compares in a time that does not tell how much of it is right.
+fn is_same(wanted: &str, shown: &str) -> bool {
+    wanted.as_bytes().ct_eq(shown.as_bytes()).into()
 }
 
 /// Binds the form to the browser that was shown it: both are made of one secret, and only the cookie holds that.

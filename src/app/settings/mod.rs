@@ -257,8 +257,9 @@ fn database(reader: &mut Reader<'_>) -> Option<Secret> {
     match Url::parse(&text) {
         Ok(mut url) if matches!(url.scheme(), "postgres" | "postgresql") => {
             if url.password().is_some() {
-                reader.not_from_environment("database.url");
+                reader.guard_password("database.url");
             }
+            reader.no_foreign_passwords("database.url");
             if url.password().is_some() && url.set_password(Some("***")).is_err() {
                 url.set_path("***");
             }
@@ -283,6 +284,8 @@ fn addresses(reader: &mut Reader<'_>) -> Option<Addresses> {
     let data = reader.url("alpaca.data_url", http);
     let live_stream = reader.url("alpaca.live_stream_url", socket);
     let paper_stream = reader.url("alpaca.paper_stream_url", socket);
+    apart(reader, ("alpaca.live_url", live.as_ref()), ("alpaca.paper_url", paper.as_ref()));
+    apart(reader, ("alpaca.live_stream_url", live_stream.as_ref()), ("alpaca.paper_stream_url", paper_stream.as_ref()));
     Some(Addresses {
         authorize: authorize?,
         token: token?,
@@ -293,6 +296,31 @@ fn addresses(reader: &mut Reader<'_>) -> Option<Addresses> {
         paper_stream: paper_stream?,
         trade_updates: reader.flag("alpaca.trade_updates"),
     })
+}
+
+/// Alpaca's own hosts: `(live, paper)`.
+const HOSTS: (&str, &str) = ("api.alpaca.markets", "paper-api.alpaca.markets");
+
+/// The live and the paper side must be two places, and Alpaca's own hosts must be on their own side: a live account that
+/// passed for a paper one would trade without any approval (S5).
+fn apart(reader: &mut Reader<'_>, (live_key, live): (&str, Option<&Url>), (paper_key, paper): (&str, Option<&Url>)) {
+    let place = |url: &Url| {
+        let path = url.path().trim_end_matches('/').to_owned();
+        (url.host_str().map(str::to_ascii_lowercase), url.port_or_known_default(), path)
+    };
+    let is_at = |url: Option<&Url>, host: &str| {
+        url.and_then(Url::host_str).is_some_and(|name| name.trim_end_matches('.').eq_ignore_ascii_case(host))
+    };
+    if live.map(place).is_some_and(|live| paper.map(place) == Some(live)) {
+        let what = format!("`{paper_key}` is the same place as `{live_key}`");
+        reader.fault(paper_key, what, "give paper trading a place of its own");
+    }
+    if is_at(paper, HOSTS.0) {
+        reader.fault(paper_key, format!("`{paper_key}` is Alpaca's live host"), format!("use {}", HOSTS.1));
+    }
+    if is_at(live, HOSTS.1) {
+        reader.fault(live_key, format!("`{live_key}` is Alpaca's paper host"), format!("use {}", HOSTS.0));
+    }
 }
 
 impl Addresses {

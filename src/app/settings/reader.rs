@@ -1,12 +1,15 @@
 //! Reads merged texts as the types they stand for, and keeps every fault rather than stopping at the first.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use crate::app::settings::layers::{Fault, Found, Merged, Origin, Sources};
 use crate::model::secret::Secret;
@@ -27,6 +30,7 @@ const CREDENTIALS: &str = "/run/credentials";
 pub struct Reader<'a> {
     merged: &'a Merged,
     credentials: Option<&'a Path>,
+    environment: &'a [(String, String)],
     /// Live trading is on: then secrets must be where nobody else can reach them.
     strict: bool,
     /// Every fault so far.
@@ -40,7 +44,14 @@ impl<'a> Reader<'a> {
     pub fn new(merged: &'a Merged, sources: &'a Sources, faults: Vec<Fault>) -> Self {
         let is_on = |found: &Found| found.texts.iter().any(|text| text.trim() == "true");
         let strict = merged.get("alpaca.live_trading").is_some_and(is_on);
-        Self { merged, credentials: sources.credentials.as_deref(), strict, faults, shown: BTreeMap::new() }
+        Self {
+            merged,
+            credentials: sources.credentials.as_deref(),
+            environment: &sources.environment,
+            strict,
+            faults,
+            shown: BTreeMap::new(),
+        }
     }
 
     /// Notes a fault of a key.
@@ -166,6 +177,9 @@ impl<'a> Reader<'a> {
             return Some(path);
         }
         let path = self.credentials.map(|folder| folder.join(credential)).filter(|path| path.is_file());
+        if let Some(path) = &path {
+            self.guard(key, path);
+        }
         let origin = Origin::Credential(credential.to_owned()).to_string();
         let shown = match &path {
             Some(_) => Shown { value: "set".to_owned(), origin },
@@ -178,8 +192,8 @@ impl<'a> Reader<'a> {
     /// With live trading on, the vault's keys have exactly the mode 0400, and no secret is anybody else's to read. What the
     /// service manager hands over is guarded by it.
     fn guard(&mut self, key: &'static str, path: &Path) {
-        let handed_over =
-            path.starts_with(CREDENTIALS) || self.credentials.is_some_and(|folder| path.starts_with(folder));
+        // A folder that anybody may name in the environment is no proof: the service manager's own place is.
+        let handed_over = path.starts_with(CREDENTIALS);
         if !self.strict || handed_over {
             return;
         }
@@ -190,6 +204,31 @@ impl<'a> Reader<'a> {
             let what =
                 format!("`{key}` names {}, whose mode is {mode:04o}: too wide with live trading on", path.display());
             self.fault(key, what, format!("make it private: chmod 0400 {}", path.display()));
+        }
+    }
+
+    /// Refuses a password in an address while live trading is on, unless the file that holds it is its owner's alone; and one
+    /// that the database's own client would take from the environment.
+    pub fn guard_password(&mut self, key: &'static str) {
+        if !self.strict {
+            return;
+        }
+        self.not_from_environment(key);
+        if let Some(Origin::File(file, _)) = self.merged.get(key).map(|found| found.origin.clone())
+            && std::fs::metadata(&file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+        {
+            let what = format!("`{key}` holds a password, and others can read {}", file.display());
+            self.fault(key, what, format!("put the address into a file of its own: `{key}_file`"));
+        }
+    }
+
+    /// Refuses variables by which the database's client would find a password on its own.
+    pub fn no_foreign_passwords(&mut self, key: &'static str) {
+        for name in ["PGPASSWORD", "PGPASSFILE"] {
+            if self.strict && self.environment.iter().any(|(set, _)| set == name) {
+                let what = format!("{name} is set, which is refused with live trading on");
+                self.fault(key, what, format!("unset it, and name a file: `{key}_file`"));
+            }
         }
     }
 
@@ -206,17 +245,28 @@ impl<'a> Reader<'a> {
     /// A secret from its file, without the line's end.
     pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let path = self.secret_file(key)?;
-        let mode = std::fs::metadata(&path).map_or(0, |found| found.permissions().mode() & 0o777);
-        let (fault, mend) = match std::fs::read_to_string(&path) {
-            Ok(_) if mode & 0o007 != 0 => ("can be read by everybody".to_owned(), "make it private: chmod 0400"),
-            Ok(text) if text.trim().is_empty() => ("is empty".to_owned(), "put the secret into that file"),
-            Ok(text) => return Some(Secret::new(text.trim().to_owned())),
+        // Mode and text are of one and the same file, whatever happens to its name meanwhile.
+        let (fault, mend) = match read(&path) {
+            Ok((mode, _)) if mode & 0o007 != 0 || (self.strict && mode & 0o037 != 0) => {
+                ("can be read by everybody".to_owned(), "make it private: chmod 0400")
+            }
+            Ok((_, text)) if text.trim().is_empty() => ("is empty".to_owned(), "put the secret into that file"),
+            Ok((_, text)) => return Some(Secret::new(text.trim().to_owned())),
             Err(error) => (format!("cannot be read: {error}"), "put the secret into that file"),
         };
         self.show(key, "missing");
         self.fault(key, format!("`{key}` names {}, which {fault}", path.display()), mend);
         None
     }
+}
+
+/// The permission bits and the text of a file.
+fn read(path: &Path) -> std::io::Result<(u32, Zeroizing<String>)> {
+    let mut file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)?;
+    Ok((mode, text))
 }
 
 /// Whether an address is on this machine.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
+use crate::edge::store::mandates::Ending;
 use crate::edge::store::subscriptions::{end, follow, followed};
 use crate::edge::store::{events, mandates};
 use crate::model::account::{Account, GrantHealth};
@@ -180,51 +181,27 @@ impl Store {
         Ok(count)
     }
 
-    /// Stores a connection: user, grant, account and subscription, and destroys the token that it replaces.
+    /// Stores the accounts of one connection together, or none of them: user, grant, account and subscription. Destroys the
+    /// token that it replaces, and says whether it replaced one.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the account is known in the other environment; otherwise when the database fails.
-    pub async fn connect(&self, new: &Connection) -> Result<(), Error> {
+    /// [`Error::Conflict`] when an account is known in the other environment; otherwise when the database fails.
+    pub async fn connect_all(&self, all: &[Connection]) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let before = sqlx::query("SELECT id, environment, user_id, grant_id FROM accounts WHERE id = $1")
-            .bind(new.account.as_str())
-            .fetch_optional(&mut *tx)
-            .await?;
-        let before = before.as_ref().map(|row| Reader::new(row, "accounts", "id"));
-        if let Some(row) = &before
-            && row.text("environment")? != new.environment.code()
-        {
-            let what = format!("account {} is connected as {}", new.account, row.text("environment")?);
-            return Err(Error::Conflict { what });
+        let mut replaced = false;
+        for new in all {
+            replaced |= connect(&mut tx, new).await?;
         }
-        let user = match &before {
-            Some(row) => row.text("user_id")?,
-            None => new_user(&mut tx, new).await?,
-        };
-        insert_user(&mut tx, new).await?;
-        insert_grant(&mut tx, new, &user).await?;
-        upsert_account(&mut tx, new, &user).await?;
-        let mut made = Event::new(new.at, Actor::user(&user), "account.connected")
-            .account(&new.account)
-            .with("grant", &new.grant)
-            .with("environment", new.environment)
-            .with("scopes", new.scopes.join(" "));
-        if let Some(row) = &before {
-            let old = row.parsed("grant_id", |text| GrantId::parse(text).ok())?;
-            if old != new.grant && destroy_unused(&mut tx, &old, new.at).await? {
-                made = made.with("destroyed_grant", old);
-            }
-        }
-        let mut all = vec![made];
-        if let Some(consent) = &new.consent {
-            all.push(mandates::grant(&mut tx, consent, Actor::user(&user)).await?);
-        }
-        if let Some(strategy) = &new.strategy {
-            let by = Actor::user(&user);
-            all.extend(follow(&mut tx, (&new.subscription, &new.account, strategy), (&by, new.at)).await?);
-        }
-        events::append(&mut tx, &all).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(replaced)
+    }
+
+    /// Stores one account of a connection: see [`Store::connect_all`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect(&self, new: &Connection) -> Result<bool, Error> {
+        self.connect_all(std::slice::from_ref(new)).await
     }
 
     /// The broker refused this token: its accounts wait for their user.
@@ -259,7 +236,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// A user leaves: what the account follows ends, and its token is destroyed unless another account needs it.
+    /// A user leaves: what the account follows and what was allowed for it ends, and its token is destroyed unless another
+    /// account needs it.
     ///
     /// # Errors
     /// [`Error::Conflict`] when there is no such account; otherwise when the database fails.
@@ -293,9 +271,59 @@ impl Store {
         if let Some((subscription, _)) = followed(&mut tx, account).await? {
             all.extend(end(&mut tx, (&subscription, account), (by, at)).await?);
         }
+        all.extend(mandates::end(&mut tx, Ending::Account(account), (by, at)).await?);
         events::append(&mut tx, &all).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Stores one account of a connection inside the caller's transaction; `true` when it destroyed the token that it replaces.
+async fn connect(link: &mut Link, new: &Connection) -> Result<bool, Error> {
+    let before = sqlx::query("SELECT id, environment, user_id, grant_id FROM accounts WHERE id = $1")
+        .bind(new.account.as_str())
+        .fetch_optional(&mut *link)
+        .await?;
+    let before = before.as_ref().map(|row| Reader::new(row, "accounts", "id"));
+    if let Some(row) = &before
+        && row.text("environment")? != new.environment.code()
+    {
+        let what = format!("account {} is connected as {}", new.account, row.text("environment")?);
+        return Err(Error::Conflict { what });
+    }
+    let user = match &before {
+        Some(row) => row.text("user_id")?,
+        None => new_user(link, new).await?,
+    };
+    insert_user(link, new).await?;
+    insert_grant(link, new, &user).await?;
+    upsert_account(link, new, &user).await?;
+    let mut replaced = false;
+    let mut made = Event::new(new.at, Actor::user(&user), "account.connected")
+        .account(&new.account)
+        .with("grant", &new.grant)
+        .with("environment", new.environment)
+        .with("scopes", new.scopes.join(" "));
+    if let Some(row) = &before {
+        let old = row.parsed("grant_id", |text| GrantId::parse(text).ok())?;
+        if old != new.grant && destroy_unused(link, &old, new.at).await? {
+            made = made.with("destroyed_grant", old);
+            replaced = true;
+        }
+    }
+    let mut all = vec![made];
+    let by = Actor::user(&user);
+    if new.environment == Kind::Live {
+        // Who connects says anew whether live trading is wanted; an older word does not speak for them.
+        all.extend(mandates::end(link, Ending::Consent(&new.account), (&by, new.at)).await?);
+    }
+    if let Some(consent) = &new.consent {
+        all.push(mandates::grant(link, consent, by.clone()).await?);
+    }
+    if let Some(strategy) = &new.strategy {
+        all.extend(follow(link, (&new.subscription, &new.account, strategy), (&by, new.at)).await?);
+    }
+    events::append(link, &all).await?;
+    Ok(replaced)
 }
 
 /// The user of a new account: the one whose grant it shares, or a new one.

@@ -105,13 +105,7 @@ impl Store {
         let Some(row) = row else {
             return Ok(false);
         };
-        let row = Reader::new(&row, "approvals", "id");
-        let mut event =
-            Event::new(at, by.clone(), "approval.revoked").with("approval", id).with("kind", row.text("kind")?);
-        if let Some(account) = row.maybe_parsed("account", |text| AccountId::parse(text).ok())? {
-            event = event.account(&account);
-        }
-        events::append(&mut tx, &[event]).await?;
+        events::append(&mut tx, &[revoked(&row, by, at)?]).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -156,6 +150,54 @@ pub(super) async fn grant(link: &mut Link, approval: &Approval, actor: Actor) ->
         ApprovalKind::Limits { account, raise } => event.account(account).with("raises", raise.text()),
     };
     Ok(event)
+}
+
+/// Which approvals end together.
+#[derive(Clone, Copy)]
+pub(super) enum Ending<'a> {
+    /// The user's consent to live trading of one account.
+    Consent(&'a AccountId),
+    /// Everything that was allowed for one account: its user has left.
+    Account(&'a AccountId),
+    /// Everything that was ever allowed: live trading is off until people allow it anew.
+    All,
+}
+
+/// Withdraws approvals inside the caller's transaction; returns the events that are to be appended with it.
+pub(super) async fn end(link: &mut Link, which: Ending<'_>, (by, at): (&Actor, Moment)) -> Result<Vec<Event>, Error> {
+    let (account, kind) = match which {
+        Ending::Consent(account) => (Some(account.as_str().to_owned()), Some("consent")),
+        Ending::Account(account) => (Some(account.as_str().to_owned()), None),
+        Ending::All => (None, None),
+    };
+    let rows = sqlx::query(
+        "UPDATE approvals SET revoked_at = $1, revoked_by = $2
+         WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+           AND (CAST($3 AS TEXT) IS NULL OR account = $3) AND (CAST($4 AS TEXT) IS NULL OR kind = $4)
+         RETURNING id, kind, account",
+    )
+    .bind(at.micros())
+    .bind(clean(by.as_str()))
+    .bind(account)
+    .bind(kind.map(str::to_owned))
+    .fetch_all(link)
+    .await?;
+    let mut ended = rows.iter().map(|row| revoked(row, by, at)).collect::<Result<Vec<_>, _>>()?;
+    // The database returns them in any order; the chain has one.
+    ended.sort_by(|one, other| one.facts.cmp(&other.facts));
+    Ok(ended)
+}
+
+/// The event of an approval that was withdrawn.
+fn revoked(row: &AnyRow, by: &Actor, at: Moment) -> Result<Event, Error> {
+    let row = Reader::new(row, "approvals", "id");
+    let event = Event::new(at, by.clone(), "approval.revoked")
+        .with("approval", row.text("id")?)
+        .with("kind", row.text("kind")?);
+    Ok(match row.maybe_parsed("account", |text| AccountId::parse(text).ok())? {
+        Some(account) => event.account(&account),
+        None => event,
+    })
 }
 
 /// The mandate as this connection sees it.

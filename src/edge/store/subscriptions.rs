@@ -10,7 +10,7 @@ use crate::edge::store::{events, runs};
 use crate::model::account::Subscription;
 use crate::model::environment::Kind;
 use crate::model::event::{Actor, Event};
-use crate::model::ids::{AccountId, StrategyName, StrategyVersion, SubscriptionId};
+use crate::model::ids::{AccountId, GrantId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::time::Moment;
 
 impl Store {
@@ -72,6 +72,24 @@ impl Store {
         events::append(&mut tx, &all).await?;
         tx.commit().await?;
         Ok(!all.is_empty())
+    }
+
+    /// Whether a subscription still runs, on an account that is connected by this very grant, whose token the broker was not
+    /// seen to refuse: asked right before each send.
+    ///
+    /// # Errors
+    /// When the database fails: then it must count as ended.
+    pub async fn still_follows(&self, id: &SubscriptionId, grant: &GrantId) -> Result<bool, Error> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM subscriptions s JOIN accounts a ON a.id = s.account JOIN grants g ON g.id = a.grant_id
+             WHERE s.id = $1 AND s.ended_at IS NULL AND a.disconnected_at IS NULL AND g.id = $2 AND g.reauth_at IS NULL
+               AND g.gone_at IS NULL",
+        )
+        .bind(id.as_str())
+        .bind(grant.as_str())
+        .fetch_one(self.read())
+        .await?;
+        Ok(found == 1)
     }
 
     /// Keeps a strategy's text under its version: what a run decided by stays readable.

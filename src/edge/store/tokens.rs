@@ -5,7 +5,7 @@
 use sqlx::any::AnyRow;
 
 use crate::edge::store::db::{Engine, Error, Reader, Store, clean};
-use crate::edge::store::events;
+use crate::edge::store::{events, mandates};
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, GrantId, UserId};
 use crate::model::mandate::Halt;
@@ -85,7 +85,8 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Destroys every token and pulls the service's kill switch, in one transaction; returns how many grants lost theirs.
+    /// Destroys every token, withdraws every approval and pulls the service's kill switch, in one transaction; returns how many
+    /// grants lost theirs.
     /// Every user must connect again.
     ///
     /// # Errors
@@ -107,8 +108,10 @@ impl Store {
         };
         let mut all: Vec<Event> = rows.iter().map(destroyed).collect::<Result<_, Error>>()?;
         all.sort_by(|a, b| a.facts.cmp(&b.facts));
+        // The halt may be released by one word; what was allowed before the leak must be allowed anew.
+        all.extend(mandates::end(&mut tx, mandates::Ending::All, (by, at)).await?);
         events::append(&mut tx, &all).await?;
-        crate::edge::store::mandates::pull(&mut tx, halt, by.clone()).await?;
+        mandates::pull(&mut tx, halt, by.clone()).await?;
         tx.commit().await?;
         Ok(rows.len())
     }
