@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::edge::World;
-use crate::flow::balance::balance;
+use crate::flow::balance::{Unseen, balance};
 use crate::model::time::Span;
 
 /// How often it is asked whose turn it is.
@@ -11,8 +11,9 @@ const ROUND: Span = Span::from_mins(1);
 
 /// Balances until the process ends.
 pub async fn keep(world: Arc<World>) {
+    let mut unseen = Unseen::new();
     loop {
-        match balance(&world).await {
+        match balance(&world, &mut unseen).await {
             Ok(done) if done.agreed + done.halted + done.unseen > 0 => {
                 tracing::info!(agreed = done.agreed, halted = done.halted, unseen = done.unseen, "books compared");
             }

@@ -30,6 +30,9 @@ use crate::model::time::{Moment, Span};
 /// How often the health of tokens is counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 
+/// Another daemon's clock may be so far ahead of ours.
+const CLOCKS_DIFFER: Span = Span::from_secs(120);
+
 /// On a clock that is not the system's, this much of its time is one ring: such a clock may run a thousand times faster
 /// than the bell.
 const FAST_RING: Span = Span::from_secs(1);
@@ -94,8 +97,24 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     Ok(())
 }
 
+/// How far the ledger of slots lies ahead of the clock, if it does: a clock that was wrong has moved it there, and until it is
+/// right again nothing comes due (row 49).
+async fn ahead_of(world: &World, now: Moment) -> Result<Option<Span>, store::Error> {
+    let furthest = world.store.ledger().await?.into_values().max();
+    let ahead = furthest.map(|moment| moment.since(now)).filter(|ahead| *ahead > CLOCKS_DIFFER);
+    world.metrics.ledger_ahead(ahead.unwrap_or(Span::ZERO));
+    if let Some(ahead) = ahead {
+        tracing::error!(
+            seconds = ahead.as_secs(),
+            "the ledger of slots is ahead of the clock: nothing comes due until then"
+        );
+    }
+    Ok(ahead)
+}
+
 /// Remembers the strategies as they are now, and frees what an earlier process left.
 async fn prepare(world: &World) -> Result<usize, store::Error> {
+    world.store.check().await?;
     let now = world.clock.now();
     for strategy in world.strategies.iter() {
         let text = world.strategies.text(strategy.name()).unwrap_or_default();
@@ -117,6 +136,8 @@ async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, ru
         ticked: world.clock.now(),
         renewed: world.clock.now(),
         counted: None,
+        ahead: None,
+        is_broken: false,
     };
     let mut ear = bell.listen();
     let is_fast = matches!(world.clock, Clock::Remote(_));
@@ -139,6 +160,11 @@ async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, ru
             return 0;
         }
         beat.go_on(rang, stopping, is_fast).await;
+        if beat.is_broken || beat.workers.is_broken() {
+            tracing::error!("the database's disk failed: the service stops at once, and nothing more is sent");
+            life.soft.cancel();
+            return beat.workers.abandon().await.max(1);
+        }
     }
 }
 
@@ -156,6 +182,10 @@ struct Beat {
     ticked: Moment,
     renewed: Moment,
     counted: Option<Instant>,
+    /// How far the ledger of slots lies ahead of the clock, if it does.
+    ahead: Option<Span>,
+    /// The database must not be asked any more.
+    is_broken: bool,
 }
 
 impl Beat {
@@ -172,10 +202,16 @@ impl Beat {
         let is_due = rang || (is_fast && now.since(self.ticked) >= FAST_RING);
         let looked = self.look((now, is_due), stopping).await;
         // A database that fails makes the service unready until it answers again.
-        self.readiness.note(looked.err().map(|error| {
+        let trouble = looked.err().map(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "what is due cannot be found or claimed");
+            self.is_broken = error.is_fatal();
             "the database does not answer; the log says why".to_owned()
-        }));
+        });
+        let ahead = self.ahead.map(|span| {
+            let seconds = span.as_secs();
+            format!("the clock was ahead before: nothing comes due for {seconds} s more (docs/execution.md, clocks)")
+        });
+        self.readiness.note(trouble.or(ahead));
         self.world.metrics.in_flight(i64::try_from(self.workers.busy()).unwrap_or(i64::MAX));
     }
 
@@ -195,6 +231,7 @@ impl Beat {
         }
         if self.counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
             self.counted = Some(Instant::now());
+            self.ahead = ahead_of(&self.world, now).await?;
             for (health, number) in self.world.store.token_health().await? {
                 self.world.metrics.tokens(health, number);
             }

@@ -26,12 +26,13 @@ pub struct Workers {
     most: usize,
     tasks: JoinSet<Left>,
     held: HashMap<Id, Held>,
+    is_broken: bool,
 }
 
 impl Workers {
     /// No runs yet, and at most `most` at once.
     pub fn new(world: Arc<World>, most: usize) -> Self {
-        Self { world, most, tasks: JoinSet::new(), held: HashMap::new() }
+        Self { world, most, tasks: JoinSet::new(), held: HashMap::new(), is_broken: false }
     }
 
     /// How many more runs may be begun.
@@ -42,6 +43,11 @@ impl Workers {
     /// How many runs are under way.
     pub fn busy(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// Whether a run found that the database must not be asked any more (row 63).
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Begins a run.
@@ -77,10 +83,13 @@ impl Workers {
                         run.id = %held.run, strategy = %held.strategy, environment = %held.environment,
                         outcome = outcome.kind.code(), reason = outcome.reason, detail = %outcome.detail, "run closed"
                     ),
-                    Err(error) => tracing::error!(
-                        run.id = %held.run, error = &error as &dyn std::error::Error,
-                        "the database failed a run; it is taken up again when its lease ends"
-                    ),
+                    Err(error) => {
+                        self.is_broken |= error.is_fatal();
+                        tracing::error!(
+                            run.id = %held.run, error = &error as &dyn std::error::Error,
+                            "the database failed a run; it is taken up again when its lease ends"
+                        );
+                    }
                 }
             }
             Err(error) => {

@@ -6,15 +6,17 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
+use rust_decimal::Decimal;
+
 use crate::decide::{drift, limits};
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
-use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate};
-use crate::model::money::{Price, Qty, Usd};
+use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate, ServicePolicy};
+use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Phase, Plan};
 use crate::model::session::Session;
-use crate::model::snapshot::{Market, Snapshot};
+use crate::model::snapshot::{Market, Quote, Snapshot};
 use crate::model::strategy::Strategy;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
@@ -179,6 +181,35 @@ pub fn may_still_leave<E: Environment>(
         refusals.push(refusal(RefusalCode::QuoteStale, detail));
     }
     refusals
+}
+
+/// Up to this age an intent is sent at the price that it was reckoned at; an older one is held beside the market again (S11).
+pub const FRESH: Span = Span::from_secs(60);
+
+/// Why an intent that waited may not leave at the market's price of now: there is none, it is old, or it is not near the one
+/// that the quantity was reckoned at, as after a split (row 53).
+pub fn priced_out(intent: &Intent, quote: Option<&Quote>, policy: &ServicePolicy, now: Moment) -> Option<Refusal> {
+    let symbol = &intent.symbol;
+    let Some(quote) = quote.filter(|quote| quote.is_usable()) else {
+        return Some(refusal(RefusalCode::QuoteUnusable, format!("{symbol} has no usable price any more")));
+    };
+    let (age, most) = (now.since(quote.at), Span::from_secs(i64::from(policy.max_quote_age_seconds)));
+    if age > most || age < CLOCKS_AGREE {
+        let (age, most) = (age.as_secs(), most.as_secs());
+        return Some(refusal(
+            RefusalCode::QuoteStale,
+            format!("the quote of {symbol} is {age} s old, {most} are allowed"),
+        ));
+    }
+    let Amount::Qty(qty) = intent.amount else { return None };
+    let then = Fraction::new(intent.value.decimal()).over(Fraction::new(qty.decimal()));
+    let shown = Fraction::new(quote.middle().decimal());
+    let most = policy.limits.price_collar.unwrap_or_else(|| Fraction::from_percent(Decimal::TEN));
+    ((shown - then).abs() > then * most).then(|| {
+        let detail =
+            format!("{symbol} is at {} now, and was reckoned at {}", quote.middle(), then.decimal().round_dp(4));
+        refusal(RefusalCode::PriceCollar, detail)
+    })
 }
 
 fn halts(legs: &[Leg], mandate: &Mandate) -> Vec<Refusal> {

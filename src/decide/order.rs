@@ -68,7 +68,10 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         return update(intent, intent.state, intent.note.clone(), now);
     }
     if let Some(difference) = difference(intent, report).filter(|_| !planted(Bug::EchoNotCompared)) {
-        return quarantined(intent, &difference, now);
+        return with_what_was_filled(quarantined(intent, &difference, now), intent, report);
+    }
+    if let Some(why) = misfilled(intent, report) {
+        return with_what_was_filled(quarantined(intent, &why, now), intent, report);
     }
     if report.filled_qty < intent.filled_qty {
         if !report.status.is_end() {
@@ -88,7 +91,8 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         OrderStatus::Rejected if report.filled_qty.is_zero() => IntentState::Rejected,
         OrderStatus::Canceled | OrderStatus::Expired | OrderStatus::Rejected => IntentState::Ended,
         OrderStatus::Replaced => {
-            return quarantined(intent, "it was replaced at the broker by somebody else", now);
+            let why = "it was replaced at the broker by somebody else";
+            return with_what_was_filled(quarantined(intent, why, now), intent, report);
         }
     };
     let note = match &report.status {
@@ -107,6 +111,30 @@ pub fn apply(intent: &Intent, report: &OrderReport, now: Moment) -> IntentUpdate
         filled_avg_price: report.filled_avg_price,
         ..update(intent, state, note, now)
     }
+}
+
+/// A person finds the broker's own id and what was filled, as far as it is of the same symbol and side; it never shrinks.
+fn with_what_was_filled(update: IntentUpdate, intent: &Intent, report: &OrderReport) -> IntentUpdate {
+    let is_same = report.symbol == intent.symbol && report.side == intent.phase.side();
+    if !is_same || report.filled_qty < intent.filled_qty {
+        return update;
+    }
+    IntentUpdate {
+        order: Some(report.id.clone()),
+        filled_qty: report.filled_qty,
+        filled_avg_price: report.filled_avg_price,
+        ..update
+    }
+}
+
+/// More was filled than was ordered, or the order is called filled and is not (row 32).
+fn misfilled(intent: &Intent, report: &OrderReport) -> Option<String> {
+    let Amount::Qty(ordered) = intent.amount else { return None };
+    let filled = report.filled_qty;
+    let is_wrong = filled > ordered || (report.status == OrderStatus::Filled && filled != ordered);
+    is_wrong.then(|| {
+        format!("the broker shows {filled} filled of {ordered} ordered, and calls it {}", report.status.word())
+    })
 }
 
 /// The first field in which the broker's order is not what was sent (S3).

@@ -66,7 +66,8 @@ impl Clock {
     /// A look is taken now.
     pub fn look(&self) -> Look {
         let taken = match self {
-            Self::System | Self::Remote(_) => Taken::Really(Instant::now()),
+            Self::System => Taken::Really(Instant::now(), Some(system_now())),
+            Self::Remote(_) => Taken::Really(Instant::now(), None),
             Self::Virtual(clock) => Taken::Virtually(clock.clone(), clock.now()),
         };
         Look { taken }
@@ -101,8 +102,8 @@ impl Clock {
     }
 }
 
-/// How long ago a look was taken: by a clock that nobody can set, so that a process that stood still notices it; by the
-/// test's own clock where time is a test's.
+/// How long ago a look was taken: by a clock that nobody can set, which a process that stood still notices, and by the
+/// system's, which a machine that was suspended notices; by the test's own clock where time is a test's.
 #[derive(Debug)]
 pub struct Look {
     taken: Taken,
@@ -110,7 +111,7 @@ pub struct Look {
 
 #[derive(Debug)]
 enum Taken {
-    Really(Instant),
+    Really(Instant, Option<Moment>),
     Virtually(VirtualClock, Moment),
 }
 
@@ -118,7 +119,10 @@ impl Look {
     /// How long ago it was taken.
     pub fn age(&self) -> Span {
         match &self.taken {
-            Taken::Really(at) => Span::from_micros(i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX)),
+            Taken::Really(at, wall) => {
+                let passed = Span::from_micros(i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX));
+                wall.map_or(passed, |wall| passed.max(system_now().since(wall)))
+            }
             Taken::Virtually(clock, at) => clock.now().since(*at),
         }
     }

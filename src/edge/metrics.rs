@@ -18,7 +18,7 @@ use crate::model::ids::StrategyName;
 use crate::model::intent::IntentState;
 use crate::model::money::Fraction;
 use crate::model::plan::Side;
-use crate::model::time::Moment;
+use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Outcome, RefusalCode};
 
 /// Seconds; a broker that answers slower than ten is down for practical purposes.
@@ -48,6 +48,7 @@ struct Inner {
     in_flight: IntGauge,
     tokens: IntGaugeVec,
     heartbeat: Gauge,
+    ledger_ahead: IntGauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -144,6 +145,11 @@ impl Metrics {
         }
     }
 
+    /// How far the ledger of slots lies ahead of the clock: until then nothing comes due.
+    pub fn ledger_ahead(&self, ahead: Span) {
+        self.inner.ledger_ahead.set(ahead.as_secs());
+    }
+
     /// Everything, in Prometheus's text format.
     pub fn text(&self) -> String {
         let mut text = Vec::new();
@@ -222,6 +228,10 @@ impl Inner {
             in_flight: gauge("rebalanced_runs_in_flight", "Runs that this process is carrying out.")?,
             tokens,
             heartbeat,
+            ledger_ahead: gauge(
+                "rebalanced_ledger_ahead_seconds",
+                "How far the ledger of slots lies ahead of the clock, because a clock was wrong; nothing comes due until then.",
+            )?,
             registry,
         })
     }

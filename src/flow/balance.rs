@@ -4,6 +4,8 @@
 //! Always: what cannot be explained halts that account and no other, and is told; what cannot be seen waits for the next
 //! round.
 
+use std::collections::BTreeMap;
+
 use crate::decide;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
@@ -17,13 +19,16 @@ use crate::model::environment::{Environment, Kind, Live, Paper};
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, GrantId, HaltId};
 use crate::model::mandate::{Halt, HaltScope};
-use crate::model::time::Span;
+use crate::model::time::{Moment, Span};
 
 /// Books older than this are looked at.
 const A_DAY: Span = Span::from_hours(24);
 
 /// So many accounts in one round: a round is short, and the next one goes on.
 const A_ROUND: i64 = 64;
+
+/// An account that could not be seen waits so long for its next turn.
+const A_WHILE: Span = Span::from_hours(1);
 
 /// What a round did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,13 +41,22 @@ pub struct Balanced {
     pub unseen: usize,
 }
 
+/// Accounts that could not be seen, and when: others come first for a while.
+pub type Unseen = BTreeMap<AccountId, Moment>;
+
 /// Balances the accounts whose turn it is, one after the other.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn balance(world: &World) -> Result<Balanced, store::Error> {
+pub async fn balance(world: &World, unseen: &mut Unseen) -> Result<Balanced, store::Error> {
     let mut balanced = Balanced::default();
-    for (account, environment) in world.store.books_due(world.clock.now() - A_DAY, (None, A_ROUND)).await? {
+    let now = world.clock.now();
+    unseen.retain(|_, at| now.since(*at) < A_WHILE);
+    let most = A_ROUND + i64::try_from(unseen.len()).unwrap_or(i64::MAX - A_ROUND);
+    let due = world.store.books_due(now - A_DAY, (None, most)).await?;
+    for (account, environment) in
+        due.into_iter().filter(|(account, _)| !unseen.contains_key(account)).collect::<Vec<_>>()
+    {
         let found = match environment {
             Kind::Paper => one::<Paper>(world, &account).await?,
             Kind::Live => one::<Live>(world, &account).await?,
@@ -50,7 +64,10 @@ pub async fn balance(world: &World) -> Result<Balanced, store::Error> {
         match found {
             Found::Agreed => balanced.agreed += 1,
             Found::Halted => balanced.halted += 1,
-            Found::Unseen => balanced.unseen += 1,
+            Found::Unseen => {
+                balanced.unseen += 1;
+                unseen.insert(account, now);
+            }
         }
         world.metrics.balanced(found.code());
     }

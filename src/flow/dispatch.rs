@@ -5,6 +5,8 @@
 //! is resolved only by asking for the same client order id, and whatever is sent again is sent under that same id, so the
 //! broker itself refuses a second order (S1).
 
+use std::collections::BTreeSet;
+
 use crate::decide;
 use crate::decide::classify::Fate;
 use crate::decide::guard::Cleared;
@@ -198,18 +200,20 @@ async fn one<E: Environment>(
 ) -> IntentUpdate {
     // Whether a send of it may still land: then no answer to a later one says what became of the first.
     let mut ambiguous = false;
+    // An earlier process may have sent it, and a refusal of now may come of that order's own cash or shares.
+    let is_repeated = behalf.claim.resumed();
     let mut last = "the broker kept asking for fewer requests".to_owned();
     for nth in 0..SENDS {
         let renamed = if planted(Bug::FreshIdOnRetry) && nth > 0 { renamed(intent, nth) } else { None };
         let intent = renamed.as_ref().unwrap_or(intent);
-        if let Some(why) = barred(world, behalf, intent).await {
+        if let Some(why) = barred(world, behalf, (access, intent)).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
         let reply = world.alpaca.submit(access, intent).await;
         world.points.cross(points::REPLIED.of(intent.phase)).await;
         match decide::classify::classify(reply) {
             Fate::Adopt(report) => return decide::order::apply(intent, &report, world.clock.now()),
-            Fate::Rejected { message } if !ambiguous => {
+            Fate::Rejected { message } if !ambiguous && !is_repeated => {
                 return decide::order::rejected(intent, &message, world.clock.now());
             }
             // It may have been refused because an earlier send of it took the cash.
@@ -224,7 +228,10 @@ async fn one<E: Environment>(
                     return not_taken(intent, &message, ambiguous, world.clock.now());
                 }
                 TokenIs::Unclear => return not_taken(intent, &message, ambiguous, world.clock.now()),
-                TokenIs::Alive => last = message,
+                TokenIs::Alive => {
+                    last = message;
+                    world.clock.sleep(decide::backoff::poll_after(nth)).await;
+                }
             },
             Fate::Wait { until } => {
                 let pause = world.clock.now() + Span::from_secs(1);
@@ -263,12 +270,19 @@ fn not_taken(intent: &Intent, why: &str, ambiguous: bool, now: Moment) -> Intent
 
 /// Why an intent may not be sent now; `None` as the very last thing before its first byte. A process that stood still after
 /// it looked looks again: what it saw may hold no more (row 50, S8).
-async fn barred<E: Environment>(world: &World, behalf: Behalf<'_, E>, intent: &Intent) -> Option<String> {
+async fn barred<E: Environment>(
+    world: &World,
+    behalf: Behalf<'_, E>,
+    (access, intent): (&Access<E>, &Intent),
+) -> Option<String> {
+    if let Some(why) = priced_out(world, access, intent).await {
+        return Some(why);
+    }
     for _ in 0..LOOKS {
+        let look = world.clock.look();
         if let Some(why) = unclaimed(world, behalf).await {
             return Some(why);
         }
-        let look = world.clock.look();
         if let Some(why) = forbidden(world, behalf, intent).await {
             return Some(why);
         }
@@ -281,6 +295,19 @@ async fn barred<E: Environment>(world: &World, behalf: Behalf<'_, E>, intent: &I
     Some(format!(
         "what is allowed could not be read within {most} ms, {LOOKS} times: the database or the machine is too slow"
     ))
+}
+
+/// Whether the market has moved away from an intent that waited.
+async fn priced_out<E: Environment>(world: &World, access: &Access<E>, intent: &Intent) -> Option<String> {
+    if world.clock.now().since(intent.recorded_at) <= decide::guard::FRESH {
+        return None;
+    }
+    let symbols = BTreeSet::from([intent.symbol.clone()]);
+    let Ok(quotes) = world.alpaca.quotes(access, &symbols).await else {
+        return Some("it waited, and the market's price of now could not be read".to_owned());
+    };
+    let quote = quotes.get(&intent.symbol);
+    decide::guard::priced_out(intent, quote, &world.policy, world.clock.now()).map(|refusal| refusal.detail)
 }
 
 /// Whether the run is another's by now, or its user is.

@@ -27,7 +27,7 @@ use crate::model::environment::Environment;
 use crate::model::ids::Symbol;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
-use crate::model::time::Moment;
+use crate::model::time::{Moment, Span};
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 use crate::model::zoo::{Bug, planted};
 
@@ -55,6 +55,9 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
         Err(outcome) => return close(world, claim, None, outcome).await,
     };
     world.points.cross(points::SET_OUT).await;
+    if let Some(outcome) = estranged(world, &course).await? {
+        return close(world, claim, Some(course), outcome).await;
+    }
     for phase in [Phase::Sell, Phase::Buy] {
         if let Step::End(mut outcome) = half(world, &claim, &mut course, phase).await? {
             let stopped_short = matches!(outcome.kind, OutcomeKind::Skipped | OutcomeKind::Refused);
@@ -67,6 +70,34 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     world.points.cross(points::JUDGING).await;
     let outcome = judge(world, &mut course).await?;
     close(world, claim, Some(course), outcome).await
+}
+
+/// How far back an account's orders are read before this process sends its first one for it.
+const PAST: Span = Span::from_hours(7 * 24);
+
+/// How a run ends at once whose account has orders of ours that this database does not know (S16). A run that an earlier process
+/// began goes on where the broker does not say: it asks for each of its orders by its id before it sends anything.
+async fn estranged<E: Environment>(world: &World, course: &Course<E>) -> Result<Option<Outcome>, store::Error> {
+    let account = &course.access.account;
+    if world.store.is_acquainted(account) {
+        return Ok(None);
+    }
+    let now = world.clock.now();
+    let since = course.books.as_ref().map_or(now, |books| books.at) - decide::books::LATE_BY;
+    match settle::unrecorded(world, &course.access, since.max(now - PAST)).await? {
+        Ok(findings) if findings.is_empty() => {
+            world.store.acquaint(account);
+            Ok(None)
+        }
+        Ok(findings) => {
+            let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            let why = format!("{}; the account is halted until a person has looked", all.join("; "));
+            Ok(Some(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why)))
+        }
+        Err(Blind::TokenDead(message)) => ended_by_token(world, course, &message).await.map(Some),
+        Err(_) if course.reason.is_some() => Ok(None),
+        Err(blind) => Ok(Some(blind.outcome())),
+    }
 }
 
 /// One half of the run. All its branching stands here; the leaves are pure or do one effect.
@@ -156,12 +187,15 @@ async fn consider<E: Environment>(
     if let Some(carried) = course.carried.take() {
         return Ok(Ok(carried));
     }
-    if world.sessions.at(world.clock.now()).is_none() {
+    // The second half belongs to the session of the first: its sales are no reason to buy on another day (row 51).
+    let sold_on = course.intents.first().map(|intent| intent.recorded_at.day_in(world.sessions.zone()));
+    let session = world.sessions.at(world.clock.now());
+    if session.is_none_or(|session| sold_on.is_some_and(|day| day != session.day)) {
         let reason = if phase == Phase::Sell { EndReason::MarketClosed } else { EndReason::SessionEnded };
         return Ok(Err(Outcome::ended(
             if phase == Phase::Sell { OutcomeKind::Skipped } else { OutcomeKind::Partial },
             reason,
-            "the exchange is closed",
+            if session.is_none() { "the exchange is closed" } else { "the session in which it sold has ended" },
         )));
     }
     world.points.cross(points::CONSIDERING.of(phase)).await;

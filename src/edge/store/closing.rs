@@ -15,6 +15,7 @@ use crate::edge::store::slots::{Claim, Held};
 use crate::model::environment::Environment;
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, HaltId, RunId};
+use crate::model::intent::IntentState;
 use crate::model::mandate::{Halt, HaltScope};
 use crate::model::money::Fraction;
 use crate::model::run::{Closing, Run};
@@ -85,8 +86,9 @@ impl Store {
             return Ok(false);
         };
         let run = run_of(&row)?;
+        let mut all = Vec::new();
         if closing.outcome.kind == OutcomeKind::Quarantined && !planted(Bug::FailedRunForgetsOrders) {
-            quarantine_rest(&mut tx, id.as_str(), &closing.outcome.detail, now).await?;
+            all = quarantine_rest(&mut tx, id.as_str(), &closing.outcome.detail, now).await?;
         }
         self.points.cross(points::CLOSE_CHANGED).await;
         if closing.rebalanced {
@@ -102,7 +104,8 @@ impl Store {
         if let Some(books) = &closing.books {
             accounts::keep_books(&mut tx, &run.account, books).await?;
         }
-        events::append(&mut tx, &[closed(&run, &closing.outcome, now)]).await?;
+        all.push(closed(&run, &closing.outcome, now));
+        events::append(&mut tx, &all).await?;
         self.points.cross(points::CLOSE_TOLD).await;
         if run.reason.is_some() {
             mandates::use_up(&mut tx, &run, now).await?;
@@ -135,13 +138,14 @@ pub(super) async fn put_aside(link: &mut Link, row: &AnyRow, why: &str, now: Mom
     .bind(&id)
     .execute(&mut *link)
     .await?;
-    quarantine_rest(link, &id, why, now).await?;
+    let mut all = quarantine_rest(link, &id, why, now).await?;
     let mut event = with_outcome(Event::new(now, Actor::service(), "run.closed"), &outcome).with("row", &id);
     let (run, account) = (RunId::parse(&id), AccountId::parse(&row.text("account")?));
     if let Ok(account) = &account {
         event = event.account(account);
     }
-    events::append(link, &[event]).await?;
+    all.push(event);
+    events::append(link, &all).await?;
     if let (Ok(run), Ok(account)) = (run, account) {
         let halt = Halt {
             id: HaltId::of_run(&run),
@@ -156,18 +160,34 @@ pub(super) async fn put_aside(link: &mut Link, row: &AnyRow, why: &str, now: Mom
     Ok(())
 }
 
-/// What has no known end when a run is quarantined waits for a person too: nobody follows it any more (L2).
-async fn quarantine_rest(link: &mut Link, run: &str, why: &str, now: Moment) -> Result<(), Error> {
-    sqlx::query(
+/// What has no known end when a run is quarantined waits for a person too: nobody follows it any more (L2). Returns the events
+/// that are to be appended with it, one for each (S13).
+async fn quarantine_rest(link: &mut Link, run: &str, why: &str, now: Moment) -> Result<Vec<Event>, Error> {
+    let rows = sqlx::query(
         "UPDATE intents SET state = 'quarantined', note = $1, settled_at = $2
-         WHERE run = $3 AND state IN ('recorded', 'unknown', 'open')",
+         WHERE run = $3 AND state IN ('recorded', 'unknown', 'open') RETURNING id, account, filled_qty",
     )
     .bind(clean(why))
     .bind(now.micros())
     .bind(run)
-    .execute(link)
+    .fetch_all(link)
     .await?;
-    Ok(())
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let row = Reader::new(row, "intents", "id");
+        let mut event = Event::new(now, Actor::service(), "intent.settled")
+            .with("intent", row.text("id")?)
+            .with("state", IntentState::Quarantined.code())
+            .with("filled_qty", row.text("filled_qty")?)
+            .with("note", why);
+        if let (Ok(account), Ok(run)) = (AccountId::parse(&row.text("account")?), RunId::parse(run)) {
+            event = event.account(&account).run(&run);
+        }
+        all.push(event);
+    }
+    // The database returns them in any order; the chain has one.
+    all.sort_by(|one, other| one.facts.cmp(&other.facts));
+    Ok(all)
 }
 
 /// Stops the account of a quarantined run, and only it, until a person has looked.

@@ -3,17 +3,20 @@
 //! A store that is open is durable: the settings that a commit's durability hangs on are read back, and a database that
 //! would lose a commit is refused (S2). A database that a newer program has changed is refused, too (row 24).
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 
 use crate::edge::points::{Points, Write};
+use crate::model::ids::AccountId;
 use crate::model::time::Moment;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -43,6 +46,11 @@ pub enum Error {
         /// The row's key.
         row: String,
     },
+    /// The disk failed, or the file is damaged: the process must end, and what is durable is read again at its next start.
+    #[error(
+        "the database's disk failed, or its file is damaged; the service stops, and a person must look at the disk"
+    )]
+    Broken(#[source] sqlx::Error),
     /// A newer program has changed the database.
     #[error(
         "the database has migration {found}, and this program knows only migrations up to {known}; install the newer program, or restore the copy from before the upgrade"
@@ -52,6 +60,12 @@ pub enum Error {
         found: i64,
         /// The newest migration that is known here.
         known: i64,
+    },
+    /// The file does not fit together.
+    #[error("the database's file is damaged ({what}); restore it from a backup, and see docs/execution.md")]
+    Damaged {
+        /// What SQLite says.
+        what: String,
     },
     /// A commit could be lost.
     #[error("the database does not keep what it confirms: {what}")]
@@ -93,8 +107,26 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error)
+        if is_broken(&error) { Self::Broken(error) } else { Self::Unavailable(error) }
     }
+}
+
+impl Error {
+    /// Whether nothing more may be asked of this database by this process.
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
+}
+
+/// SQLite's own codes for a disk that failed and a file that is damaged: IOERR, CORRUPT, NOTADB. After a failed `fsync` the
+/// system may have dropped what it could not write, and a second one would succeed without it (row 63).
+fn is_broken(error: &sqlx::Error) -> bool {
+    const IOERR: u32 = 10;
+    const CORRUPT: u32 = 11;
+    const NOTADB: u32 = 26;
+    let sqlite = error.as_database_error().and_then(|error| error.try_downcast_ref::<sqlx::sqlite::SqliteError>());
+    let code = sqlite.and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, IOERR | CORRUPT | NOTADB))
 }
 
 /// Which database it is, for the few places that must know.
@@ -116,6 +148,8 @@ pub struct Store {
     file: Option<PathBuf>,
     /// Where tests may stop the world.
     pub(super) points: Points,
+    /// Accounts whose past at the broker this process has read: the database itself may be an older copy.
+    acquainted: Arc<Mutex<BTreeSet<AccountId>>>,
 }
 
 /// Held by the one daemon that works on a SQLite file; released when dropped, or when the process ends in any way.
@@ -156,6 +190,7 @@ impl Store {
             write,
             file: Some(path.to_owned()),
             points: Points::default(),
+            acquainted: Arc::default(),
         };
         let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.write).await?;
         let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await?;
@@ -194,7 +229,14 @@ impl Store {
         if !is_up_to_date(&pool).await {
             migrated(&POSTGRES, POSTGRES.run(&pool).await)?;
         }
-        Ok(Self { engine: Engine::Postgres, write: pool.clone(), read: pool, file: None, points: Points::default() })
+        Ok(Self {
+            engine: Engine::Postgres,
+            write: pool.clone(),
+            read: pool,
+            file: None,
+            points: Points::default(),
+            acquainted: Arc::default(),
+        })
     }
 
     /// Whether whoever has this database's address could change or remove events that are recorded. The owner of a SQLite
@@ -237,6 +279,35 @@ impl Store {
             Err(TryLockError::WouldBlock) => Err(Error::Conflict { what }),
             Err(TryLockError::Error(source)) => Err(fault(source)),
         }
+    }
+
+    /// Reads a SQLite file through and says whether it fits together; a server looks after itself (row 65).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or when the database fails.
+    pub async fn check(&self) -> Result<(), Error> {
+        if self.engine == Engine::Postgres {
+            return Ok(());
+        }
+        let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(3)").fetch_all(&self.read).await?;
+        match found.as_slice() {
+            [fine] if fine == "ok" => Ok(()),
+            _ => Err(Error::Damaged { what: found.join("; ") }),
+        }
+    }
+
+    /// Whether this process has compared the account's past at the broker with this database.
+    pub fn is_acquainted(&self, account: &AccountId) -> bool {
+        self.acquaintances().contains(account)
+    }
+
+    /// This process has done so.
+    pub fn acquaint(&self, account: &AccountId) {
+        self.acquaintances().insert(account.clone());
+    }
+
+    fn acquaintances(&self) -> MutexGuard<'_, BTreeSet<AccountId>> {
+        self.acquainted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn engine(&self) -> Engine {

@@ -144,8 +144,8 @@ impl Store {
         for update in updates {
             change(&mut tx, run, update).await?;
             self.points.cross(points::SETTLE_CHANGED).await;
-            if update.state.is_terminal() && !planted(Bug::SettledUntold) {
-                all.push(settled(run, update, now));
+            if !planted(Bug::SettledUntold) {
+                all.push(told(run, update, now));
             }
         }
         events::append(&mut tx, &all).await?;
@@ -334,8 +334,10 @@ fn refused(run: &Run, refusals: &[Refusal], now: Moment) -> Event {
         .with("detail", details.join("; "))
 }
 
-fn settled(run: &Run, update: &IntentUpdate, now: Moment) -> Event {
-    let mut event = Event::new(now, Actor::service(), "intent.settled")
+/// The one event of a stored change: its end, or where it stands on the way there (S13).
+fn told(run: &Run, update: &IntentUpdate, now: Moment) -> Event {
+    let kind = if update.state.is_terminal() { "intent.settled" } else { "intent.moved" };
+    let mut event = Event::new(now, Actor::service(), kind)
         .account(&run.account)
         .run(&run.id)
         .with("intent", &update.id)
