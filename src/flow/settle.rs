@@ -211,10 +211,20 @@ pub(super) async fn unrecorded<E: Environment>(
     access: &Access<E>,
     since: Moment,
 ) -> Result<Result<Vec<Finding>, Blind>, store::Error> {
-    match retried(world, || world.alpaca.orders_since(access, since)).await {
-        Ok(reports) => strangers(world, &[], &reports).await.map(Ok),
-        Err(blind) => Ok(Err(blind)),
+    let reports = match retried(world, || world.alpaca.orders_since(access, since)).await {
+        Ok(reports) => reports,
+        Err(blind) => return Ok(Err(blind)),
+    };
+    let mut findings = Vec::new();
+    for finding in decide::reconcile::strangers(&[], &reports) {
+        // What became of orders that are on record is their own run's to find out.
+        if let Finding::Stranger(id) = &finding
+            && world.store.intent_named(id.as_str()).await?.is_none()
+        {
+            findings.push(finding);
+        }
     }
+    Ok(Ok(findings))
 }
 
 /// Orders in our form that are not of this run: nobody recorded them (S16), or by the record of their own run they were

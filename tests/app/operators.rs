@@ -102,6 +102,21 @@ fn where_two_must_approve_a_bare_name_counts_for_nothing_and_a_token_file_is_pri
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o400);
     assert!(!added.out.contains("rbo_"), "what went into the file is not printed");
     grant(&["--operator-token-file", file]).ok();
+    // With a shell alone nobody makes a second approver, renews the first one's token, or removes them.
+    for line in ["add ben --scopes approve", "rotate ann", "remove ann"] {
+        let refused = scratch.line(&format!("operators {line} --by ben"));
+        assert!(refused.code == 2 && refused.err.contains("--operator-token-file"), "{line}: {refused:?}");
+    }
+    let bens = scratch.path().join("ben.token");
+    let bens = bens.to_str().unwrap();
+    scratch.line(&format!("operators add ben --scopes approve --operator-token-file {file} --token-file {bens}")).ok();
+    let listed = scratch.line("operators list --json").ok().json();
+    let ben = listed["operators"].as_array().unwrap().iter().find(|one| one["name"] == "ben").unwrap().clone();
+    assert_eq!(ben["made_by"], "ann", "under the name that the token proves");
+    // A consent that an operator records is an act of an operator, too.
+    let consent = ["approvals", "grant", "consent", "--account", ACCOUNT, "--strategy", "sixty-forty", "--reason", "x"];
+    let bare = scratch.run(&[&consent[..], &["--by", "ann"]].concat());
+    assert!(bare.code == 2 && bare.err.contains("--operator-token-file"), "{bare:?}");
     let other = scratch.write("nobody.token", "rbo_11");
     let refused = grant(&["--operator-token-file", other.to_str().unwrap()]);
     assert!(refused.code == 2 && refused.err.contains("token of no operator"), "{refused:?}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AnyConnection, Connection};
 
 use crate::postgres::empty_postgres;
-use crate::support::{Scratch, get};
+use crate::support::{PATIENCE, Scratch, get};
 
 /// What L3 allows.
 const READY: Duration = Duration::from_secs(5);
@@ -77,6 +77,43 @@ fn ready_beside_a_long_past(url: Option<&str>) {
     println!("restart to ready beside 1000 accounts and 100100 orders on {database}: {} ms", took.as_millis());
     assert!(took <= READY, "L3: it took {took:?}");
     drop(daemon);
+}
+
+#[test]
+fn row_49_a_clock_that_was_ahead_is_an_alarm_and_not_a_silence() {
+    let scratch = Scratch::new();
+    let first = scratch.daemon();
+    while get(&first.operator, "/metrics").body.contains("rebalanced_heartbeat_timestamp_seconds 0\n") {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (status, _) = first.stop();
+    assert!(status.success());
+    // As if the clock had shown a time a month from now, and was then set right.
+    let url = format!("sqlite:{}", scratch.path().join("rebalanced.sqlite").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let moved = "UPDATE ledger SET evaluated_until = evaluated_until + CAST(2592000000000 AS BIGINT)";
+    runtime.block_on(async {
+        sqlx::any::install_default_drivers();
+        let mut past = AnyConnection::connect(&url).await.unwrap();
+        let strategies = sqlx::query(moved).execute(&mut past).await.unwrap().rows_affected();
+        assert_eq!(strategies, 1, "the first bell has made the strategy known");
+        past.close().await.unwrap();
+    });
+    let daemon = scratch.daemon();
+    let begun = Instant::now();
+    let told = loop {
+        let ready = get(&daemon.operator, "/readyz");
+        if ready.status == 503 {
+            break ready.body;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody is told: {ready:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(told.contains("the clock was ahead"), "{told}");
+    let metrics = get(&daemon.operator, "/metrics").body;
+    let gauge = metrics.lines().find_map(|line| line.strip_prefix("rebalanced_ledger_ahead_seconds ")).unwrap();
+    let ahead: i64 = gauge.parse().unwrap();
+    assert!((2_591_000..=2_592_000).contains(&ahead), "{ahead}");
 }
 
 #[test]

@@ -257,6 +257,40 @@ const LOOPBACK: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn row_79_live_and_paper_are_two_places_and_alpacas_hosts_are_on_their_own_sides() {
+    let folder = folder();
+    let told = |alpaca: &str| faults(&file(folder.path(), &format!("[alpaca]\n{alpaca}\n")));
+    for (alpaca, key) in [
+        ("paper_url = \"https://api.alpaca.markets\"", "alpaca.paper_url"),
+        ("paper_url = \"https://API.alpaca.markets./\"", "alpaca.paper_url"),
+        ("live_url = \"https://paper-api.alpaca.markets\"", "alpaca.live_url"),
+        ("paper_stream_url = \"wss://api.alpaca.markets/stream\"", "alpaca.paper_stream_url"),
+        ("live_url = \"http://127.0.0.1:9/a\"\npaper_url = \"http://127.0.0.1:9/a/\"", "alpaca.paper_url"),
+    ] {
+        let told = told(alpaca);
+        assert!(told.contains(&format!("`{key}` is ")), "{alpaca}: {told}");
+    }
+    let apart = "[alpaca]\nlive_url = \"http://127.0.0.1:9/a\"\npaper_url = \"http://127.0.0.1:9/b\"\n";
+    Settings::load(&file(folder.path(), apart)).expect("two paths of one host are two places");
+}
+
+#[test]
+fn d1_with_live_trading_on_no_password_comes_by_a_way_that_others_can_read() {
+    let folder = folder();
+    let live = "[alpaca]\nlive_trading = true\n[database]\nurl = \"postgres://me:secret@127.0.0.1/x\"\n";
+    let open = file(folder.path(), live);
+    fs::set_permissions(open.config.as_ref().unwrap(), fs::Permissions::from_mode(0o644)).unwrap();
+    let told = faults(&open);
+    assert!(told.contains("others can read") && !told.contains("secret@"), "{told}");
+    fs::set_permissions(open.config.as_ref().unwrap(), fs::Permissions::from_mode(0o600)).unwrap();
+    Settings::load(&open).expect("its owner alone can read it");
+    for name in ["PGPASSWORD", "PGPASSFILE"] {
+        let told = faults(&with(file(folder.path(), live), &[(name, "x")]));
+        assert!(told.contains(name), "{told}");
+    }
+}
+
+#[test]
 fn another_clock_is_refused_unless_every_alpaca_address_is_on_this_machine() {
     assert!(Settings::load(&with(Sources::default(), LOOPBACK)).unwrap().clock.is_some());
     for left_out in 0..LOOPBACK.len() - 1 {

@@ -2,16 +2,20 @@
 
 use rebalanced::decide::backoff::{ask_after, poll_after};
 use rebalanced::decide::classify::{Fate, classify};
+use rebalanced::decide::guard::priced_out;
 use rebalanced::decide::order::{apply, may_move, quarantined, rejected, unknown, withdrawn};
 use rebalanced::decide::reconcile::{Finding, reconcile, strangers};
 use rebalanced::model::canon;
 use rebalanced::model::environment::Kind;
 use rebalanced::model::ids::{ClientOrderId, IntentId, OrderId, RunId};
 use rebalanced::model::intent::{Intent, IntentState};
+use rebalanced::model::mandate::ServicePolicy;
 use rebalanced::model::money::{Price, Qty};
 use rebalanced::model::plan::{Amount, Phase, Pricing, Side};
 use rebalanced::model::report::{OrderReport, OrderStatus, Reply};
+use rebalanced::model::snapshot::Quote;
 use rebalanced::model::time::Span;
+use rebalanced::model::verdict::RefusalCode;
 
 use crate::cast::{account, dec, now, symbol, usd};
 
@@ -105,6 +109,53 @@ fn s14_every_status_against_every_state() {
             }
         }
     }
+}
+
+#[test]
+fn row_32_more_filled_than_ordered_waits_for_a_person_with_its_exact_quantity() {
+    // Four were ordered.
+    for (status, filled) in [("partially_filled", "4.000000001"), ("filled", "5"), ("filled", "3"), ("canceled", "4.5")]
+    {
+        for state in [IntentState::Recorded, IntentState::Unknown, IntentState::Open] {
+            let update = apply(&intent(state), &report(status, filled), now());
+            assert_eq!(update.state, IntentState::Quarantined, "{status} {filled}");
+            assert_eq!(
+                (update.filled_qty, update.order.is_some()),
+                (Qty::new(dec(filled)), true),
+                "what is known is kept"
+            );
+        }
+    }
+    assert_eq!(apply(&intent(IntentState::Open), &report("filled", "4"), now()).state, IntentState::Filled);
+}
+
+#[test]
+fn row_53_an_order_that_waited_meets_the_market_again() {
+    // Four shares reckoned at 500.
+    let sale = intent(IntentState::Recorded);
+    let quoted = |bid: &str, ask: &str, age: i64| Quote {
+        bid: Price::new(dec(bid)),
+        ask: Price::new(dec(ask)),
+        at: now() - Span::from_secs(age),
+    };
+    let policy = ServicePolicy { max_quote_age_seconds: 15, ..ServicePolicy::default() };
+    let why = |quote: Option<Quote>| priced_out(&sale, quote.as_ref(), &policy, now()).map(|refusal| refusal.code);
+    assert_eq!(why(Some(quoted("499", "501", 3))), None);
+    assert_eq!(why(Some(quoted("476", "476", 3))), None, "inside the collar of five percent");
+    for (quote, code) in [
+        (None, RefusalCode::QuoteUnusable),
+        (Some(quoted("501", "499", 3)), RefusalCode::QuoteUnusable),
+        (Some(quoted("499", "501", 16)), RefusalCode::QuoteStale),
+        (Some(quoted("499", "501", -60)), RefusalCode::QuoteStale),
+        (Some(quoted("249.5", "250.5", 3)), RefusalCode::PriceCollar),
+        (Some(quoted("4999", "5001", 3)), RefusalCode::PriceCollar),
+    ] {
+        assert_eq!(why(quote), Some(code), "{quote:?}");
+    }
+    // An order by value does not depend on the price; its quote must be young all the same.
+    let bought = Intent { amount: Amount::Notional(usd("2000")), ..sale.clone() };
+    assert!(priced_out(&bought, Some(&quoted("249.5", "250.5", 3)), &policy, now()).is_none());
+    assert!(priced_out(&bought, Some(&quoted("249.5", "250.5", 99)), &policy, now()).is_some());
 }
 
 #[test]

@@ -267,7 +267,41 @@ async fn s4_the_tick_for_live_trading_is_kept_with_its_text_and_counts_for_that_
     assert!(outcome.detail.contains("another text"), "{outcome:?}");
 }
 
+async fn s4_who_connects_again_without_the_tick_or_leaves_has_consented_to_nothing_any_more(on: Keeper) {
+    let service = service(on).await;
+    let name = StrategyName::parse("sixty-forty").unwrap();
+    let text = consent(service.world.strategies.get(&name).unwrap(), "");
+    let agreeing = |live| Begin {
+        agreed: Some(Agreed { text_hash: text.hash.clone(), live }),
+        ..wish("sixty-forty", None, "ada")
+    };
+    let in_force = async || {
+        let now = service.world.clock.now();
+        let all = service.world.store.approvals().await.unwrap();
+        all.iter().filter(|approval| approval.holds_at(now)).map(|it| it.kind.code()).collect::<Vec<_>>()
+    };
+    let [live, _] = person(&service, "ada");
+    let live = AccountId::parse(&live).unwrap();
+    let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+    assert!(connected(&service, agreeing(true)).await.unwrap().consented);
+    // Again, and this time the tick is missing; and again by a link that shows no page.
+    for unticked in [agreeing(false), wish("sixty-forty", None, "ada")] {
+        assert_eq!(in_force().await, ["consent"]);
+        assert!(!connected(&service, unticked).await.unwrap().consented);
+        assert!(in_force().await.is_empty(), "what was agreed to before does not speak for them");
+        assert!(connected(&service, agreeing(true)).await.unwrap().consented);
+    }
+    // Who leaves takes along all that was allowed for the account.
+    let bound = ApprovalKind::Subscription { account: live.clone(), name, bound: Bound::default() };
+    approve::grant(&desk, bound, ("ann", "test"), None).await.unwrap();
+    let by = rebalanced::model::event::Actor::operator("ann");
+    service.world.store.disconnect(&live, &by, service.world.clock.now()).await.unwrap();
+    assert!(in_force().await.is_empty());
+    rebalanced::flow::verify::audit(&service.world.store, Vec::new()).await.unwrap();
+}
+
 on_both_databases!(
+    s4_who_connects_again_without_the_tick_or_leaves_has_consented_to_nothing_any_more,
     d3_22_a_grant_for_another_account_than_the_one_to_reconnect_is_refused_and_nothing_is_kept,
     a_code_that_was_used_or_is_too_old_connects_nobody,
     two_paper_accounts_of_one_person_are_two_grants,

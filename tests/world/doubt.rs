@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use alpaca_sim::exchange::CloseAmount;
+use alpaca_sim::exchange::order::{OrderRequest, OrderType, Side, TimeInForce};
 use alpaca_sim::{FaultAction, FaultRule};
 use rebalanced::edge::store::{IntentFilter, RunFilter};
 use rebalanced::flow;
 use rebalanced::model::intent::IntentState;
+use rebalanced::model::plan::Phase;
 use rebalanced::model::time::{Moment, Span};
 use rebalanced::model::verdict::{EndReason, OutcomeKind, Reason};
+use rust_decimal::Decimal;
 use serde_json::json;
 
 use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases};
@@ -149,16 +153,13 @@ async fn s12_a_worker_whose_run_was_taken_over_sends_nothing_more(on: Keeper) {
     assert_eq!(service.sent.lock().unwrap().len(), 1, "one order was on its way already, the second never left");
 }
 
-async fn s16_an_order_in_our_form_that_nobody_recorded_halts_the_account(on: Keeper) {
-    let (service, account) = one_user(on, Duration::ZERO).await;
-    // Somebody else sends in our name, a few seconds before our own run.
-    let slot = new_york(SLOT);
-    service.clock.set(slot - Span::from_secs(10));
+/// Somebody who has the user's keys buys a little, under an id in our form.
+async fn sends_in_our_name(service: &TestWorld, account: &str, id: &str) {
     service.sim.set_clock(service.clock.now().timestamp());
-    let keys = service.sim.key_pair(&account).unwrap();
+    let keys = service.sim.key_pair(account).unwrap();
     let order = json!({
         "symbol": "MSFT", "notional": "50", "side": "buy", "type": "market", "time_in_force": "day",
-        "client_order_id": "rb1-zzzzzzzzzzzzzzzzzzzzzzzzzz",
+        "client_order_id": id,
     });
     let request = http::Request::post("http://127.0.0.1:9/paper/v2/orders")
         .header("APCA-API-KEY-ID", keys.key_id)
@@ -166,6 +167,14 @@ async fn s16_an_order_in_our_form_that_nobody_recorded_halts_the_account(on: Kee
         .body(bytes::Bytes::from(order.to_string()))
         .unwrap();
     assert_eq!(service.sim.call(request).await.unwrap().status(), 200);
+}
+
+async fn s16_an_order_in_our_form_that_nobody_recorded_halts_the_account(on: Keeper) {
+    let (service, account) = one_user(on, Duration::ZERO).await;
+    // Somebody else sends in our name, a few seconds before our own run.
+    let slot = new_york(SLOT);
+    service.clock.set(slot - Span::from_secs(10));
+    sends_in_our_name(&service, &account, "rb1-zzzzzzzzzzzzzzzzzzzzzzzzzz").await;
     service.ring(slot).await;
     let (kind, reason, detail) = end_of(&service).await;
     assert_eq!((kind.as_str(), reason.as_str()), ("quarantined", "ledger_mismatch"), "{detail}");
@@ -229,7 +238,72 @@ async fn row_48_one_wrong_answer_about_the_calendar_does_not_stand_for_the_day(o
     assert_eq!(again[0].kind, OutcomeKind::Completed, "{again:?}");
 }
 
+/// The database is an older copy: what was traded since then stands at the broker and nowhere here (row 23).
+async fn row_23_a_database_that_is_too_old_sends_nothing_and_halts_what_it_does_not_know(on: Keeper) {
+    let (service, account) = one_user(on, Duration::ZERO).await;
+    let other = service.connect("other", "sixty-forty", cash(20_000)).await;
+    // Another service of ours has traded for the account, in our form.
+    let id = "rb1-abcdefghijklmnopqrstuvwxyz";
+    service.clock.set(new_york("2019-06-03T11:00:00"));
+    sends_in_our_name(&service, &account, id).await;
+    let ended = service.ring(new_york(SLOT)).await;
+    let ends: Vec<(&str, &str)> = ended.iter().map(|end| (end.kind.code(), end.reason)).collect();
+    assert!(ends.contains(&("quarantined", "ledger_mismatch")), "{ends:?}");
+    let ours = service.sim.ledger().orders;
+    let sent = |whose: &str| ours.iter().filter(|it| *it.account == *whose && *it.order.client_order_id != *id).count();
+    assert_eq!(sent(account.as_str()), 0, "nothing was sent for it");
+    assert!(sent(&other) > 0, "everybody else goes on");
+    let halts = service.world.store.halts(true).await.unwrap();
+    assert!(halts.len() == 1 && halts[0].reason.contains(id), "{halts:?}");
+}
+
+/// A day later is no day for the second half of a run (row 51).
+async fn row_51_what_was_sold_yesterday_is_no_reason_to_buy_today(on: Keeper) {
+    let (service, account) = one_user(on, Duration::from_millis(5)).await;
+    service.ring(new_york(SLOT)).await;
+    // The user moves most of the bonds into stocks by hand.
+    service.clock.set(new_york("2019-06-04T11:00:00"));
+    service.sim.set_clock(service.clock.now().timestamp());
+    let stocks = OrderRequest {
+        symbol: Some("SPY".to_owned()),
+        notional: Some(Decimal::from(4_000)),
+        side: Some(Side::Buy),
+        order_type: Some(OrderType::Market),
+        time_in_force: Some(TimeInForce::Day),
+        ..OrderRequest::default()
+    };
+    service.sim.with_exchange(|exchange, now| {
+        exchange.close_position(now, &account, "AGG", CloseAmount::Percentage(Decimal::from(70))).unwrap();
+        exchange.submit(now, &account, stocks).unwrap();
+    });
+    let before = service.sim.ledger().orders.len();
+    // It dies when its sales have ended and are on record, before it looks anew for its purchases.
+    let sold = async {
+        loop {
+            let intents = service.world.store.intents(&IntentFilter::all()).await.unwrap();
+            let sales: Vec<_> = intents.iter().filter(|intent| intent.phase == Phase::Sell).collect();
+            if !sales.is_empty() && sales.iter().all(|intent| intent.state.is_terminal()) {
+                return sales.len();
+            }
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+    };
+    let sold = tokio::select! {
+        outcomes = service.ring(new_york("2019-06-04T15:45:00")) => panic!("it was to die: {outcomes:?}"),
+        sold = sold => sold
+    };
+    let died = before + sold;
+    let next = new_york("2019-06-05T10:00:00");
+    service.clock.set(next);
+    let ended = service.drain().await;
+    assert_eq!(ended.len(), 1, "the run is carried on: {ended:?}");
+    assert_eq!((ended[0].kind, ended[0].reason), (OutcomeKind::Partial, "session_ended"), "{ended:?}");
+    assert_eq!(service.sim.ledger().orders.len(), died, "nothing was bought on another day");
+}
+
 on_both_databases!(
+    row_23_a_database_that_is_too_old_sends_nothing_and_halts_what_it_does_not_know,
+    row_51_what_was_sold_yesterday_is_no_reason_to_buy_today,
     l8_one_refusal_of_an_order_is_confirmed_before_the_token_counts_as_dead,
     row_75_a_token_revoked_between_two_orders_is_asked_with_once_more_and_then_never,
     a_refusal_after_an_ambiguous_send_is_not_believed_before_the_broker_was_asked,

@@ -2,18 +2,23 @@
 //! withdrawal would be an order that nobody allows any more.
 //!
 //! A step is a request of the service: the flag is withdrawn while the service waits for it. Every other await of a run lies
-//! between two of them. Flags of the configuration change with a restart only, which `live_gate` tries.
+//! between two of them. Each flag is tried at every step, and every combination of the six that people hold at some step. Flags
+//! of the configuration change with a restart only, which `live_gate` tries.
 
 use std::sync::{Arc, Mutex};
 
 use alpaca_sim::{Environment, NewAccount};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use rebalanced::edge::store::Connection;
 use rebalanced::edge::switch::Switch;
+use rebalanced::edge::vault::Owner;
 use rebalanced::flow::approve::{self, Desk};
+use rebalanced::model::environment::Kind;
 use rebalanced::model::event::Actor;
-use rebalanced::model::ids::{AccountId, ApprovalId, HaltId, StrategyName, Symbol};
+use rebalanced::model::ids::{AccountId, ApprovalId, GrantId, HaltId, StrategyName, SubscriptionId, Symbol, UserId};
 use rebalanced::model::mandate::{ApprovalKind, Bound, Halt, HaltScope, ServicePolicy};
+use rebalanced::model::secret::Secret;
 use rust_decimal::Decimal;
 
 use crate::support::{Keeper, Setup, TestWorld, new_york, on_both_databases, policy};
@@ -32,9 +37,14 @@ enum Flag {
     Signal,
     File,
     Connection,
+    /// The user leaves and comes back, with another token.
+    Reconnection,
+    /// The account stops following the strategy.
+    Following,
 }
 
-const FLAGS: [Flag; 9] = [
+/// The first six are held by people, one by one, and withdrawn in every combination too.
+const FLAGS: [Flag; 11] = [
     Flag::Consent,
     Flag::Strategy,
     Flag::Subscription,
@@ -44,6 +54,8 @@ const FLAGS: [Flag; 9] = [
     Flag::Signal,
     Flag::File,
     Flag::Connection,
+    Flag::Reconnection,
+    Flag::Following,
 ];
 
 struct Prepared {
@@ -86,15 +98,28 @@ async fn prepared(on: Keeper) -> Prepared {
 
 impl Prepared {
     /// Withdraws the flag, and notes how many orders had left by then.
-    fn withdrawal(&self, flag: Flag, left_by_then: Arc<Mutex<Option<usize>>>) -> BoxFuture<'static, ()> {
+    fn withdrawal(&self, flags: Vec<Flag>, left_by_then: Arc<Mutex<Option<usize>>>) -> BoxFuture<'static, ()> {
+        let all: Vec<_> = flags.into_iter().map(|flag| self.one(flag)).collect();
+        let sent = Arc::clone(&self.service.sent);
+        async move {
+            for withdrawal in all {
+                withdrawal.await;
+            }
+            *left_by_then.lock().unwrap() = Some(sent.lock().unwrap().len());
+        }
+        .boxed()
+    }
+
+    fn one(&self, flag: Flag) -> BoxFuture<'static, ()> {
         let (store, switch) = (self.service.world.store.clone(), self.service.world.switch.clone());
         let (account, approvals) = (self.account.clone(), self.approvals.clone());
-        let (sent, file) = (Arc::clone(&self.service.sent), self.folder.path().join("halt"));
+        let file = self.folder.path().join("halt");
+        let again = self.again();
         let now = self.service.clock.now();
         async move {
             let by = Actor::operator("eve");
             let halt = |scope| Halt {
-                id: HaltId::parse("hlt_test").unwrap(),
+                id: HaltId::parse(&format!("hlt_{flag:?}")).unwrap(),
                 scope,
                 reason: "withdrawn".to_owned(),
                 by: "eve".to_owned(),
@@ -118,10 +143,38 @@ impl Prepared {
                 Flag::Signal => switch.signal(),
                 Flag::File => std::fs::write(file, "withdrawn").unwrap(),
                 Flag::Connection => store.disconnect(&account, &by, now).await.unwrap(),
+                Flag::Reconnection => {
+                    store.disconnect(&account, &by, now).await.unwrap();
+                    store.connect(&again).await.unwrap();
+                }
+                Flag::Following => {
+                    let all = store.subscriptions(true).await.unwrap();
+                    assert!(store.unsubscribe(&all[0].id, &by, now).await.unwrap());
+                }
             }
-            *left_by_then.lock().unwrap() = Some(sent.lock().unwrap().len());
         }
         .boxed()
+    }
+
+    /// The account, connected anew with another token.
+    fn again(&self) -> Connection {
+        let (world, now) = (&self.service.world, self.service.clock.now());
+        let (grant, user) = (GrantId::parse("gra_again").unwrap(), UserId::parse("usr_again").unwrap());
+        let token = Secret::new("another-token".to_owned());
+        Connection {
+            sealed: world.vault.seal(Owner { grant: &grant, user: &user }, &token, &world.entropy).unwrap(),
+            user,
+            grant,
+            reference: None,
+            account: self.account.clone(),
+            number: "again".to_owned(),
+            environment: Kind::Live,
+            scopes: vec!["trading".to_owned()],
+            strategy: Some(StrategyName::parse("sixty-forty").unwrap()),
+            subscription: SubscriptionId::parse("sub_again").unwrap(),
+            consent: None,
+            at: now,
+        }
     }
 }
 
@@ -132,22 +185,28 @@ async fn row_78_whatever_is_withdrawn_at_whatever_step_no_live_order_leaves_afte
     let steps = undisturbed.service.steps.seen();
     assert_eq!(undisturbed.service.sent.lock().unwrap().len(), 2, "undisturbed, both live orders leave");
     assert!(steps >= 10, "{steps} requests");
-    let stride = if matches!(on, Keeper::Sqlite) { 1 } else { 3 };
+    let stride = if matches!(on, Keeper::Sqlite) { 1 } else { 4 };
     let (mut tried, mut stopped) = (0, 0);
+    let mut cases: Vec<(Vec<Flag>, usize)> = Vec::new();
     for (place, flag) in FLAGS.into_iter().enumerate() {
-        for nth in (1..=steps).skip(place % stride).step_by(stride) {
-            let case = prepared(on).await;
-            let left_by_then = Arc::default();
-            case.service.steps.at(nth, case.withdrawal(flag, Arc::clone(&left_by_then)));
-            case.service.ring(new_york("2019-06-03T15:45:00")).await;
-            let left = case.service.sent.lock().unwrap().len();
-            let by_then = left_by_then.lock().unwrap().expect("the flag was withdrawn");
-            assert_eq!(left, by_then, "{flag:?} withdrawn at step {nth} of {steps}: an order left after it");
-            assert!(case.service.sim.ledger().orders.len() <= by_then);
-            case.service.settle_accounts().await;
-            tried += 1;
-            stopped += usize::from(left < 2);
-        }
+        cases.extend((1..=steps).skip(place % stride).step_by(stride).map(|nth| (vec![flag], nth)));
+    }
+    for combination in (1_usize..64).step_by(stride) {
+        let flags = (0..6).filter(|place| combination >> place & 1 == 1).map(|place| FLAGS[place]).collect();
+        cases.push((flags, combination % steps + 1));
+    }
+    for (flags, nth) in cases {
+        let case = prepared(on).await;
+        let left_by_then = Arc::default();
+        case.service.steps.at(nth, case.withdrawal(flags.clone(), Arc::clone(&left_by_then)));
+        case.service.ring(new_york("2019-06-03T15:45:00")).await;
+        let left = case.service.sent.lock().unwrap().len();
+        let by_then = left_by_then.lock().unwrap().expect("the flags were withdrawn");
+        assert_eq!(left, by_then, "{flags:?} withdrawn at step {nth} of {steps}: an order left after it");
+        assert!(case.service.sim.ledger().orders.len() <= by_then);
+        case.service.settle_accounts().await;
+        tried += 1;
+        stopped += usize::from(left < 2);
     }
     println!(
         "{tried} withdrawals ({} flags, {steps} steps) on {on:?}: {stopped} stopped orders, 0 left after",
