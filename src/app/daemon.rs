@@ -77,6 +77,7 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
         secure,
         throttle,
         wrong_tokens,
+        life: life.clone(),
     };
     tracing::info!(public = %browsers.local_addr()?, operator = %operators.local_addr()?, "listening");
     life.spawn(http::serve(operators, http::operator(shared.clone()), life.hard.clone()));

@@ -1,8 +1,10 @@
-//! Walk the audit's chain from its first event: in the database, or in an export, event by event.
+//! Walk the audit's chain from its first event: in the database, or in an export, event by event. In the database every
+//! approval must have its event, too.
 
 use crate::decide::chain;
 use crate::edge::store::{self, Store};
 use crate::model::event::Checkpoint;
+use crate::model::ids::ApprovalId;
 
 pub use crate::decide::chain::Walk;
 
@@ -23,6 +25,12 @@ pub enum Broken {
         /// How many there were.
         end: i64,
     },
+    /// An approval stands in its table, and no event says who granted it.
+    #[error("no event stands behind approval {approval}: it was not granted by this program; revoke it")]
+    Unvouched {
+        /// Which.
+        approval: ApprovalId,
+    },
     /// The database failed.
     #[error("the events could not be read")]
     Store(#[from] store::Error),
@@ -34,6 +42,7 @@ pub enum Broken {
 /// [`Broken`] names the first event that does not hold.
 pub async fn audit(store: &Store, checkpoints: Vec<Checkpoint>) -> Result<Walk, Broken> {
     let mut walk = Walk::begin(checkpoints);
+    let mut granted = Vec::new();
     loop {
         let page = store.events(walk.events(), PAGE).await?;
         if page.is_empty() {
@@ -44,11 +53,25 @@ pub async fn audit(store: &Store, checkpoints: Vec<Checkpoint>) -> Result<Walk, 
             return if end > events && store.events(events, 1).await?.is_empty() {
                 Err(Broken::Cut { events, end })
             } else {
-                Ok(walk)
+                vouched(store, &granted).await.map(|()| walk)
             };
         }
         for event in &page {
             walk.step(event)?;
+            if event.kind == "approval.granted" {
+                granted.push(event.facts.clone());
+            }
         }
     }
+}
+
+/// Every approval has its event: one that was written into its table by hand has none.
+async fn vouched(store: &Store, granted: &[String]) -> Result<(), Broken> {
+    for approval in store.approvals().await? {
+        let word = format!("\"{}\"", approval.id);
+        if !granted.iter().any(|facts| facts.contains(&word)) {
+            return Err(Broken::Unvouched { approval: approval.id });
+        }
+    }
+    Ok(())
 }

@@ -71,3 +71,43 @@ fn d8_an_order_that_is_not_ours_is_traced_to_nothing() {
     assert!(unknown.code == 2 && unknown.err.contains("no order of ours is named `nothing`"), "{unknown:?}");
     drop(daemon);
 }
+
+#[test]
+fn d8_in_the_database_a_cut_tail_and_an_approval_that_nobody_granted_are_found_without_a_secret() {
+    use sqlx::Connection;
+    let scratch = Scratch::new();
+    drop(scratch.daemon().stop());
+    scratch.line("halt --by ann --reason drill").ok();
+    let url = format!("sqlite:{}", scratch.path().join("rebalanced.sqlite").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let write = |statements: &[&'static str]| {
+        runtime.block_on(async {
+            sqlx::any::install_default_drivers();
+            let mut link = sqlx::AnyConnection::connect(&url).await.unwrap();
+            for statement in statements {
+                sqlx::query(*statement).execute(&mut link).await.unwrap();
+            }
+            link.close().await.unwrap();
+        });
+    };
+    // Neither a configuration nor a key is where this runs.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let verify = || {
+        let mut program = scratch.program();
+        program.current_dir(elsewhere.path()).args(["audit", "verify", "--database", &url]);
+        crate::support::Ran::of(&mut program)
+    };
+    verify().ok();
+    write(&["INSERT INTO approvals (id, kind, strategy, version, granted_by, proven, reason, granted_at)
+             VALUES ('apr_forged', 'strategy', 'sixty-forty', 'v', 'ann', 1, 'none', 1)"]);
+    let forged = verify();
+    assert!(forged.code == 1 && forged.err.contains("apr_forged"), "{forged:?}");
+    write(&["DELETE FROM approvals"]);
+    verify().ok();
+    write(&[
+        "DROP TRIGGER events_are_never_deleted",
+        "DELETE FROM events WHERE sequence = (SELECT MAX(sequence) FROM events)",
+    ]);
+    let cut = verify();
+    assert!(cut.code == 1 && cut.err.contains("the last ones were removed"), "{cut:?}");
+}

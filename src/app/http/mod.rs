@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use throttle::Throttle;
 
+use crate::app::lifecycle::Lifecycle;
 use crate::app::readiness::Readiness;
 use crate::edge::World;
 use crate::model::secret::Secret;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub throttle: Arc<Throttle>,
     /// How many wrong tokens are answered before they are told to wait.
     pub wrong_tokens: Arc<Throttle>,
+    /// Keeps what must go on when a caller hangs up.
+    pub life: Lifecycle,
 }
 
 /// The routes for users' browsers.

@@ -3,6 +3,8 @@
 //! `/metrics`, `/healthz` and `/readyz` hold nothing about any user. Everything under `/api/v1` needs an operator's token
 //! with the scope for it; each act is recorded with its operator's name.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
@@ -11,13 +13,14 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::app::http::Shared;
 use crate::app::http::entry::{self, Caller};
 use crate::app::shown;
 use crate::edge::store::{self, RunFilter};
 use crate::flow::approve::{self, Desk};
-use crate::flow::cancel;
+use crate::flow::cancel::{self, Cancelled};
 use crate::model::event::Actor;
 use crate::model::ids::{AccountId, ApprovalId, RunId, StrategyName, Symbol};
 use crate::model::limits::Raise;
@@ -200,12 +203,25 @@ async fn halt(
     let halt = approve::halt(&desk(&shared), scope.clone(), (&by, &act.reason)).await?;
     let mut answer = shown::halt(&halt);
     if act.cancel_orders {
-        let cancelled = cancel::cancel_open(&shared.world, &scope, &Actor::operator(&halt.by)).await?;
+        let cancelled = cancelling(&shared, scope, Actor::operator(&halt.by)).await?;
         if let Some(fields) = answer.as_object_mut() {
             fields.insert("orders".to_owned(), cancelled.iter().map(shown::cancelled).collect());
         }
     }
     Ok(Json(answer))
+}
+
+/// Cancels open orders in a task of its own: a caller who hangs up does not stop it.
+async fn cancelling(shared: &Shared, scope: HaltScope, by: Actor) -> Result<Vec<Cancelled>, Refused> {
+    let (world, (done, told)) = (Arc::clone(&shared.world), oneshot::channel());
+    shared.life.spawn(async move {
+        let cancelled = cancel::cancel_open(&world, &scope, &by).await;
+        if done.send(cancelled).is_err() {
+            tracing::info!("orders were cancelled for somebody who did not wait for the answer; the audit has it");
+        }
+    });
+    let stopped = || Refused(StatusCode::SERVICE_UNAVAILABLE, "the service stops; look at the orders".to_owned());
+    Ok(told.await.map_err(|_| stopped())??)
 }
 
 async fn resume(
