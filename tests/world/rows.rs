@@ -21,7 +21,7 @@ async fn service(on: Keeper) -> TestWorld {
 
 /// Alpaca's tokens do not expire and cannot be refreshed (facts 1.1): there is no refresh that could be lost (row 76) or made
 /// twice (row 77). The token endpoint sees the exchange of each code, once, and nothing else, whatever happens.
-async fn rows_76_and_77_no_token_is_ever_refreshed(on: Keeper) {
+async fn rows_76_77_no_token_is_ever_refreshed(on: Keeper) {
     let service = service(on).await;
     service.ring(new_york("2019-06-03T15:45:00")).await;
     service.sim.revoke_person("ada");
@@ -76,4 +76,4 @@ async fn row_83_when_the_halts_cannot_be_read_nothing_is_sent(on: Keeper) {
     println!("{tried} steps at which the halts could not be read any more on {on:?}: 0 orders left after");
 }
 
-on_both_databases!(rows_76_and_77_no_token_is_ever_refreshed, row_83_when_the_halts_cannot_be_read_nothing_is_sent,);
+on_both_databases!(rows_76_77_no_token_is_ever_refreshed, row_83_when_the_halts_cannot_be_read_nothing_is_sent,);
