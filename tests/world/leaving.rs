@@ -38,7 +38,7 @@ type = "limit"
 min_notional = 10
 "#;
 const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
-const SLOT: &str = "2019-06-03T10:45:00";
+pub(crate) const SLOT: &str = "2019-06-03T10:45:00";
 
 fn by() -> Actor {
     Actor::operator("ada")
@@ -49,7 +49,7 @@ fn desk(service: &TestWorld) -> Desk<'_> {
 }
 
 /// Each request really takes this long, so that the test can step in: the service's own time runs as fast as it can.
-const LATENCY: Duration = Duration::from_millis(5);
+pub(crate) const LATENCY: Duration = Duration::from_millis(5);
 
 async fn service(on: Keeper, users: usize) -> (TestWorld, Vec<AccountId>) {
     let files = [("limits.toml", LIMITS), ("sixty-forty.toml", SIXTY_FORTY)];
@@ -71,7 +71,7 @@ async fn service(on: Keeper, users: usize) -> (TestWorld, Vec<AccountId>) {
 }
 
 /// Runs every due run until its orders are at the broker, and there it dies.
-async fn with_open_orders(service: &TestWorld, orders: usize) {
+pub(crate) async fn with_open_orders(service: &TestWorld, orders: usize) {
     let sent = async {
         while service.sim.ledger().orders.len() < orders {
             tokio::time::sleep(Duration::from_micros(500)).await;

@@ -18,3 +18,7 @@ mod trace;
 mod withdrawn;
 mod rows;
 mod books;
+mod halfway;
+mod swapped;
+mod thousand;
+mod midrun;

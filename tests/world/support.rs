@@ -2,7 +2,7 @@
 //! replaced. The wire leads into Alpaca in a box in this same process.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alpaca_sim::{ApiKey, ConsentMode, ConsentRule, Environment, NewAccount, OAuthApp, Sim, SimConfig};
 use bytes::Bytes;
@@ -35,6 +35,9 @@ use tokio::sync::watch;
 
 use crate::postgres::empty_postgres;
 
+/// Where the broker sends browsers back to.
+const REDIRECT: &str = "http://127.0.0.1:8080/oauth/callback";
+
 /// Where the hosts of the simulator would be; nothing listens there.
 const BASE: &str = "http://127.0.0.1:9";
 
@@ -44,6 +47,8 @@ pub(crate) struct Steps {
     seen: Arc<Mutex<usize>>,
     act: Arc<Mutex<Option<Planned>>>,
     looks_wait: Arc<watch::Sender<bool>>,
+    slow: Arc<Mutex<Duration>>,
+    cancels: Arc<Mutex<Vec<Instant>>>,
 }
 
 /// The step, and what is done at it.
@@ -64,6 +69,16 @@ impl Steps {
     /// Holds back every look at orders that are at the broker, or lets them pass again.
     pub(crate) fn hold_looks(&self, hold: bool) {
         self.looks_wait.send_replace(hold);
+    }
+
+    /// From now on each request really takes this much longer.
+    pub(crate) fn slow_down(&self, by: Duration) {
+        *self.slow.lock().unwrap() = by;
+    }
+
+    /// When each cancellation left, in real time.
+    pub(crate) fn cancels(&self) -> Vec<Instant> {
+        self.cancels.lock().unwrap().clone()
     }
 
     async fn look(&self) {
@@ -87,7 +102,7 @@ impl Steps {
 struct InMemory {
     sim: Sim,
     clock: VirtualClock,
-    latency: std::time::Duration,
+    latency: Duration,
     sent: Arc<Mutex<Vec<Instant>>>,
     steps: Steps,
 }
@@ -98,12 +113,16 @@ impl Transport for InMemory {
             if request.method() == http::Method::POST && request.uri().path().ends_with("/v2/orders") {
                 self.sent.lock().unwrap().push(Instant::now());
             }
+            if request.method() == http::Method::DELETE {
+                self.steps.cancels.lock().unwrap().push(Instant::now());
+            }
             self.steps.step().await;
             if request.uri().query().is_some_and(|query| query.contains("status=all")) {
                 self.steps.look().await;
             }
-            if !self.latency.is_zero() {
-                tokio::time::sleep(self.latency).await;
+            let latency = self.latency + *self.steps.slow.lock().unwrap();
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
             }
             self.sim.set_clock(self.clock.now().timestamp());
             self.sim.call(request).await.map_err(|dropped| Lost::new(dropped.to_string()))
@@ -123,6 +142,7 @@ pub(crate) struct TestWorld {
     pub steps: Steps,
     /// The database's address, for what only a test does to it.
     pub url: String,
+    wire: Arc<InMemory>,
     /// Held so that it lives as long as the service; it goes when dropped.
     _folder: TempDir,
 }
@@ -164,7 +184,7 @@ pub(crate) struct Setup<'a> {
     pub database: Keeper,
     pub switch: Switch,
     /// How long each request really takes, in real time.
-    pub latency: std::time::Duration,
+    pub latency: Duration,
 }
 
 impl Default for Setup<'_> {
@@ -178,7 +198,7 @@ impl Default for Setup<'_> {
             price_step_seconds: 900,
             database: Keeper::Sqlite,
             switch: Switch::default(),
-            latency: std::time::Duration::ZERO,
+            latency: Duration::ZERO,
         }
     }
 }
@@ -200,7 +220,6 @@ impl TestWorld {
         let folder = scratch();
         let start = Moment::parse(setup.start).unwrap();
         let clock = VirtualClock::new(start);
-        let redirect = "http://127.0.0.1:8080/oauth/callback";
         let sim = Sim::new(SimConfig {
             seed: setup.seed,
             start: start.timestamp(),
@@ -209,7 +228,7 @@ impl TestWorld {
             apps: vec![OAuthApp {
                 client_id: "app".to_owned(),
                 client_secret: "app-secret".to_owned(),
-                redirect_uris: vec![redirect.to_owned()],
+                redirect_uris: vec![REDIRECT.to_owned()],
                 live_trading_approved: setup.app_approved_at_broker,
                 developer_account_ids: Vec::new(),
                 name: "test".to_owned(),
@@ -239,19 +258,12 @@ impl TestWorld {
             sent: Arc::clone(&sent),
             steps: steps.clone(),
         });
-        let app = AppCredentials {
-            client_id: "app".to_owned(),
-            client_secret: Secret::new("app-secret".to_owned()),
-            redirect_uri: redirect.to_owned(),
-            pkce: false,
-        };
-        let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
         let shared = Clock::Virtual(clock.clone());
         let url = address(setup.database, folder.path());
         let consent_texts = flow::connect::consent_texts(catalog.iter(), "");
         let world = World {
             store: Store::open(&url).await.unwrap(),
-            alpaca: Client::new(hosts(), app, Some(data), wire, shared.clone(), metrics.clone(), Points::default()),
+            alpaca: client(hosts(), &wire, metrics.clone()),
             vault: Vault::open(&key).unwrap(),
             clock: shared,
             entropy,
@@ -264,7 +276,14 @@ impl TestWorld {
             switch: setup.switch,
             order_wait: Span::from_secs(300),
         };
-        Self { world, sim, clock, sent, steps, url, _folder: folder }
+        Self { world, sim, clock, sent, steps, url, wire, _folder: folder }
+    }
+
+    /// A configuration that takes the live host for the paper host, and the other way round.
+    pub(crate) fn exchange_hosts(&mut self) {
+        let right = hosts();
+        let wrong = Hosts { live: right.paper.clone(), paper: right.live.clone(), ..right };
+        self.world.alpaca = client(wrong, &self.wire, self.world.metrics.clone());
     }
 
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
@@ -390,6 +409,18 @@ fn address(database: Keeper, folder: &std::path::Path) -> String {
         Keeper::Sqlite => format!("sqlite:{}", folder.join("db.sqlite").display()),
         Keeper::PostgreSql => empty_postgres(),
     }
+}
+
+fn client(hosts: Hosts, wire: &Arc<InMemory>, metrics: Metrics) -> Client {
+    let app = AppCredentials {
+        client_id: "app".to_owned(),
+        client_secret: Secret::new("app-secret".to_owned()),
+        redirect_uri: REDIRECT.to_owned(),
+        pkce: false,
+    };
+    let data = DataKey { id: "DATA".to_owned(), secret: Secret::new("data-secret".to_owned()) };
+    let (clock, wire) = (Clock::Virtual(wire.clock.clone()), Arc::clone(wire));
+    Client::new(hosts, app, Some(data), wire, clock, metrics, Points::default())
 }
 
 fn hosts() -> Hosts {
