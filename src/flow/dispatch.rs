@@ -221,6 +221,10 @@ async fn one<E: Environment>(
                 Found::Settled(update) => return *update,
                 Found::Absent => return decide::order::rejected(intent, &message, world.clock.now()),
                 Found::Silence => return decide::order::unknown(intent, &message, world.clock.now()),
+                Found::Dead(dead) => {
+                    *token_dead = Some(dead);
+                    return decide::order::unknown(intent, &message, world.clock.now());
+                }
             },
             Fate::TokenDead { message } => match inquire::confirm(world, access).await {
                 TokenIs::Dead(message) => {
@@ -251,6 +255,10 @@ async fn one<E: Environment>(
                     last = why;
                 }
                 Found::Silence => return decide::order::unknown(intent, &why, world.clock.now()),
+                Found::Dead(dead) => {
+                    *token_dead = Some(dead);
+                    return decide::order::unknown(intent, &why, world.clock.now());
+                }
             },
         }
     }

@@ -10,7 +10,7 @@ use crate::edge::store::{self, Claim};
 use crate::flow::bookkeeping::{compare, shown};
 use crate::flow::course::Course;
 use crate::flow::observe::{Blind, observe};
-use crate::flow::settle;
+use crate::flow::settle::{self, Compared};
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::intent::{Intent, IntentState};
@@ -58,13 +58,17 @@ pub(super) async fn judge<E: Environment>(world: &World, course: &mut Course<E>)
     let compared = settle::compare(world, &course.access, intents).await?;
     world.points.cross(points::COMPARED).await;
     match compared {
-        Some(findings) if !findings.is_empty() => {
+        Compared::Findings(findings) if !findings.is_empty() => {
             let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let why = format!("{}; the account is halted until a person has looked", found.join("; "));
             return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why));
         }
-        Some(_) => {}
-        None => {
+        Compared::Findings(_) => {}
+        Compared::TokenDead(message) => {
+            let ended = ended_by_token(world, course, &message).await?;
+            return Ok(Outcome { kind: OutcomeKind::Partial, ..ended });
+        }
+        Compared::Silence => {
             let why = "the orders have ended, but the broker's ledger could not be read to compare them";
             return Ok(Outcome::ended(OutcomeKind::Partial, EndReason::BrokerUnreachable, why));
         }
@@ -112,6 +116,7 @@ pub(super) async fn close<E: Environment>(
     outcome: Outcome,
 ) -> Result<Outcome, store::Error> {
     let intents = world.store.intents_of(&claim.run().id).await?;
+    let is_blind = outcome.reason == EndReason::TokenDead.code();
     let mut outcome = with_orders_left(outcome, &intents);
     world.points.cross(points::CLOSING).await;
     let rebalanced = settle::any_filled(&intents);
@@ -132,10 +137,14 @@ pub(super) async fn close<E: Environment>(
         closing.turnover = course.turnover;
         closing.decision = (!course.decisions.is_empty()).then(|| kept(&course.decisions));
         closing.drift_after = course.drift_before;
-        if rebalanced {
+        if rebalanced && !is_blind {
             course.intents = intents;
             let after = after(world, &mut course).await;
             world.points.cross(points::LOOKED_BACK).await;
+            // The run's work is done; the next one needs its user first (L8).
+            if let Some(message) = &after.token_dead {
+                world.store.mark_reauth(&course.grant, world.clock.now(), message).await?;
+            }
             closing.drift_after = after.drift;
             course.seen = after.seen.or(course.seen);
             if let Some(ledgers) = after.unexplained.filter(|_| outcome.kind != OutcomeKind::Quarantined) {
@@ -170,6 +179,11 @@ struct After {
     drift: Option<Fraction>,
     seen: Option<Seen>,
     unexplained: Option<Box<Ledgers>>,
+    token_dead: Option<String>,
+}
+
+fn dead(blind: Blind) -> Option<String> {
+    if let Blind::TokenDead(message) = blind { Some(message) } else { None }
 }
 
 /// Looks once more: where the portfolio stands, and whether cash and shares are what the broker's own rows come to. What
@@ -178,11 +192,15 @@ async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> After {
     let mut after = After::default();
     let mut looks = 0;
     loop {
-        let Ok(snapshot) = observe(world, &course.access, &course.strategy, None).await else { return after };
+        let snapshot = match observe(world, &course.access, &course.strategy, None).await {
+            Ok(snapshot) => snapshot,
+            Err(blind) => return After { token_dead: dead(blind), ..after },
+        };
         after.drift = decide::drift::drift(&course.strategy, &snapshot).ok().map(|(_, drift)| drift.portfolio);
         after.seen = Some(Seen::of(&snapshot));
         match balanced(world, course, &snapshot).await {
-            Ok(Ok(())) | Err(_) => return After { unexplained: None, ..after },
+            Ok(Ok(())) => return After { unexplained: None, ..after },
+            Err(blind) => return After { unexplained: None, token_dead: dead(blind), ..after },
             Ok(Err(ledgers)) => after.unexplained = Some(ledgers),
         }
         if looks >= decide::backoff::LOOKS_FOR_LAG {

@@ -28,6 +28,8 @@ pub(super) enum Found {
     Absent,
     /// The broker does not say.
     Silence,
+    /// The broker refuses the token, also when asked again.
+    Dead(String),
 }
 
 /// What a refusal of the token turned out to be.
@@ -52,8 +54,12 @@ pub(super) async fn ask<E: Environment>(world: &World, access: &Access<E>, inten
                 return Found::Settled(Box::new(decide::order::apply(intent, &report, world.clock.now())));
             }
             Ok(None) => absent = true,
-            // Whoever called finds out by its next question whether the token is dead.
-            Err(alpaca::Error::Unauthorized { .. }) => return Found::Silence,
+            Err(alpaca::Error::Unauthorized { .. }) => {
+                return match confirm(world, access).await {
+                    TokenIs::Dead(message) => Found::Dead(message),
+                    TokenIs::Alive | TokenIs::Unclear => Found::Silence,
+                };
+            }
             Err(error) => {
                 absent = false;
                 rest(world, &error).await;

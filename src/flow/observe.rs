@@ -121,10 +121,11 @@ pub(super) type AccountParts = (AccountView, BTreeMap<Symbol, Holding>, Vec<Open
 pub(super) async fn read_account<E: Environment>(world: &World, access: &Access<E>) -> Result<AccountParts, Blind> {
     let mut looks = 0;
     loop {
+        let doubt = Doubt::default();
         let (account, positions, orders) = tokio::join!(
-            retried(world, || world.alpaca.account(access)),
-            retried(world, || world.alpaca.positions(access)),
-            retried(world, || world.alpaca.open_orders(access)),
+            retried_in(world, &doubt, || world.alpaca.account(access)),
+            retried_in(world, &doubt, || world.alpaca.positions(access)),
+            retried_in(world, &doubt, || world.alpaca.open_orders(access)),
         );
         let (account, (holdings, worth)) = (account?, positions?);
         let Some(why) = decide::books::unfit(&account, worth) else { return Ok((account, holdings, orders?)) };
@@ -159,22 +160,39 @@ async fn read_assets<E: Environment>(
     Ok(assets)
 }
 
+/// Whether the token that questions of one look share was refused twice. Whoever is refused first confirms it while the
+/// others wait, so a dead token is asked with once more and not once for each of them (L8).
+type Doubt = tokio::sync::Mutex<Option<String>>;
+
 /// Asks until there is an answer, a few times. Only reads go through here: asking twice changes nothing. A refused token
 /// is confirmed by one more call before it counts as dead (L8).
 pub(super) async fn retried<T, F>(world: &World, ask: impl Fn() -> F) -> Result<T, Blind>
 where
     F: Future<Output = Result<T, alpaca::Error>>,
 {
-    let mut refused_before = false;
+    retried_in(world, &Doubt::default(), ask).await
+}
+
+async fn retried_in<T, F>(world: &World, doubt: &Doubt, ask: impl Fn() -> F) -> Result<T, Blind>
+where
+    F: Future<Output = Result<T, alpaca::Error>>,
+{
     let mut last = String::new();
     for attempt in 0..TRIES {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(alpaca::Error::Unauthorized { message }) if refused_before => return Err(Blind::TokenDead(message)),
-            Err(alpaca::Error::Unauthorized { message }) => {
-                refused_before = true;
-                last = message;
+        let mut answer = ask().await;
+        if matches!(answer, Err(alpaca::Error::Unauthorized { .. })) {
+            let mut dead = doubt.lock().await;
+            if let Some(message) = &*dead {
+                return Err(Blind::TokenDead(message.clone()));
             }
+            answer = ask().await;
+            if let Err(alpaca::Error::Unauthorized { message }) = answer {
+                *dead = Some(message.clone());
+                return Err(Blind::TokenDead(message));
+            }
+        }
+        match answer {
+            Ok(answer) => return Ok(answer),
             Err(alpaca::Error::Throttled { until }) => {
                 let pause = world.clock.now() + Span::from_secs(5);
                 world.clock.sleep_until(until.unwrap_or(pause).max(pause)).await;

@@ -68,17 +68,20 @@ pub async fn follow<E: Environment>(
                 return give_up(world, claim, sent, &why).await;
             }
             // A cancellation may be lost: as long as an order stands, it is asked for again.
-            Some(_) => cancel_open(world, access, &sent.intents).await,
+            Some(_) => sent.token_dead = cancel_open(world, access, &sent.intents).await,
             None if now >= deadline && planted(Bug::CancelIsEnd) => {
                 cancel_open(world, access, &sent.intents).await;
                 return give_up(world, claim, sent, "cancelled").await;
             }
             None if now >= deadline => {
-                cancel_open(world, access, &sent.intents).await;
+                sent.token_dead = cancel_open(world, access, &sent.intents).await;
                 cancelled_at = Some(now);
                 polls = 0;
             }
             None => {}
+        }
+        if sent.token_dead.is_some() {
+            continue;
         }
         pause(world, &mut news, polls).await;
         polls += 1;
@@ -145,14 +148,20 @@ fn deadline(world: &World, started: Moment) -> Moment {
     world.sessions.at(started).map_or(patience, |session| patience.min(session.close + Span::from_secs(5)))
 }
 
-async fn cancel_open<E: Environment>(world: &World, access: &Access<E>, intents: &[Intent]) {
+/// Asks for the end of what is open; the broker's words if it refuses the token.
+async fn cancel_open<E: Environment>(world: &World, access: &Access<E>, intents: &[Intent]) -> Option<String> {
     for intent in intents.iter().filter(|intent| !intent.state.is_terminal()) {
         if let Some(order) = &intent.order {
             world.points.cross(points::CANCELLING.of(intent.phase)).await;
-            // The answer does not matter: what became of the order is read from the order (row 29).
-            drop(world.alpaca.cancel(access, order).await);
+            // No other answer matters: what became of the order is read from the order (row 29).
+            if let Err(alpaca::Error::Unauthorized { .. }) = world.alpaca.cancel(access, order).await
+                && let TokenIs::Dead(message) = inquire::confirm(world, access).await
+            {
+                return Some(message);
+            }
         }
     }
+    None
 }
 
 /// What has not ended waits for a person.
@@ -173,23 +182,40 @@ async fn give_up<E: Environment>(world: &World, claim: &Claim<E>, sent: Sent, wh
     Ok(Sent { intents: left, token_dead: sent.token_dead })
 }
 
+/// What the broker's ledger says.
+pub(super) enum Compared {
+    /// What it says that ours does not.
+    Findings(Vec<Finding>),
+    /// Nothing: it could not be read.
+    Silence,
+    /// Nothing: the broker refuses the token, also when asked again.
+    TokenDead(String),
+}
+
 /// What the broker's ledger says that ours does not, for the orders of one run. A list that lags behind is asked again
-/// before it is believed. `None`: the broker did not say.
+/// before it is believed.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn compare<E: Environment>(
+pub(super) async fn compare<E: Environment>(
     world: &World,
     access: &Access<E>,
     intents: &[Intent],
-) -> Result<Option<Vec<Finding>>, store::Error> {
+) -> Result<Compared, store::Error> {
     let since = inquire::beginning(intents, world.clock.now()) - LOOK_BACK;
     let mut seen = None;
     for looks in 0..LOOKS {
         if looks > 0 {
             world.clock.sleep(decide::backoff::poll_after(looks)).await;
         }
-        let Ok(reports) = world.alpaca.orders_since(access, since).await else { continue };
+        let reports = match world.alpaca.orders_since(access, since).await {
+            Ok(reports) => reports,
+            Err(alpaca::Error::Unauthorized { .. }) => match inquire::confirm(world, access).await {
+                TokenIs::Dead(message) => return Ok(Compared::TokenDead(message)),
+                TokenIs::Alive | TokenIs::Unclear => continue,
+            },
+            Err(_) => continue,
+        };
         let mut findings = decide::reconcile::reconcile(intents, &reports);
         findings.extend(strangers(world, intents, &reports).await?);
         let agrees = findings.is_empty();
@@ -198,7 +224,7 @@ pub async fn compare<E: Environment>(
             break;
         }
     }
-    Ok(seen)
+    Ok(seen.map_or(Compared::Silence, Compared::Findings))
 }
 
 /// Orders in our form at the broker that this database does not know: it is an older copy, or another service works under

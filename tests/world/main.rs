@@ -18,6 +18,7 @@ mod trace;
 mod withdrawn;
 mod rows;
 mod books;
+mod refused;
 mod halfway;
 mod swapped;
 mod thousand;
