@@ -137,6 +137,11 @@ pub(super) async fn read_account<E: Environment>(world: &World, access: &Access<
     }
 }
 
+/// Whether the token opens the account that it was given for, on the host of its environment. What cannot be seen is no (S5).
+pub(super) async fn opens_its_own<E: Environment>(world: &World, access: &Access<E>) -> bool {
+    retried(world, || world.alpaca.account(access)).await.is_ok_and(|view| view.id == access.account)
+}
+
 /// What must be priced: the targets, and what is to be sold because the strategy does not name it.
 fn symbols(strategy: &Strategy, holdings: &BTreeMap<Symbol, Holding>) -> BTreeSet<Symbol> {
     let targets = strategy.targets().iter().map(|target| target.symbol.clone());

@@ -20,6 +20,7 @@ mod rows;
 mod books;
 mod refused;
 mod halfway;
+mod mixed;
 mod swapped;
 mod thousand;
 mod midrun;
