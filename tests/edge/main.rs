@@ -18,6 +18,7 @@ mod connect;
 mod wire;
 mod snapshot;
 mod vault;
+mod tls;
 mod clock;
 mod counted;
 mod strategies;
