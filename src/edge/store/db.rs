@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Row, Transaction};
 
 use crate::edge::points::{Points, Write};
 use crate::model::ids::AccountId;
@@ -399,6 +399,9 @@ fn sqlite_pool(connections: u32, role: &'static str) -> AnyPoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        // A commit that failed (a full disk) may have ended the transaction without the driver's knowing: such a connection
+        // begins nothing any more, and is replaced.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 // The timeout comes first: the change to WAL itself may have to wait for another process.
