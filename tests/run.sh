@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every test of the project with what they need, on this machine alone.
 #
-# Needs: a Rust toolchain, PostgreSQL's server binaries (not a running server) and Python 3 with venv. What is missing is
-# installed from Debian's packages when this user may install; otherwise a message says what to install, and nothing runs.
+# Needs: a Rust toolchain, PostgreSQL's server binaries (not a running server), Python 3 with venv, and strace. What is
+# missing is installed from Debian's packages when this user may install; otherwise a message says what to install, and
+# nothing runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,9 @@ if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v in
 fi
 if ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
     missing+=(python3-venv)
+fi
+if ! command -v strace >/dev/null; then
+    missing+=(strace)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
