@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Runs the README's demo twice with one seed and compares: the same orders, no violation, each within 60 seconds.
+# `tests/demo-twice.sh dev` takes the build of the tests instead of the README's release build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+profile="${1:-release}"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for turn in 1 2; do
     begin=$(date +%s.%N)
-    cargo run --quiet --release --locked -- demo --seed 7 --json >"$scratch/$turn.json" 2>"$scratch/$turn.log" || {
+    cargo run --quiet --profile "$profile" --locked -- demo --seed 7 --json >"$scratch/$turn.json" 2>"$scratch/$turn.log" || {
         tail -n 40 "$scratch/$turn.log" >&2
         echo "demo-twice: the demo failed" >&2
         exit 1
