@@ -29,8 +29,8 @@ use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
 use crate::app::commands::{
-    approvals, audit, check, demo, doctor, halts, keys, migrate, operators, plan, points, run, runs, subscriptions,
-    users,
+    approvals, audit, check, demo, doctor, halts, keys, migrate, operators, plan, points, run, runs, strategies,
+    subscriptions, users,
 };
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
@@ -63,6 +63,8 @@ pub enum Command {
     Schema,
     /// Show what a strategy would do with an account, from files alone.
     Plan(plan::Args),
+    /// What a strategy file means: its calendar.
+    Strategies(strategies::Args),
     /// Connected users: list, disconnect.
     Users(users::Args),
     /// Who follows what: list, add, end.
@@ -120,6 +122,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => check::obey(&context, &args),
         Command::Schema => check::schema(),
         Command::Plan(args) => plan::obey(&context, &args),
+        Command::Strategies(args) => strategies::obey(&context, &args),
         Command::Users(args) => users::obey(&context, args).await,
         Command::Subscriptions(args) => subscriptions::obey(&context, args).await,
         Command::Runs(args) => runs::obey(&context, args).await,

@@ -76,7 +76,7 @@ pub async fn means(settings: &Settings, database: Database) -> Result<Means, Fai
 pub async fn existing_store(url: &str) -> Result<Store, Failure> {
     if let Some(path) = sqlite_path(url).filter(|path| !path.exists()) {
         let what = format!("there is no database {}", path.display());
-        return Err(Failure::Other(anyhow!("{what}: `rebalanced run` makes it, or name the right one")));
+        return Err(Failure::Other(anyhow!("{what}: `rebalanced run` makes it, or name the right one with --config")));
     }
     Ok(open_store(url).await?)
 }

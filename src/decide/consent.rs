@@ -6,7 +6,9 @@ use rust_decimal::Decimal;
 
 use crate::model::canon;
 use crate::model::money::Fraction;
-use crate::model::strategy::{CronRule, Destination, Every, OrderType, Schedule, SessionPoint, Strategy, Unmanaged};
+use crate::model::strategy::{
+    CronRule, Destination, Every, On, OrderType, Roll, Schedule, SessionPoint, SessionRule, Strategy, Unmanaged,
+};
 
 /// One part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,20 +154,32 @@ fn when(strategy: &Strategy) -> Vec<String> {
 fn schedule(schedule: &Schedule) -> String {
     match schedule {
         Schedule::Cron(rule) => cron(rule),
-        Schedule::Session { every, at } => {
-            let day = match every {
-                Every::Session => "on every trading day",
-                Every::Week => "on the first trading day of each week",
-                Every::Month => "on the first trading day of each month",
-                Every::Quarter => "on the first trading day of each quarter",
-                Every::Year => "on the first trading day of each year",
-            };
-            match at {
+        Schedule::Session(rule) => {
+            let day = day(rule);
+            match rule.at {
                 SessionPoint::AfterOpen(0) => format!("{day}, at the opening of the exchange"),
                 SessionPoint::AfterOpen(minutes) => format!("{day}, {minutes} minutes after the exchange opens"),
                 SessionPoint::BeforeClose(minutes) => format!("{day}, {minutes} minutes before the exchange closes"),
             }
         }
+    }
+}
+
+/// Which days a session rule means.
+fn day(rule: &SessionRule) -> String {
+    let every = rule.every.code();
+    let moved = match rule.roll {
+        Roll::Preceding => "or the trading day before it",
+        Roll::Following => "or the trading day after it",
+    };
+    match (rule.every, rule.on) {
+        (Every::Session, _) => "on every trading day".to_owned(),
+        (_, On::First) => format!("on the first trading day of each {every}"),
+        (_, On::Last) => format!("on the last trading day of each {every}"),
+        (_, On::Weekday(weekday)) => format!("on each {weekday:?}, {moved}"),
+        (Every::Quarter, On::Day(day)) => format!("on day {day} of each quarter's first month, {moved}"),
+        (_, On::Day(day)) => format!("on day {day} of each {every}, {moved}"),
+        (_, On::Date { month, day }) => format!("on {month:02}-{day:02} of each year, {moved}"),
     }
 }
 

@@ -4,13 +4,14 @@
 //! is moved forward by the length of the gap, a time that the autumn change repeats is taken the first time (L4, row 46).
 //! The set of moments depends on the rule alone, never on how the time line is cut into questions.
 
+use jiff::ToSpan;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::model::run::DueMoment;
 use crate::model::session::{Session, Sessions};
-use crate::model::strategy::{CronRule, Every, Misfire, Schedule, SessionPoint, Strategy, When};
-use crate::model::time::{Moment, Span};
+use crate::model::strategy::{CronRule, Every, Misfire, On, Roll, Schedule, SessionPoint, SessionRule, Strategy, When};
+use crate::model::time::{Day, Moment, Span};
 
 /// A moment this late still counts as on time: bells are late, processes pause.
 const ON_TIME: Span = Span::from_secs(90);
@@ -35,7 +36,7 @@ pub fn moments(strategy: &Strategy, sessions: &Sessions, after: Moment, until: M
     }
     let mut moments = match &strategy.when().schedule {
         Schedule::Cron(rule) => cron_moments(rule, after, until),
-        Schedule::Session { every, at } => session_moments(sessions, (*every, *at), after, until),
+        Schedule::Session(rule) => session_moments(sessions, rule, after, until),
     };
     moments.retain(|moment| after < *moment && *moment <= until);
     moments.sort_unstable();
@@ -68,35 +69,68 @@ fn next_wall_time(rule: &CronRule, after: DateTime) -> Option<DateTime> {
     rule.cron().find_next_occurrence(&start, false).ok().map(|zoned| zoned.datetime())
 }
 
-fn session_moments(
-    sessions: &Sessions,
-    (every, at): (Every, SessionPoint),
-    after: Moment,
-    until: Moment,
-) -> Vec<Moment> {
+fn session_moments(sessions: &Sessions, rule: &SessionRule, after: Moment, until: Moment) -> Vec<Moment> {
     let zone = sessions.zone();
     sessions
         .between(after.day_in(zone), until.day_in(zone))
-        .filter(|session| begins(sessions, session, every))
-        .map(|session| point(session, at))
+        .filter(|session| is_chosen(sessions, session.day, rule))
+        .map(|session| point(session, rule.at))
         .collect()
 }
 
-/// Whether this session is the first of its week, month, quarter or year.
-fn begins(sessions: &Sessions, session: &Session, every: Every) -> bool {
-    let Some(before) = sessions.before(session.day) else { return true };
-    let (day, last) = (session.day, before.day);
-    let quarter = |month: i8| (month - 1) / 3;
-    match every {
-        Every::Session => true,
-        Every::Week => {
-            let (this, that) = (day.iso_week_date(), last.iso_week_date());
-            (this.year(), this.week()) != (that.year(), that.week())
+/// Whether the rule means this session: the first or last of its period, or the one that a named day is, or rolls to.
+/// A session whose neighbour the table does not know is the last of nothing.
+fn is_chosen(sessions: &Sessions, day: Day, rule: &SessionRule) -> bool {
+    let before = sessions.before(day).map(|session| session.day);
+    let after = sessions.after(day).map(|session| session.day);
+    match (rule.every, rule.on, rule.roll) {
+        (Every::Session, ..) => true,
+        (every, On::First, _) => before.is_none_or(|before| period(every, before) != period(every, day)),
+        (every, On::Last, _) => after.is_some_and(|after| period(every, after) != period(every, day)),
+        // A named day is this session's when it lies on it, or between it and the next one.
+        (_, _, Roll::Preceding) => {
+            days(day, after.and_then(|after| after.yesterday().ok()).unwrap_or(day)).any(|day| is_named(day, rule))
         }
-        Every::Month => (day.year(), day.month()) != (last.year(), last.month()),
-        Every::Quarter => (day.year(), quarter(day.month())) != (last.year(), quarter(last.month())),
-        Every::Year => day.year() != last.year(),
+        (_, _, Roll::Following) => {
+            days(before.and_then(|before| before.tomorrow().ok()).unwrap_or(day), day).any(|day| is_named(day, rule))
+        }
     }
+}
+
+fn days(first: Day, last: Day) -> impl Iterator<Item = Day> {
+    first.series(1.day()).take_while(move |day| *day <= last)
+}
+
+/// The week, month, quarter or year that holds a day.
+fn period(every: Every, day: Day) -> (i16, i8) {
+    match every {
+        Every::Week => (day.iso_week_date().year(), day.iso_week_date().week()),
+        Every::Session | Every::Month => (day.year(), day.month()),
+        Every::Quarter => (day.year(), (day.month() - 1) / 3),
+        Every::Year => (day.year(), 0),
+    }
+}
+
+/// Whether the rule names this day. A day that its month does not have is that month's last one, or with
+/// [`Roll::Following`] the first one of the next month.
+fn is_named(day: Day, rule: &SessionRule) -> bool {
+    let wanted = |month: i8| match (rule.every, rule.on) {
+        (Every::Month, On::Day(wanted)) => Some(wanted),
+        (Every::Quarter, On::Day(wanted)) => (month % 3 == 1).then_some(wanted),
+        (_, On::Date { month: named, day: wanted }) => (month == named).then_some(wanted),
+        _ => None,
+    };
+    if let On::Weekday(weekday) = rule.on {
+        return day.weekday() == weekday;
+    }
+    let is_it = wanted(day.month()) == Some(day.day());
+    let stands_in = match rule.roll {
+        Roll::Preceding => day == day.last_of_month() && wanted(day.month()).is_some_and(|wanted| wanted > day.day()),
+        Roll::Following => day.yesterday().is_ok_and(|last| {
+            last == last.last_of_month() && wanted(last.month()).is_some_and(|wanted| wanted > last.day())
+        }),
+    };
+    is_it || stands_in
 }
 
 /// A point before the close of a half day may lie before its open: then it is the open. One after its open may lie beyond

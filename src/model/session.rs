@@ -4,6 +4,7 @@
 //! unknown is closed, with an alarm (rule 5).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use jiff::tz::TimeZone;
 
@@ -64,6 +65,12 @@ impl Sessions {
     /// The last session before `day`.
     pub fn before(&self, day: Day) -> Option<&Session> {
         self.by_day.range(..day).next_back().map(|(_, session)| session)
+    }
+
+    /// The first session after `day`.
+    pub fn after(&self, day: Day) -> Option<&Session> {
+        let later = (Bound::Excluded(day), Bound::Unbounded);
+        self.by_day.range(later).next().map(|(_, session)| session)
     }
 
     /// Whether the table knows this day at all (trading day or not).

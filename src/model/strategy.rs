@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
+use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
@@ -28,12 +29,86 @@ pub enum Schedule {
     /// A cron rule in a time zone.
     Cron(Box<CronRule>),
     /// A moment relative to an exchange session.
-    Session {
-        /// Which sessions.
-        every: Every,
-        /// Where in the session.
-        at: SessionPoint,
+    Session(SessionRule),
+}
+
+/// Which sessions, and where in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionRule {
+    /// One of each of these.
+    pub every: Every,
+    /// Which one.
+    pub on: On,
+    /// Where a day without a session goes.
+    pub roll: Roll,
+    /// Where in the session.
+    pub at: SessionPoint,
+}
+
+/// Which day of a week, month, quarter or year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Its first session.
+    First,
+    /// Its last session.
+    Last,
+    /// This day of the week.
+    Weekday(Weekday),
+    /// This day of the month, or of the quarter's first month: 1 to 31.
+    Day(i8),
+    /// This day of the year.
+    Date {
+        /// 1 to 12.
+        month: i8,
+        /// 1 to 31.
+        day: i8,
     },
+}
+
+/// Where a day goes that has no session, or that its month does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roll {
+    /// To the session before it, which is Alpaca's own rule (facts 8.3).
+    Preceding,
+    /// To the session after it.
+    Following,
+}
+
+impl On {
+    /// Reads `first`, `last`, a day of the week (`Mon`), of the month (`15`) or of the year (`06-30`), as it goes with
+    /// `every`.
+    ///
+    /// # Errors
+    /// [`NotASchedule::Day`] when the text is none of them, or does not go with `every`.
+    pub fn parse(text: &str, every: Every) -> Result<Self, NotASchedule> {
+        let day = match (text, every) {
+            ("first", _) => Some(Self::First),
+            ("last", Every::Week | Every::Month | Every::Quarter | Every::Year) => Some(Self::Last),
+            (_, Every::Week) => weekday(text).map(Self::Weekday),
+            (_, Every::Month | Every::Quarter) => text.parse().ok().filter(|day| (1..=31).contains(day)).map(Self::Day),
+            (_, Every::Year) => date(text),
+            (_, Every::Session) => None,
+        };
+        day.ok_or_else(|| NotASchedule::Day { text: text.to_owned(), every: every.code() })
+    }
+}
+
+fn weekday(text: &str) -> Option<Weekday> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "mon" | "monday" => Weekday::Monday,
+        "tue" | "tuesday" => Weekday::Tuesday,
+        "wed" | "wednesday" => Weekday::Wednesday,
+        "thu" | "thursday" => Weekday::Thursday,
+        "fri" | "friday" => Weekday::Friday,
+        _ => return None,
+    })
+}
+
+fn date(text: &str) -> Option<On> {
+    let (month, day) = text.split_once('-')?;
+    let (month, day) = (month.parse().ok()?, day.parse().ok()?);
+    // 2024 has every day that any year has.
+    jiff::civil::Date::new(2024, month, day).ok().map(|_| On::Date { month, day })
 }
 
 /// A cron rule, seconds first, with the zone that its hours are meant in.
@@ -77,6 +152,17 @@ pub enum NotASchedule {
     Zone {
         /// What was given.
         zone: String,
+    },
+    /// The day does not parse, or does not go with `every`.
+    #[error(
+        "`{text}` is no day of a {every}; `first` and `last` are, Mon to Fri of a week, 1 to 31 of a month or quarter, and \
+         06-30 of a year"
+    )]
+    Day {
+        /// What was given.
+        text: String,
+        /// Of what.
+        every: &'static str,
     },
     /// The point in the session does not parse.
     #[error("`{text}` is not a point in a session; `open`, `open+15m` and `close-15m` are")]
@@ -133,19 +219,32 @@ impl CronRule {
     }
 }
 
-/// Which sessions a session schedule means: the first of each.
+/// Which sessions a session schedule means: one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {
     /// Each session.
     Session,
-    /// The first session of each week.
+    /// One of each week, which begins on Monday.
     Week,
-    /// The first session of each month.
+    /// One of each month.
     Month,
-    /// The first session of each quarter.
+    /// One of each quarter.
     Quarter,
-    /// The first session of each year.
+    /// One of each year.
     Year,
+}
+
+impl Every {
+    /// The file's word.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+            Self::Year => "year",
+        }
+    }
 }
 
 /// A point in a session.

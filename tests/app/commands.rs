@@ -1,5 +1,7 @@
 //! Commands: what they print, and with which exit code they end.
 
+use serde_json::Value;
+
 use crate::support::{Ran, SIXTY_FORTY, Scratch};
 
 /// 60/35/5 with everything on its target: 120 SPY at 500, 350 AGG at 100, 5,000 in cash.
@@ -300,4 +302,38 @@ fn doctor_names_what_does_not_answer() {
     assert_eq!(state("configuration"), "well");
     assert_eq!(state("database"), "well");
     assert_eq!(state("alpaca.paper_url"), "not well");
+}
+
+#[test]
+fn the_calendar_of_a_strategy_is_printed_from_its_file_alone() {
+    let scratch = Scratch::new();
+    let text = SIXTY_FORTY.replace(
+        "cron = \"0 45 15 * * Mon-Fri\"\ntimezone = \"America/New_York\"",
+        "every = \"month\"\non = 31\nat = \"close-15m\"",
+    );
+    let file = scratch.write("month-end.toml", &text);
+    let calendar = |days: &[&str]| {
+        let base = ["strategies", "calendar", file.to_str().unwrap(), "--json"];
+        Ran::of(scratch.program().args(base).args(days))
+    };
+    let moments = calendar(&["--from", "2024-10-15", "--to", "2024-12-31"]).ok().json()["moments"].clone();
+    let shown =
+        |moment: &Value| format!("{} {}", moment["new_york"].as_str().unwrap(), moment["session"].as_str().unwrap());
+    let shown: Vec<String> = moments.as_array().unwrap().iter().map(shown).collect();
+    // 31 November does not exist, and the 29th is the half day after Thanksgiving.
+    assert_eq!(
+        shown,
+        [
+            "Thu 2024-10-31 15:45:00 09:30 to 16:00",
+            "Fri 2024-11-29 12:45:00 09:30 to 13:00",
+            "Tue 2024-12-31 15:45:00 09:30 to 16:00"
+        ]
+    );
+    let none = calendar(&["--from", "2031-01-01", "--to", "2031-02-01"]);
+    assert!(none.code == 2 && none.err.contains("1990-01-02 to 2030-12-31"), "{none:?}");
+    assert_eq!(calendar(&["--from", "2024-02-01", "--to", "2024-01-01"]).code, 2);
+    let wrong = scratch.write("wrong.toml", &text.replace("on = 31", "on = \"Mon\""));
+    let refused =
+        scratch.run(&["strategies", "calendar", wrong.to_str().unwrap(), "--from", "2024-01-01", "--to", "2024-01-31"]);
+    assert!(refused.code == 2 && refused.err.contains("`Mon` is no day of a month"), "{refused:?}");
 }

@@ -3,7 +3,9 @@
 use rebalanced::decide::consent::{hash, sections, text};
 use rebalanced::edge::strategies::load_dir;
 use rebalanced::model::money::Fraction;
-use rebalanced::model::strategy::{CronRule, Every, OrderType, Schedule, SessionPoint, StrategyParts, Unmanaged};
+use rebalanced::model::strategy::{
+    CronRule, Every, On, OrderType, Roll, Schedule, SessionPoint, SessionRule, StrategyParts, Unmanaged,
+};
 
 use sha2::Digest;
 
@@ -57,7 +59,8 @@ fn every_term_that_changes_what_may_happen_changes_the_text() {
         |parts| parts.limits.max_turnover = Some(Fraction::from_percent(dec("10"))),
         |parts| {
             let at = "open+15m".parse::<SessionPoint>().unwrap();
-            parts.when.schedule = Schedule::Session { every: Every::Month, at };
+            parts.when.schedule =
+                Schedule::Session(SessionRule { every: Every::Month, on: On::First, roll: Roll::Preceding, at });
         },
     ];
     let mut seen = vec![hash(&said(|_| ()))];

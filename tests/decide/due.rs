@@ -10,7 +10,9 @@ use rand::{Rng, SeedableRng};
 use rebalanced::decide::due::{due, left_out, moments};
 use rebalanced::edge::sessions;
 use rebalanced::model::run::DueMoment;
-use rebalanced::model::strategy::{CronRule, Every, Misfire, NotASchedule, Schedule, SessionPoint, Strategy};
+use rebalanced::model::strategy::{
+    CronRule, Every, Misfire, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule, Strategy,
+};
 use rebalanced::model::time::{Moment, Span};
 
 use crate::cast::{parts, strategy};
@@ -23,7 +25,8 @@ fn cron(rule: &str, zone: &str) -> Strategy {
 
 fn session(every: Every, at: &str) -> Strategy {
     let mut parts = parts(&[("SPY", "100")]);
-    parts.when.schedule = Schedule::Session { every, at: at.parse::<SessionPoint>().unwrap() };
+    let at = at.parse::<SessionPoint>().unwrap();
+    parts.when.schedule = Schedule::Session(SessionRule { every, on: On::First, roll: Roll::Preceding, at });
     strategy(parts)
 }
 

@@ -5,6 +5,7 @@
 mod cast;
 mod plan;
 mod due;
+mod days;
 mod guard;
 mod limits;
 mod order;

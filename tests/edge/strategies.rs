@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use rebalanced::edge::strategies::{json_schema, load_dir, read_file};
 use rebalanced::model::ids::StrategyName;
 use rebalanced::model::money::{Fraction, Usd};
-use rebalanced::model::strategy::{Destination, Every, Misfire, OrderType, Schedule, SessionPoint, Unmanaged};
+use rebalanced::model::strategy::{
+    Destination, Every, Misfire, On, OrderType, Roll, Schedule, SessionPoint, SessionRule, Unmanaged,
+};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 
@@ -202,7 +204,12 @@ min_notional = 5.01
     assert_eq!(kept, text);
     assert!(matches!(
         strategy.when().schedule,
-        Schedule::Session { every: Every::Quarter, at: SessionPoint::AfterOpen(30) }
+        Schedule::Session(SessionRule {
+            every: Every::Quarter,
+            on: On::First,
+            roll: Roll::Preceding,
+            at: SessionPoint::AfterOpen(30)
+        })
     ));
     assert_eq!((strategy.when().misfire, strategy.when().grace_minutes), (Misfire::Skip, 10));
     assert_eq!(strategy.targets()[1].weight.decimal().to_string(), "0.33333333333333333333333333");

@@ -8,13 +8,13 @@ use toml::de::DeTable;
 
 use super::fault::{FileFault, nearest};
 use super::keys;
-use super::page::{Page, Placed, Table};
+use super::page::{Page, Placed, Table, entry};
 use crate::model::canon::strategy_version;
 use crate::model::ids::{StrategyName, StrategyVersion, Symbol};
 use crate::model::money::{Fraction, Usd};
 use crate::model::strategy::{
-    Conditions, CronRule, Destination, Every, Limits, Misfire, NotASchedule, NotAStrategy, OrderStyle, OrderType,
-    Schedule, SessionPoint, Strategy, StrategyParts, Target, Unmanaged, When,
+    Conditions, CronRule, Destination, Every, Limits, Misfire, NotASchedule, NotAStrategy, On, OrderStyle, OrderType,
+    Roll, Schedule, SessionPoint, SessionRule, Strategy, StrategyParts, Target, Unmanaged, When,
 };
 
 /// The zone of the exchange, and of a cron rule that names none.
@@ -83,7 +83,12 @@ fn version(text: &str) -> Option<StrategyVersion> {
 }
 
 fn when<'a>(page: &mut Page<'a>, root: &DeTable<'a>) -> When {
-    let fallback = Schedule::Session { every: Every::Session, at: SessionPoint::BeforeClose(15) };
+    let fallback = Schedule::Session(SessionRule {
+        every: Every::Session,
+        on: On::First,
+        roll: Roll::Preceding,
+        at: SessionPoint::BeforeClose(15),
+    });
     let fallback = When { schedule: fallback, misfire: Misfire::RunOnce, grace_minutes: 30 };
     let Some(table) = page.table(root, "schedule") else {
         if !root.iter().any(|(key, _)| key.get_ref() == "schedule") {
@@ -105,8 +110,11 @@ fn schedule<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>) -> Option<Schedule> 
     let has = |name: &str| table.value.iter().any(|(key, _)| key.get_ref() == name);
     match (has("cron"), has("every")) {
         (true, false) => {
-            if let Some(at) = page.text(table, ("schedule", "at")) {
-                page.fault(at.byte, "`schedule.at` belongs to `every`", "remove it, or replace `cron` by `every`");
+            for key in ["at", "on", "roll"] {
+                if let Some((byte, _)) = entry(table.value, key) {
+                    let what = format!("`schedule.{key}` belongs to `every`");
+                    page.fault(byte, what, "remove it, or replace `cron` by `every`");
+                }
             }
             cron(page, table)
         }
@@ -156,23 +164,54 @@ fn session<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>) -> Option<Schedule> {
         let mend = "remove the line, or replace `every` by `cron`";
         page.fault(zone.byte, "with `every` the hours are the exchange's own: no other time zone fits", mend);
     }
-    let every = page.one_of(table, ("schedule", "every"), keys::EVERY)?;
-    let every = match every.value {
+    let word = page.one_of(table, ("schedule", "every"), keys::EVERY)?;
+    let every = match word.value {
         "week" => Every::Week,
         "month" => Every::Month,
         "quarter" => Every::Quarter,
         "year" => Every::Year,
         _ => Every::Session,
     };
+    let (on, roll) = day(page, table, every)?;
     let Some(at) = page.text(table, ("schedule", "at")) else {
-        return Some(Schedule::Session { every, at: SessionPoint::BeforeClose(15) });
+        return Some(Schedule::Session(SessionRule { every, on, roll, at: SessionPoint::BeforeClose(15) }));
     };
-    let Ok(point) = at.value.parse() else {
+    let Ok(at_point) = at.value.parse() else {
         let mend = "write `open`, `open+15m` or `close-15m`, with at most 390 minutes";
         page.fault(at.byte, format!("`{}` is no point in a session", at.value), mend);
         return None;
     };
-    Some(Schedule::Session { every, at: point })
+    Some(Schedule::Session(SessionRule { every, on, roll, at: at_point }))
+}
+
+/// Which day of the period, and where it goes when it has no session.
+fn day<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, every: Every) -> Option<(On, Roll)> {
+    let said = page.text_or_whole(table, ("schedule", "on"));
+    let roll = page.one_of(table, ("schedule", "roll"), keys::ROLL);
+    if every == Every::Session {
+        for byte in [said.map(|said| said.byte), roll.map(|roll| roll.byte)].into_iter().flatten() {
+            let mend = "remove it, or write every = \"week\", \"month\", \"quarter\" or \"year\"";
+            page.fault(byte, "with every = \"session\" there is no day to choose", mend);
+        }
+        return Some((On::First, Roll::Preceding));
+    }
+    let on = match said {
+        None => On::First,
+        Some(said) => match On::parse(&said.value, every) {
+            Ok(on) => on,
+            Err(error) => {
+                let text = error.to_string();
+                let (what, mend) = text.split_once("; ").unwrap_or((&text, "write `first` or `last`"));
+                page.fault(said.byte, what, mend);
+                return None;
+            }
+        },
+    };
+    if let (On::First | On::Last, Some(roll)) = (on, &roll) {
+        page.fault(roll.byte, "`schedule.roll` says nothing here", "remove it: the first or last session is a session");
+    }
+    let following = roll.is_some_and(|word| word.value == "following");
+    Some((on, if following { Roll::Following } else { Roll::Preceding }))
 }
 
 /// The zone that is most like this name, or whose last part is.

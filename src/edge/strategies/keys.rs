@@ -13,6 +13,8 @@ pub(super) enum Holds {
     Whole(u32),
     /// True or false.
     Flag,
+    /// A text, or a whole number that is read as one.
+    TextOrWhole,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }
@@ -54,6 +56,8 @@ const fn needed(table: &'static str, name: &'static str, holds: Holds, help: &'s
 
 /// Words for `schedule.every`.
 pub(super) const EVERY: &[&str] = &["session", "week", "month", "quarter", "year"];
+/// Words for `schedule.roll`.
+pub(super) const ROLL: &[&str] = &["preceding", "following"];
 /// Words for `schedule.misfire`.
 pub(super) const MISFIRE: &[&str] = &["run_once", "skip"];
 /// Words for `rebalance.destination`.
@@ -75,7 +79,27 @@ pub(super) const KEYS: &[Key] = &[
         "Six fields, seconds first: second minute hour day month weekday. A moment outside a session is skipped.",
     ),
     key("schedule", "timezone", Holds::Text, r#""America/New_York""#, "The IANA zone in which cron's hours are meant."),
-    key("schedule", "every", Holds::OneOf(EVERY), "", "Each session, or the first session of each week, month, ..."),
+    key(
+        "schedule",
+        "every",
+        Holds::OneOf(EVERY),
+        "",
+        "Each session, or one session of each week, month, quarter or year.",
+    ),
+    key(
+        "schedule",
+        "on",
+        Holds::TextOrWhole,
+        r#""first""#,
+        "With `every`: `first` or `last` session; Mon to Fri of a week; 1 to 31 of a month or of a quarter's first month; 06-30 of a year.",
+    ),
+    key(
+        "schedule",
+        "roll",
+        Holds::OneOf(ROLL),
+        r#""preceding""#,
+        "Where a day without a session goes: to the one before it, as Alpaca's own rebalancer does, or to the one after it.",
+    ),
     key(
         "schedule",
         "at",
@@ -196,6 +220,7 @@ fn property(key: &Key) -> Value {
         Holds::Text => json!({ "type": "string" }),
         Holds::Number => json!({ "type": "number", "minimum": 0 }),
         Holds::Whole(most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
+        Holds::TextOrWhole => json!({ "type": ["string", "integer"] }),
         Holds::Flag => json!({ "type": "boolean" }),
         Holds::OneOf(words) => json!({ "enum": words }),
     };

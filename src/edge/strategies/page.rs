@@ -130,6 +130,15 @@ impl<'a> Page<'a> {
         })
     }
 
+    /// A text, or a whole number as text.
+    pub(super) fn text_or_whole(&mut self, table: &Table<'_, 'a>, path: (&str, &str)) -> Option<Placed<String>> {
+        self.value(table, path, |value| match value {
+            DeValue::String(text) => Ok(text.to_string()),
+            DeValue::Integer(whole) if whole.radix() == 10 => Ok(whole.as_str().to_owned()),
+            _ => Err("write a word in \"quotes\" or a whole number".to_owned()),
+        })
+    }
+
     /// A decimal, exactly as written.
     pub(super) fn number(&mut self, table: &Table<'_, 'a>, path: (&str, &str)) -> Option<Placed<Decimal>> {
         self.value(table, path, |value| {
@@ -218,7 +227,7 @@ fn shown((table, name): (&str, &str)) -> String {
     if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
 
-fn entry<'t, 'a>(table: &'t DeTable<'a>, name: &str) -> Option<(usize, &'t Spanned<DeValue<'a>>)> {
+pub(super) fn entry<'t, 'a>(table: &'t DeTable<'a>, name: &str) -> Option<(usize, &'t Spanned<DeValue<'a>>)> {
     table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(key, value)| (key.span().start, value))
 }
 
