@@ -91,6 +91,9 @@ impl Clock {
                 return;
             }
             tokio::time::sleep(self.look_after(left)).await;
+            if let Self::Remote(clock) = self {
+                clock.keep_up().await;
+            }
         }
     }
 
@@ -212,17 +215,14 @@ impl RemoteClock {
         Ok(Self { inner: Arc::new(Remote { url, http, hand: Mutex::new(hand) }) })
     }
 
-    /// Reads the clock again and again, for ever. Without it the clock stops soon after it was connected.
+    /// Reads the clock again and again, for ever. Without it the clock stands still soon after it was connected, but for those
+    /// who sleep on it.
     pub async fn follow(&self) {
         let mut silent = false;
         loop {
             match read(&self.inner.http, &self.inner.url).await {
-                Ok((read, speed_millionths)) => {
-                    let mut hand = locked(&self.inner.hand);
-                    hand.read = read;
-                    // The reading is a little old when it arrives, so this clock is late rather than early.
-                    hand.read_at = Instant::now();
-                    hand.speed_millionths = speed_millionths;
+                Ok(reading) => {
+                    self.set(reading);
                     silent = false;
                 }
                 Err(error) if !silent => {
@@ -236,6 +236,22 @@ impl RemoteClock {
             }
             tokio::time::sleep(REMOTE_LOOK).await;
         }
+    }
+
+    /// Reads the clock once more if nobody does: a command that waits has nobody who follows, and would wait for ever.
+    async fn keep_up(&self) {
+        let is_followed = locked(&self.inner.hand).read_at.elapsed() < REMOTE_TRUST;
+        if !is_followed && let Ok(reading) = read(&self.inner.http, &self.inner.url).await {
+            self.set(reading);
+        }
+    }
+
+    fn set(&self, (read, speed_millionths): (Moment, i64)) {
+        let mut hand = locked(&self.inner.hand);
+        hand.read = read;
+        // The reading is a little old when it arrives, so this clock is late rather than early.
+        hand.read_at = Instant::now();
+        hand.speed_millionths = speed_millionths;
     }
 
     /// The time.
