@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 
 use crate::app::balancer;
-use crate::app::checkpoints;
+use crate::app::checkpoints::Checkpoints;
 use crate::app::http::{self, Shared, Throttle};
 use crate::app::killswitch;
 use crate::app::lifecycle::{Lifecycle, tell_ready};
@@ -63,8 +63,10 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     }
     let pulled = killswitch::listen().context("SIGUSR1 cannot be listened for")?;
     life.spawn(killswitch::watch(Arc::clone(&world), pulled));
-    if let Some((notary, file)) = wire::notary(settings)? {
-        life.spawn(checkpoints::keep(Arc::clone(&world), notary, file));
+    let signed =
+        wire::notary(settings)?.map(|(notary, file)| Arc::new(Checkpoints::new(Arc::clone(&world), notary, file)));
+    if let Some(checkpoints) = &signed {
+        life.spawn(Arc::clone(checkpoints).keep());
     }
     let readiness = Readiness::new(bell.clone(), life.soft.clone());
     let operator_token = Arc::new(settings.operator_token.take());
@@ -91,6 +93,9 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     life.spawn(balancer::keep(Arc::clone(&world)));
     let dropped = listen(life, bell, &readiness, (&world, settings.runs)).await;
     scheduler.stop().await.context("the scheduler does not stop")?;
+    if let Some(checkpoints) = &signed {
+        checkpoints.end().await;
+    }
     if dropped > 0 {
         bail!("stopped hard: {dropped} runs were dropped where they waited; the next start carries them on");
     }

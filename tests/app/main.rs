@@ -16,3 +16,4 @@ mod support;
 mod operators;
 mod canary;
 mod restart;
+mod checkpoints;
