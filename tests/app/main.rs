@@ -17,3 +17,6 @@ mod operators;
 mod canary;
 mod restart;
 mod checkpoints;
+mod broker;
+mod search;
+mod failing;
