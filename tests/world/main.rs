@@ -19,6 +19,7 @@ mod withdrawn;
 mod rows;
 mod books;
 mod refused;
+mod series;
 mod halfway;
 mod mixed;
 mod swapped;

@@ -64,7 +64,7 @@ enum Shape {
 
 impl Shape {
     /// The token is refused so from this account's `nth` call on.
-    fn from_call(self, account: &str, nth: u64) -> FaultRule {
+    fn starting_at(self, account: &str, nth: u64) -> FaultRule {
         let (action, status, body) = match self {
             Self::Json401 => (FaultAction::StatusBefore, 401, Some(json!({"message": "unauthorized."}))),
             Self::Bare403 => (FaultAction::StatusBefore, 403, Some(json!({"message": "forbidden."}))),
@@ -136,7 +136,7 @@ fn endpoint(method: &str, path: &str) -> &'static str {
 /// One case; how often the refused token was asked with.
 async fn refused_from(on: Keeper, day: Day, (nth, asked): (u64, &str), shape: Shape) -> (usize, Vec<String>) {
     let (service, [first, second]) = morning(on, day).await;
-    service.sim.add_fault(shape.from_call(&first, nth));
+    service.sim.add_fault(shape.starting_at(&first, nth));
     slot(&service, day, &first).await;
     let case = format!("{day:?}, {shape:?}, refused from call {nth} on ({asked})");
     let accounts = service.world.store.accounts().await.unwrap();
