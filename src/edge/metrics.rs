@@ -187,10 +187,7 @@ impl Inner {
             &["health"],
         )?;
         registry.register(Box::new(tokens.clone()))?;
-        let build =
-            GaugeVec::new(Opts::new("rebalanced_build_info", "The version that runs; always 1."), &["version"])?;
-        registry.register(Box::new(build.clone()))?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        tell_version(&registry)?;
         let runs = ["strategy", "environment", "outcome", "reason"];
         Ok(Self {
             runs: counters("rebalanced_runs_total", "Runs that have ended, by how and why.", &runs)?,
@@ -235,4 +232,12 @@ impl Inner {
             registry,
         })
     }
+}
+
+/// A metric that says which program runs.
+fn tell_version(registry: &Registry) -> Result<(), prometheus::Error> {
+    let build = GaugeVec::new(Opts::new("rebalanced_build_info", "The version that runs; always 1."), &["version"])?;
+    registry.register(Box::new(build.clone()))?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+    Ok(())
 }

@@ -87,7 +87,9 @@ pub(crate) async fn with_open_orders(service: &TestWorld, orders: usize) {
     flow::tick::tick(&service.world, slot).await.unwrap();
     let claims = service.world.store.claim(1000, slot, slot + Span::from_mins(10)).await.unwrap();
     // The looks that are held back are those at orders of now; the past of each account has been read.
-    claims.iter().for_each(|claim| service.world.store.acquaint(&claim.run().account));
+    for claim in &claims {
+        service.world.store.acquaint(&claim.run().account);
+    }
     let runs = futures_util::future::join_all(
         claims.into_iter().map(|claim| flow::rebalance::rebalance(&service.world, claim)),
     );
