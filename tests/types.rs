@@ -1,4 +1,4 @@
-//! What must not compile: an order without its checks, a token on the other host, a printed secret.
+//! What must not compile: an order without its checks, a token on the other host, a printed secret, dollars for shares.
 //!
 //! Each program in `tests/types/` tries one thing; the compiler's refusal stands beside it, word by word. The words are
 //! those of one release of the compiler, so with another release this test says that it did not look. To take over the
@@ -11,6 +11,15 @@ const WORDS_OF: &str = "rustc 1.95.";
 
 #[test]
 fn d2_programs_that_skip_a_check_do_not_compile() {
+    do_not_compile("tests/types/*.rs");
+}
+
+#[test]
+fn row_86_a_mix_up_of_dollars_and_shares_does_not_compile() {
+    do_not_compile("tests/types/row_86_*.rs");
+}
+
+fn do_not_compile(these: &str) {
     let output = std::process::Command::new("rustc").arg("--version").output().unwrap();
     let version = String::from_utf8(output.stdout).unwrap();
     if !version.starts_with(WORDS_OF) && std::env::var_os("TRYBUILD").is_none() {
@@ -18,5 +27,5 @@ fn d2_programs_that_skip_a_check_do_not_compile() {
         return;
     }
     let programs = trybuild::TestCases::new();
-    programs.compile_fail("tests/types/*.rs");
+    programs.compile_fail(these);
 }
