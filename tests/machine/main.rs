@@ -12,7 +12,9 @@
 #[allow(unreachable_pub, reason = "another test's tools")]
 mod support;
 
+mod copies;
 mod disk;
+mod flips;
 mod judge;
 mod limits;
 mod locks;
