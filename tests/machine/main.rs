@@ -14,6 +14,7 @@ mod support;
 
 mod copies;
 mod disk;
+mod errors;
 mod flips;
 mod judge;
 mod limits;
