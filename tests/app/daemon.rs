@@ -23,7 +23,7 @@ fn it_becomes_ready_is_watched_and_stops_politely() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_file_is_refused() {
+fn row_25_a_second_daemon_on_the_same_file_is_refused() {
     let scratch = Scratch::new();
     let first = scratch.daemon();
     let second = scratch.run(&["run"]);

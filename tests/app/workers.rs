@@ -129,7 +129,7 @@ async fn run_of(world: &World, account: &AccountId) -> Run {
 }
 
 #[tokio::test]
-async fn a_panic_quarantines_one_run_and_harms_no_other() {
+async fn row_20_a_panic_quarantines_one_run_and_harms_no_other() {
     let scratch = Scratch::new();
     let (world, trapped, other) = at_the_slot(&scratch).await;
     let mut workers = Workers::new(Arc::clone(&world), 8);

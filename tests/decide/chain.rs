@@ -79,7 +79,7 @@ fn tampered(dice: &mut StdRng, honest: &[ChainedEvent]) -> Vec<ChainedEvent> {
 }
 
 #[test]
-fn s13_ten_thousand_falsified_chains_are_all_found_with_the_last_checkpoint() {
+fn row_66_s13_ten_thousand_falsified_chains_are_all_found_with_the_last_checkpoint() {
     let honest = grown(Vec::new(), EVENTS, "honest");
     let points = || vec![point(&honest[99]), point(&honest[EVENTS - 1])];
     assert_eq!(walked(&honest, points()).unwrap().events(), i64::try_from(EVENTS).unwrap());

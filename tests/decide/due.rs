@@ -164,7 +164,7 @@ fn session_schedules_follow_the_real_close_also_on_half_days() {
 }
 
 #[test]
-fn every_session_of_the_table_has_its_moment_and_no_other_day() {
+fn row_47_every_session_of_the_table_has_its_moment_and_no_other_day() {
     let table = sessions::builtin().unwrap();
     let zone = table.zone().clone();
     let days = |every| -> Vec<Date> {

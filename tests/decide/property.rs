@@ -228,7 +228,7 @@ fn comes_to_rest(strategy: &Strategy, snapshot: &Snapshot) -> usize {
 }
 
 #[test]
-fn ten_thousand_generated_accounts() {
+fn row_37_ten_thousand_generated_accounts() {
     let (mut traded, mut both_halves, mut held, mut at_once) = (0, 0, 0, 0);
     for case in 0..CASES {
         let dice = &mut StdRng::seed_from_u64(case);

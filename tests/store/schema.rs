@@ -80,7 +80,7 @@ async fn the_reports_can_be_read_by_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_is_opened_again_as_it_was_and_refused_when_it_is_newer() {
+async fn row_24_a_database_is_opened_again_as_it_was_and_refused_when_it_is_newer() {
     for db in databases::both().await {
         connected(&db.store, 1).await;
         let again = Store::open(&db.url).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_database_is_opened_again_as_it_was_and_refused_when_it_is_newer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_daemon_on_one_file_is_refused_while_the_first_lives_and_a_server_takes_many() {
+async fn row_25_a_second_daemon_on_one_file_is_refused_while_the_first_lives_and_a_server_takes_many() {
     for db in databases::both().await {
         let other = Store::open(&db.url).await.unwrap();
         let first = db.store.lock_single_writer().unwrap();

@@ -51,7 +51,9 @@ async fn halted(service: &TestWorld) -> Vec<HaltScope> {
     service.world.store.halts(true).await.unwrap().into_iter().map(|halt| halt.scope).collect()
 }
 
-async fn s15_deposits_dividends_fees_splits_and_the_users_own_trades_are_explained_by_their_rows(on: Keeper) {
+async fn rows_54_55_s15_deposits_dividends_fees_splits_and_the_users_own_trades_are_explained_by_their_rows(
+    on: Keeper,
+) {
     let (service, accounts) = invested(on, 1).await;
     let account = accounts[0].as_str();
     let sim = service.sim.clone();
@@ -141,7 +143,7 @@ async fn s15_an_account_without_runs_is_balanced_every_day(on: Keeper) {
 }
 
 on_both_databases!(
-    s15_deposits_dividends_fees_splits_and_the_users_own_trades_are_explained_by_their_rows,
+    rows_54_55_s15_deposits_dividends_fees_splits_and_the_users_own_trades_are_explained_by_their_rows,
     s15_what_no_row_explains_halts_that_account_only_and_shows_both_ledgers,
     s15_an_execution_that_is_not_ours_to_the_last_digit_is_found_after_the_run,
     s15_an_account_without_runs_is_balanced_every_day,
