@@ -207,6 +207,8 @@ fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
         at(99),
         each.last().copied().unwrap_or(0)
     );
+    let beyond = all.iter().map(|told| told.beyond).max().unwrap_or(0);
+    println!("where nothing goes wrong, a run takes at most {beyond} requests beyond twelve for each of its orders");
     for (outcome, count) in &outcomes {
         println!("{count:>8} {outcome}");
     }

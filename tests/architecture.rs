@@ -50,6 +50,20 @@ const IMPURE: &[&str] = &[
     "std::net", "rand::",
 ];
 
+#[test]
+fn every_point_stands_in_the_table_of_the_documents_and_no_other() {
+    let text = fs::read_to_string("docs/execution.md").expect("the document");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let told: Vec<&str> = rows.map(|(point, _)| point).filter(|point| !point.contains(' ')).collect();
+    let told_once: BTreeSet<&str> = told.iter().copied().collect();
+    let known: BTreeSet<&str> = rebalanced::edge::points::all().map(rebalanced::edge::points::Point::name).collect();
+    assert_eq!(told.len(), told_once.len(), "a point stands there twice");
+    let untold: Vec<_> = known.difference(&told_once).collect();
+    let gone: Vec<_> = told_once.difference(&known).collect();
+    assert!(untold.is_empty() && gone.is_empty(), "not in docs/execution.md: {untold:?}; there alone: {gone:?}");
+    assert!(known.len() >= 100, "{} points", known.len());
+}
+
 struct Source {
     path: PathBuf,
     room: String,

@@ -312,6 +312,37 @@ fn an_account_has_at_most_three_runs_worth_of_orders_a_day() {
 }
 
 #[test]
+fn row_61_a_plan_of_ten_thousand_orders_or_a_day_of_them_is_stopped() {
+    let case = paper();
+    let mut plan = case.plan();
+    let leg = plan.legs_of(Phase::Buy).next().unwrap().clone();
+    plan.legs = vec![leg; 10_000];
+    let sessions = sessions::builtin().unwrap();
+    let facts = Facts {
+        plan: &plan,
+        phase: Phase::Buy,
+        snapshot: &case.snapshot,
+        session: sessions.at(now()).copied(),
+        now: now(),
+        strategy: &case.strategy,
+        market: Some(&case.market),
+    };
+    let refusals = guard::<Paper>(&facts, &case.mandate).unwrap_err();
+    let codes: Vec<_> = refusals.iter().map(|refusal| refusal.code).collect();
+    assert!(codes.contains(&RefusalCode::MaxOrders), "{codes:?}");
+    assert!(codes.contains(&RefusalCode::MaxOrdersPerDay), "{codes:?}");
+    let told = refusals.iter().find(|refusal| refusal.code == RefusalCode::MaxOrders).unwrap();
+    assert!(told.detail.contains("10000 orders, 14 are allowed"), "{}", told.detail);
+    // One order more is refused as well as ten thousand: two targets, and 2 * 2 + 10 orders.
+    for (orders, refused) in [(14, false), (15, true)] {
+        let plan = Plan { legs: plan.legs[..orders].to_vec(), ..plan.clone() };
+        let facts = Facts { plan: &plan, ..facts };
+        let found = guard::<Paper>(&facts, &case.mandate).err().unwrap_or_default();
+        assert_eq!(found.iter().any(|refusal| refusal.code == RefusalCode::MaxOrders), refused, "{orders}");
+    }
+}
+
+#[test]
 fn s11_a_holding_that_is_not_traded_is_valued_by_a_young_quote() {
     let mut made = parts(&[("SPY", "60"), ("AGG", "35")]);
     made.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));

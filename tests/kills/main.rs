@@ -18,9 +18,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use alpaca_sim::exchange::asset::AssetPatch;
+use alpaca_sim::exchange::order::Order;
 use alpaca_sim::{ConsentMode, ConsentRule, Environment, FaultAction, FaultRule, NewAccount, OAuthApp, Sim, SimConfig};
 use rebalanced::edge::points;
 use rebalanced::edge::store::{IntentFilter, RunFilter, Store};
+use rebalanced::model::intent::{Intent, IntentState};
+use rebalanced::model::plan::{Amount, Pricing};
 use rebalanced::model::time::Moment;
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
@@ -225,30 +228,44 @@ impl Service {
         assert!(stopped.success() && child.wait().unwrap().success());
     }
 
-    /// The judge: the broker's ledger beside ours.
-    fn judge(&self) -> (usize, Vec<String>) {
+    /// The judge: the broker's ledger beside ours, both ways.
+    fn judge(&self) -> Judged {
         let intents = self.runtime.block_on(self.store.intents(&IntentFilter::all())).unwrap();
         let runs = self.runtime.block_on(self.store.runs(&RunFilter::all())).unwrap();
         let ours: BTreeMap<&str, _> = intents.iter().map(|it| (it.client_order_id.as_str(), it)).collect();
-        let mut wrong = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut judged = Judged::default();
         let orders = self.sim.ledger().orders;
+        judged.orders = orders.len();
+        let mut theirs: BTreeMap<String, &Order> = BTreeMap::new();
         for record in &orders {
             let id = record.order.client_order_id.to_string();
-            match ours.get(id.as_str()) {
-                None => wrong.push(format!("S2: nobody recorded {id}")),
-                Some(it) if it.filled_qty.decimal() != record.order.filled_qty => {
-                    wrong.push(format!(
-                        "S15: {id} is filled with {} here, {} there",
-                        it.filled_qty, record.order.filled_qty
-                    ));
-                }
-                Some(_) => {}
+            if !ours.contains_key(id.as_str()) {
+                judged.unrecorded += 1;
+                judged.wrong.push(format!("S2: nobody recorded {id}"));
             }
-            if !seen.insert(id.clone()) {
-                wrong.push(format!("S1: {id} twice"));
+            if theirs.insert(id.clone(), &record.order).is_some() {
+                judged.doubled += 1;
+                judged.wrong.push(format!("S1: {id} twice"));
             }
         }
+        for it in &intents {
+            let (id, order) = (&it.client_order_id, theirs.get(it.client_order_id.as_str()));
+            match order {
+                None if matches!(it.state, IntentState::Filled | IntentState::Ended) => {
+                    judged.lost += 1;
+                    judged
+                        .wrong
+                        .push(format!("S3: {id} is {} here, and the broker has no such order", it.state.code()));
+                }
+                None => {}
+                Some(order) if it.filled_qty.decimal() != order.filled_qty => {
+                    let (ours, theirs) = (it.filled_qty, order.filled_qty);
+                    judged.wrong.push(format!("S15: {id} is filled with {ours} here, {theirs} there"));
+                }
+                Some(order) => judged.wrong.extend(difference(it, order)),
+            }
+        }
+        let wrong = &mut judged.wrong;
         for it in intents.iter().filter(|it| !it.state.is_terminal() || it.state.code() == "quarantined") {
             wrong.push(format!("L2: {} is {} ({})", it.client_order_id, it.state.code(), it.note));
         }
@@ -262,8 +279,38 @@ impl Service {
         if positions.iter().any(|held| held.qty < Decimal::ZERO) {
             wrong.push("S6: short".to_owned());
         }
-        (orders.len(), wrong)
+        judged
     }
+}
+
+/// What the judge found.
+#[derive(Default)]
+struct Judged {
+    orders: usize,
+    doubled: usize,
+    lost: usize,
+    unrecorded: usize,
+    wrong: Vec<String>,
+}
+
+/// The broker's order is the one that was recorded, field by field (S3).
+fn difference(it: &Intent, order: &Order) -> Option<String> {
+    let (qty, notional) = match it.amount {
+        Amount::Qty(qty) => (Some(qty.decimal()), None),
+        Amount::Notional(notional) => (None, Some(notional.decimal())),
+    };
+    let (kind, limit) = match it.pricing {
+        Pricing::Market => ("market", None),
+        Pricing::Limit(price) => ("limit", Some(price.decimal())),
+    };
+    let same = *order.symbol == *it.symbol.as_str()
+        && order.side.as_str() == it.phase.side().code()
+        && order.order_type.as_str() == kind
+        && order.limit_price == limit
+        && order.notional == notional
+        // An order by value may show the quantity it came to.
+        && (qty.is_none() || order.qty == qty);
+    (!same).then(|| format!("S3: {} was recorded as {it:?}, and the broker has {order:?}", it.client_order_id))
 }
 
 /// Opens an account at the broker and connects it over HTTP, as a browser does.
@@ -311,12 +358,13 @@ fn every_point(database: Option<&str>, left_out: &[&str]) {
         }
         service.settle();
     }
-    let (orders, wrong) = service.judge();
+    let Judged { orders, doubled, lost, unrecorded, wrong } = service.judge();
+    let seconds = begun.elapsed().as_secs();
     println!(
-        "kills tried {}, done {kills}, orders {orders}, violations {}, in {} s",
+        "kills tried {}, done {kills}, orders {orders}, doubled {doubled}, lost {lost}, unrecorded {unrecorded}, \
+         violations {}, in {seconds} s",
         all.len(),
-        wrong.len(),
-        begun.elapsed().as_secs()
+        wrong.len()
     );
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(missed.is_empty(), "{missed:#?}");

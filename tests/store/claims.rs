@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt;
 use rebalanced::edge::store::{Error, RecordAnswer, RunFilter};
 use rebalanced::model::ids::SubscriptionId;
 use rebalanced::model::mandate::HaltScope;
@@ -45,7 +46,7 @@ async fn eight_workers_claim_fifty_runs_once_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_has_at_most_one_running_run_and_the_oldest_goes_first() {
+async fn row_87_an_account_has_at_most_one_running_run_and_the_oldest_goes_first() {
     for db in databases::both().await {
         connected(&db.store, 2).await;
         for slot in [5, 6, 7] {
@@ -82,6 +83,38 @@ async fn enqueueing_twice_makes_nothing_twice_and_the_ledger_never_runs_backward
         assert_eq!(kinds.iter().filter(|kind| *kind == "slots.enqueued").count(), 1);
         let together = futures_util::future::join_all((0..8).map(|_| enqueued(&db.store, minutes(9)))).await;
         assert_eq!(together.into_iter().sum::<usize>(), 3, "eight bells, one run for each");
+    }
+}
+
+/// So many times a person wants a run in the moment in which the bell rings.
+const RACES: i64 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_88_a_person_who_wants_a_run_while_the_bell_rings_makes_no_second_one() {
+    for db in databases::both().await {
+        connected(&db.store, 1).await;
+        let races = futures_util::stream::iter(1..=RACES).for_each_concurrent(8, |slot| {
+            let store = &db.store;
+            async move {
+                let (by, at) = (operator(), minutes(slot));
+                let wish = tokio::spawn({
+                    let store = store.clone();
+                    async move { store.trigger(&subscription(1), at, &by).await.unwrap() }
+                });
+                let (calm, moments) = (strategy("calm"), [due(at)]);
+                let (made, wished) = tokio::join!(store.enqueue(&calm, &moments, at, at), wish);
+                let run = store.run(&wished.unwrap()).await.unwrap().unwrap().0;
+                assert!(made.unwrap() <= 1 && run.slot == at, "{run:?}");
+            }
+        });
+        races.await;
+        let runs = db.store.runs(&RunFilter { limit: 5_000, ..RunFilter::all() }).await.unwrap();
+        let slots: BTreeSet<_> = runs.iter().map(|run| run.slot).collect();
+        assert_eq!((runs.len(), slots.len()), (1_000, 1_000), "{}: row 88", db.name);
+        let by_bell = runs.iter().filter(|run| run.trigger == Trigger::Schedule).count();
+        println!("{}: of {RACES} races the bell won {by_bell}", db.name);
+        let claims = db.store.claim(64, minutes(RACES), minutes(RACES + 5)).await.unwrap();
+        assert_eq!(claims.len(), 1, "{}: S12, one of them at a time", db.name);
     }
 }
 

@@ -64,7 +64,7 @@ async fn a_raise_for_one_run_is_used_up_by_the_run_that_sends_orders(on: Keeper)
     service.settle_accounts().await;
 }
 
-async fn an_account_that_goes_in_circles_is_halted_until_a_person_has_looked(on: Keeper) {
+async fn row_61_an_account_that_goes_in_circles_is_halted_until_a_person_has_looked(on: Keeper) {
     let (service, account) = one_user(on, ServiceLimits::default()).await;
     for hour in 10..13 {
         pay(&service, &account, 5_000);
@@ -74,6 +74,13 @@ async fn an_account_that_goes_in_circles_is_halted_until_a_person_has_looked(on:
     pay(&service, &account, 5_000);
     let fourth = triggered(&service, new_york("2019-06-03T13:30:00")).await;
     assert_eq!((fourth.kind, fourth.reason), (OutcomeKind::Refused, RefusalCode::MaxRunsPerDay.code()));
+    // Something asks for run after run: the switch of the account is pulled, and not one order more leaves.
+    let orders = service.sim.ledger().orders.len();
+    for minute in 31..60 {
+        let asked = triggered(&service, new_york(&format!("2019-06-03T13:{minute}:00"))).await;
+        assert_eq!(asked.reason, RefusalCode::HaltedAccount.code(), "{asked:?}");
+    }
+    assert_eq!(service.sim.ledger().orders.len(), orders, "S10");
     let next_day = triggered(&service, new_york("2019-06-04T10:30:00")).await;
     assert_eq!(next_day.reason, RefusalCode::HaltedAccount.code(), "a new day does not let it go on: {next_day:?}");
     let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
@@ -140,7 +147,7 @@ async fn s11_orders_are_bounded_by_the_volume_of_the_market_and_the_last_trade(o
 
 on_both_databases!(
     a_raise_for_one_run_is_used_up_by_the_run_that_sends_orders,
-    an_account_that_goes_in_circles_is_halted_until_a_person_has_looked,
+    row_61_an_account_that_goes_in_circles_is_halted_until_a_person_has_looked,
     a_world_that_is_suddenly_empty_is_not_traded_until_a_person_says_that_it_is_right,
     s11_orders_are_bounded_by_the_volume_of_the_market_and_the_last_trade,
 );

@@ -140,8 +140,8 @@ impl Watcher for Gremlin {
                 .boxed()
             }
             _ => {
-                if let Some(what) = perform(&stage, act) {
-                    stage.notes.lock().inject(act.row(), format_args!("{act:?} at {point}: {what}"));
+                if let Some((row, what)) = perform(&stage, act) {
+                    stage.notes.lock().inject(row, format_args!("{act:?} at {point}: {what}"));
                 }
                 std::future::ready(()).boxed()
             }
@@ -157,6 +157,9 @@ fn is_last(point: Point) -> bool {
 impl Gremlin {
     fn draw(&self, point: Point) -> Option<Act> {
         let mut notes = self.stage.notes.lock();
+        if !point.name().starts_with("broker.") && !point.name().starts_with("store.") {
+            notes.polling = point.name().ends_with(".polling");
+        }
         if notes.calm || notes.crashed || notes.dropped {
             return None;
         }
@@ -190,36 +193,46 @@ impl Gremlin {
     }
 }
 
-/// Does it; says what, or that there was nothing to do it to.
-fn perform(stage: &Stage, act: Act) -> Option<String> {
+/// Does it; says what and of which row, or that there was nothing to do it to.
+fn perform(stage: &Stage, act: Act) -> Option<(u32, String)> {
     if act == Act::ClockJump {
-        return Some(jump(&stage.clock, &stage.notes, 1..60));
+        return Some((act.row(), jump(&stage.clock, &stage.notes, 1..60)));
     }
     let account = stage.notes.lock().current()?;
+    match act {
+        Act::RareState => rare_state(stage, &account),
+        Act::MarketHalt => market_halt(stage, &account),
+        _ => in_account(stage, act, &account).map(|what| (act.row(), what)),
+    }
+}
+
+/// A refusal after the order was accepted is row 11.
+fn rare_state(stage: &Stage, account: &str) -> Option<(u32, String)> {
+    let states = [
+        OrderStatus::Stopped,
+        OrderStatus::Calculated,
+        OrderStatus::DoneForDay,
+        OrderStatus::Held,
+        OrderStatus::Rejected,
+        OrderStatus::Expired,
+    ];
+    let state = stage.notes.lock().one(&states)?;
+    let row = if state == OrderStatus::Rejected { 11 } else { Act::RareState.row() };
+    force(stage, account, state).map(|what| (row, what))
+}
+
+fn in_account(stage: &Stage, act: Act, account: &str) -> Option<String> {
     match act {
         Act::Suspended => Some(jump(&stage.clock, &stage.notes, 60..6_000)),
         Act::Stuck => force(stage, &account, OrderStatus::Suspended),
         Act::PendingCancel => force(stage, &account, OrderStatus::PendingCancel),
-        Act::RareState => {
-            let states = [
-                OrderStatus::Stopped,
-                OrderStatus::Calculated,
-                OrderStatus::DoneForDay,
-                OrderStatus::Held,
-                OrderStatus::Rejected,
-                OrderStatus::Expired,
-            ];
-            let state = stage.notes.lock().one(&states)?;
-            force(stage, &account, state)
-        }
-        Act::TradeByHand => trade_by_hand(stage, &account),
-        Act::CancelByHand => cancel_by_hand(stage, &account),
+        Act::TradeByHand => trade_by_hand(stage, account),
+        Act::CancelByHand => cancel_by_hand(stage, account),
         Act::Price => price(stage),
-        Act::MarketHalt => market_halt(stage),
         Act::Split => split(stage),
-        Act::Money => money(stage, &account),
+        Act::Money => money(stage, account),
         Act::Revoked => {
-            let person = stage.person_of(&account)?;
+            let person = stage.person_of(account)?;
             stage.sync();
             (!stage.sim.revoke_person(&person).is_empty()).then(|| format!("{person} takes the token back"))
         }
@@ -290,12 +303,15 @@ fn price(stage: &Stage) -> Option<String> {
     Some(format!("{symbol} is worth {percent}% of what it was"))
 }
 
-fn market_halt(stage: &Stage) -> Option<String> {
+/// Where a sale is open, it is its symbol, and nothing is sold any more (row 30).
+fn market_halt(stage: &Stage, account: &str) -> Option<(u32, String)> {
     stage.sync();
+    let sold = open_orders(&stage.sim, account).into_iter().find(|order| order.side == Side::Sell);
     let symbol = stage.notes.lock().one(&["SPY", "AGG", "GLD"])?;
+    let (row, symbol) = sold.as_ref().map_or((Act::MarketHalt.row(), symbol), |order| (30, &*order.symbol));
     let patch = AssetPatch { halted: Some(true), ..AssetPatch::default() };
     stage.sim.with_exchange(|exchange, now| exchange.change_asset(now, symbol, patch)).ok()?;
-    Some(format!("trading in {symbol} is halted"))
+    stage.notes.lock().stopped.insert(symbol.to_owned()).then(|| (row, format!("trading in {symbol} is halted")))
 }
 
 fn split(stage: &Stage) -> Option<String> {
@@ -331,12 +347,14 @@ async fn takeover(stage: &Arc<Stage>, account: String) -> Option<String> {
     stage.notes.lock().forget_echo();
     stage.notes.lock().superseded = Some(account);
     let now = stage.clock.now();
-    for claim in second.world.store.claim(64, now, now + Span::from_mins(10)).await.unwrap_or_default() {
+    let claims = second.world.store.claim(64, now, now + Span::from_mins(10)).await.unwrap_or_default();
+    let took = !claims.is_empty();
+    for claim in claims {
         let ended = flow::rebalance::rebalance(&second.world, claim).await;
         stage.notes.lock().say(format_args!("the second worker's run: {ended:?}"));
     }
     second.world.store.shut().await;
-    Some("another worker has the run".to_owned())
+    took.then(|| "another worker has the run".to_owned())
 }
 
 async fn by_person(stage: &Arc<Stage>, process: &Process, act: Act, account: &str) -> Option<String> {
@@ -349,8 +367,7 @@ async fn by_person(stage: &Arc<Stage>, process: &Process, act: Act, account: &st
             let scope = if whole { HaltScope::Service } else { HaltScope::Account(id) };
             approve::halt(&desk, scope, ("ada", "drawn")).await.ok()?;
             let what = if whole { "service" } else { account };
-            stage.notes.lock().halted.insert(what.to_owned());
-            Some(format!("{what} is halted"))
+            stage.notes.lock().halted.insert(what.to_owned()).then(|| format!("{what} is halted"))
         }
         Act::Left => {
             // The last account stays, or nothing would happen any more.
@@ -360,6 +377,7 @@ async fn by_person(stage: &Arc<Stage>, process: &Process, act: Act, account: &st
             flow::tokens::disconnect(&desk, &id, &Actor::operator("ada")).await.ok()?;
             let mut notes = stage.notes.lock();
             notes.left.insert(account.to_owned());
+            notes.left_at.insert(account.to_owned(), stage.clock.now());
             notes.forbidden.insert(account.to_owned(), "its user has left");
             Some("the user leaves".to_owned())
         }

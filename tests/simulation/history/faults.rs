@@ -50,8 +50,12 @@ faults! {
     Redirect = 13,
     /// Positions, orders or cash lag behind for up to a minute.
     Lag = 36,
+    /// The order is filled after its cancellation was acknowledged.
+    FillAfterCancel = 27,
     /// Cash that no row explains: a trade was broken, a fee was never booked.
     Ghost = 32,
+    /// More is shown filled than was ordered.
+    OverFill = 32,
     /// A quote of long ago.
     StaleQuote = 41,
     /// A crossed, zero or absurd quote.
@@ -68,6 +72,16 @@ faults! {
     Throttle = 56,
     /// An answer takes seconds, up to a minute.
     Slow = 59,
+}
+
+impl Fault {
+    /// The row where it befalls such a request.
+    pub(crate) const fn row_at(self, kind: Kind) -> u32 {
+        match (self, kind) {
+            (Self::Refusal, Kind::Cancel) => 29,
+            _ => self.row(),
+        }
+    }
 }
 
 /// What a request is.
@@ -127,7 +141,8 @@ pub(crate) fn befalls(fault: Fault, kind: Kind) -> bool {
         F::LostReply | F::LostRequest | F::Gateway | F::Cut | F::Throttle | F::Slow => kind != Kind::Other,
         F::LateLanding | F::TwiceFirst | F::TwiceLast | F::Planted | F::Echo | F::Redirect => kind == Kind::Submit,
         F::Refusal => matches!(kind, Kind::Submit | Kind::Cancel),
-        F::OddWord => matches!(kind, Kind::Submit | Kind::Order | Kind::Orders),
+        F::OddWord | F::OverFill => matches!(kind, Kind::Submit | Kind::Order | Kind::Orders),
+        F::FillAfterCancel => kind == Kind::Cancel,
         F::Lag => matches!(kind, Kind::Account | Kind::Positions | Kind::Orders),
         F::StaleQuote | F::WildQuote | F::NoQuote => kind == Kind::Quotes,
         F::Ghost => kind == Kind::Account,
@@ -220,9 +235,14 @@ pub(crate) fn rule(fault: Fault, kind: Kind, path: &str, notes: &mut Notes) -> O
             rule
         }
         Fault::Lag => of(FaultAction::Freeze).method("GET"),
-        Fault::Slow | Fault::Ghost | Fault::Planted | Fault::StaleQuote | Fault::WildQuote | Fault::NoQuote => {
-            return None;
-        }
+        Fault::Slow
+        | Fault::Ghost
+        | Fault::Planted
+        | Fault::OverFill
+        | Fault::FillAfterCancel
+        | Fault::StaleQuote
+        | Fault::WildQuote
+        | Fault::NoQuote => return None,
     })
 }
 

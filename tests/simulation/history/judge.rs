@@ -14,6 +14,7 @@ use rebalanced::model::time::Moment;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
+use super::ledgers;
 use super::stage::{Process, Stage};
 
 /// After the faults of a day have stopped.
@@ -96,7 +97,9 @@ pub(crate) async fn whole(stage: &Stage, process: &Process, quiet: bool) {
     let runs = store.runs(&RunFilter::all()).await.unwrap();
     by_the_books(stage, (&intents, &runs), quiet);
     let left = stage.notes.lock().left.clone();
-    told_of(stage, process, &intents).await;
+    ledgers::told(stage, process).await;
+    ledgers::legs(stage, &intents);
+    ledgers::due_and_done(stage, &runs);
     for account in left {
         let token = store.sealed_token(&AccountId::parse(&account).unwrap()).await.unwrap();
         if token.is_some() {
@@ -147,24 +150,6 @@ fn by_the_books(stage: &Stage, (intents, runs): (&[Intent], &[Run]), quiet: bool
         for run in runs.iter().filter(|run| run.outcome.as_ref().is_some_and(|ended| ended.kind == "quarantined")) {
             notes.violation(format_args!("nothing went wrong, and {} was quarantined: {:?}", run.account, run.outcome));
         }
-    }
-}
-
-/// Every intent and every end of one has its event (S13).
-async fn told_of(stage: &Stage, process: &Process, intents: &[Intent]) {
-    let events = process.world.store.events(0, i64::MAX).await.unwrap();
-    let counted = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
-    let recorded = counted("intent.recorded");
-    if recorded != intents.len() {
-        stage.notes.lock().violation(format_args!("S13: {} intents, {recorded} events", intents.len()));
-    }
-    // Orders of a run that failed end with it: its one event says so.
-    let failed = "the code of this run failed";
-    let settled = intents.iter().filter(|it| it.state.is_terminal() && !it.note.starts_with(failed)).count();
-    let told = counted("intent.settled");
-    let by_failure = intents.iter().filter(|it| it.state == IntentState::Quarantined).count();
-    if told > settled || told + by_failure < settled {
-        stage.notes.lock().violation(format_args!("S13: {settled} intents have ended, {told} events say so"));
     }
 }
 

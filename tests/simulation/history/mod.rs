@@ -9,6 +9,9 @@
 pub(crate) mod acts;
 pub(crate) mod faults;
 pub(crate) mod judge;
+pub(crate) mod ledgers;
+pub(crate) mod lies;
+pub(crate) mod mouth;
 pub(crate) mod notes;
 pub(crate) mod stage;
 pub(crate) mod wire;
@@ -49,6 +52,7 @@ pub(crate) struct Told {
     pub kills: u64,
     pub rows: BTreeMap<u32, u64>,
     pub per_order: Vec<u64>,
+    pub beyond: u64,
     pub outcomes: BTreeMap<String, u64>,
     pub violations: Vec<String>,
     pub lines: Vec<String>,
@@ -56,6 +60,12 @@ pub(crate) struct Told {
 
 /// A lease, and a bit.
 const PAST_THE_LEASE: Span = Span::from_mins(11);
+
+/// Where nothing goes wrong, an order takes at most so many requests (L10) ...
+const QUIET_PER_ORDER: u64 = 12;
+
+/// ... and the looks of its run beside them at most so many.
+const QUIET_LOOKS: u64 = 20;
 
 /// So many rounds of carrying on are enough for anything; more is a loop.
 const ROUNDS: u32 = 60;
@@ -126,6 +136,7 @@ enum Curtain<T> {
 impl Theatre {
     async fn open(stage: Arc<Stage>) -> Self {
         let (process, death, asked) = start(&stage).await;
+        ledgers::watch(&stage).await;
         let asked = Mutex::new(asked);
         Self { stage, process, death, asked, runs: 0, outcomes: BTreeMap::new() }
     }
@@ -177,6 +188,7 @@ impl Theatre {
         // Faults stop; everything that is due must come to an end.
         self.stage.notes.lock().calm = true;
         self.stage.sim.clear_faults();
+        self.stage.notes.lock().frozen.clear();
         self.stage.clock.set(session.close + Span::from_hours(1));
         self.stage.sync();
         self.carry_on(true).await;
@@ -196,6 +208,8 @@ impl Theatre {
         let left = {
             let mut notes = stage.notes.lock();
             notes.halted.clear();
+            notes.stopped.clear();
+            notes.frozen.clear();
             notes.touched.clear();
             notes.lied_worlds.clear();
             notes.ghosts.clear();
@@ -341,12 +355,24 @@ impl Theatre {
         if let Some(each) = asked.checked_div(orders) {
             notes.per_order.push(each);
         }
+        if notes.character.quiet {
+            let beyond = asked.saturating_sub(QUIET_PER_ORDER * orders);
+            notes.beyond = notes.beyond.max(beyond);
+            if beyond > QUIET_LOOKS {
+                notes.violation(format_args!(
+                    "L10: a quiet run of {} took {asked} requests for {orders} orders",
+                    held.account
+                ));
+            }
+        }
         // A look may take a hundred requests when everything goes wrong; beyond that it is a loop (L10).
         if asked > 60 * orders + 120 {
             notes.violation(format_args!("L10: a run of {} took {asked} requests for {orders} orders", held.account));
         }
-        // An account is halted for what nobody can explain, and for nothing else.
-        if ended.detail.contains("its own rows come to") && !notes.ghosts.contains_key(held.account.as_str()) {
+        // An account is halted for what nobody can explain, and for nothing else. What was shown empty to the last is that.
+        let inexplicable =
+            notes.ghosts.contains_key(held.account.as_str()) || notes.lied_worlds.contains(held.account.as_str());
+        if ended.detail.contains("its own rows come to") && !inexplicable {
             notes.violation(format_args!("S15: {} is explained, and was halted: {}", held.account, ended.detail));
         }
         if ended.kind == OutcomeKind::Quarantined {
@@ -405,6 +431,7 @@ impl Theatre {
             kills: notes.kills,
             rows: std::mem::take(&mut notes.rows),
             per_order: std::mem::take(&mut notes.per_order),
+            beyond: notes.beyond,
             outcomes: self.outcomes,
             violations: std::mem::take(&mut notes.violations),
             lines: std::mem::take(&mut notes.lines),

@@ -53,11 +53,11 @@ impl Character {
         let share = dice.random_range(10..=90);
         let acts = Act::ALL.iter().copied().filter(|_| dice.random_range(0..100) < share).collect();
         let acts = if only_kills { vec![Act::Kill, Act::Drop] } else { acts };
-        let rates: &[u32] = &[30, 150, 300, 450];
+        let rates: &[u32] = &[100, 300, 400, 500];
         Self {
             quiet,
             only_kills,
-            days: dice.random_range(3..=8) * if quiet { 4 } else { 1 },
+            days: dice.random_range(4..=10) * if quiet { 4 } else { 1 },
             accounts: (dice.random_range(1..=3), dice.random_range(0..=2)),
             fault_rate: if quiet || only_kills { 0 } else { rates[dice.random_range(0..rates.len())] },
             act_rate: if quiet {
@@ -65,7 +65,7 @@ impl Character {
             } else if only_kills {
                 10
             } else {
-                [0, 4, 10, 20][dice.random_range(0..4)]
+                [0, 8, 20, 30][dice.random_range(0..4)]
             },
             faults,
             acts,
@@ -112,6 +112,14 @@ pub(crate) struct Notes {
     pub ghosts: BTreeMap<String, bool>,
     /// Until when an answer lags behind, by path and account: a minute at most, also when it is drawn twice.
     pub lagging: BTreeMap<(String, String), Moment>,
+    /// What answers that lag behind hide nothing of: what they showed, and until when they may.
+    pub frozen: BTreeMap<(String, String), (Moment, String)>,
+    /// Of each symbol: when its quote was last read, and of when that was.
+    pub quotes: BTreeMap<String, (Moment, Moment)>,
+    /// The last step of the line was a poll: what a list of orders shows now is taken over.
+    pub polling: bool,
+    /// Symbols in which trading is halted today.
+    pub stopped: BTreeSet<String>,
     /// Whether the run under way has compared its books.
     pub compared: bool,
     /// Accounts that somebody else touched today: their cash and shares are not ours alone to answer for.
@@ -122,6 +130,8 @@ pub(crate) struct Notes {
     pub must_quarantine: BTreeMap<String, &'static str>,
     /// Accounts whose users have left.
     pub left: BTreeSet<String>,
+    /// When they left.
+    pub left_at: BTreeMap<String, Moment>,
     /// The account whose run is under way.
     pub run_of: Option<String>,
     /// The process is starting again.
@@ -134,6 +144,8 @@ pub(crate) struct Notes {
     pub requests: u64,
     /// Requests of each run, with its orders.
     pub per_order: Vec<u64>,
+    /// The most requests that a run took beyond twelve for each of its orders, where nothing goes wrong.
+    pub beyond: u64,
     /// Kills at a crossing.
     pub kills: u64,
 }
@@ -161,6 +173,11 @@ impl Notes {
             fresh_echo: None,
             ghosts: BTreeMap::new(),
             lagging: BTreeMap::new(),
+            frozen: BTreeMap::new(),
+            quotes: BTreeMap::new(),
+            polling: false,
+            stopped: BTreeSet::new(),
+            left_at: BTreeMap::new(),
             compared: false,
             touched: BTreeSet::new(),
             ever_touched: BTreeSet::new(),
@@ -172,6 +189,7 @@ impl Notes {
             dropped: false,
             requests: 0,
             per_order: Vec::new(),
+            beyond: 0,
             kills: 0,
         }
     }

@@ -53,6 +53,8 @@ pub(crate) struct Member {
 /// What outlives a process.
 pub(crate) struct Stage {
     pub seed: u64,
+    /// When it began.
+    pub begun: Moment,
     pub sim: Sim,
     pub clock: VirtualClock,
     pub notes: Shared,
@@ -97,6 +99,7 @@ impl Stage {
         .unwrap();
         Arc::new(Self {
             seed,
+            begun: start,
             sim,
             clock: VirtualClock::new(start),
             notes,
@@ -213,7 +216,7 @@ impl Stage {
         }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("sqlite:{}", self.folder.path().join("db.sqlite").display())
     }
 }
