@@ -194,7 +194,7 @@ async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> After {
     loop {
         let snapshot = match observe(world, &course.access, &course.strategy, None).await {
             Ok(snapshot) => snapshot,
-            Err(blind) => return After { token_dead: dead(blind), ..after },
+            Err(blind) => return After { unexplained: None, token_dead: dead(blind), ..after },
         };
         after.drift = decide::drift::drift(&course.strategy, &snapshot).ok().map(|(_, drift)| drift.portfolio);
         after.seen = Some(Seen::of(&snapshot));
