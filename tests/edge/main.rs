@@ -21,4 +21,7 @@ mod vault;
 mod tls;
 mod clock;
 mod counted;
+mod readers;
+mod corpus;
+mod fuzz;
 mod strategies;
