@@ -72,8 +72,12 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     close(world, claim, Some(course), outcome).await
 }
 
-/// How far back an account's orders are read before this process sends its first one for it.
+/// How far back an account's orders are read before this process sends its first one for it, at most: what came before its books
+/// agreed the last time is in them.
 const PAST: Span = Span::from_hours(7 * 24);
+
+/// The broker's clock and ours differ a little.
+const CLOCKS_DIFFER: Span = Span::from_secs(60);
 
 /// How a run ends at once whose account has orders of ours that this database does not know (S16). A run that an earlier process
 /// began goes on where the broker does not say: it asks for each of its orders by its id before it sends anything.
@@ -82,9 +86,13 @@ async fn estranged<E: Environment>(world: &World, course: &Course<E>) -> Result<
     if world.store.is_acquainted(account) {
         return Ok(None);
     }
-    let now = world.clock.now();
-    let since = course.books.as_ref().map_or(now, |books| books.at) - decide::books::LATE_BY;
-    match settle::unrecorded(world, &course.access, since.max(now - PAST)).await? {
+    // An account without books is new, or a person has just said that what the broker shows of it is right.
+    let Some(books) = &course.books else {
+        world.store.acquaint(account);
+        return Ok(None);
+    };
+    let since = (books.at - CLOCKS_DIFFER).max(world.clock.now() - PAST);
+    match settle::unrecorded(world, &course.access, since).await? {
         Ok(findings) if findings.is_empty() => {
             world.store.acquaint(account);
             Ok(None)

@@ -12,7 +12,7 @@ mod postgres;
 #[allow(unreachable_pub, reason = "another test's tools")]
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use alpaca_sim::exchange::CloseAmount;
 use alpaca_sim::exchange::order::{OrderRequest, OrderType, Side, TimeInForce};
-use alpaca_sim::{FaultAction, FaultRule};
-use rebalanced::edge::store::{IntentFilter, RunFilter};
+use alpaca_sim::{FaultAction, FaultRule, OrderRecord};
+use rebalanced::edge::store::{IntentFilter, RunFilter, Store};
 use rebalanced::flow;
 use rebalanced::model::intent::IntentState;
 use rebalanced::model::plan::Phase;
@@ -240,21 +240,41 @@ async fn row_48_one_wrong_answer_about_the_calendar_does_not_stand_for_the_day(o
 
 /// The database is an older copy: what was traded since then stands at the broker and nowhere here (row 23).
 async fn row_23_a_database_that_is_too_old_sends_nothing_and_halts_what_it_does_not_know(on: Keeper) {
-    let (service, account) = one_user(on, Duration::ZERO).await;
+    let (mut service, account) = one_user(on, Duration::ZERO).await;
     let other = service.connect("other", "sixty-forty", cash(20_000)).await;
-    // Another service of ours has traded for the account, in our form.
+    service.ring(new_york(SLOT)).await;
+    // After this the file is an older copy to the next process: for the first account somebody traded in our form.
     let id = "rb1-abcdefghijklmnopqrstuvwxyz";
-    service.clock.set(new_york("2019-06-03T11:00:00"));
-    sends_in_our_name(&service, &account, id).await;
-    let ended = service.ring(new_york(SLOT)).await;
-    let ends: Vec<(&str, &str)> = ended.iter().map(|end| (end.kind.code(), end.reason)).collect();
-    assert!(ends.contains(&("quarantined", "ledger_mismatch")), "{ends:?}");
-    let ours = service.sim.ledger().orders;
-    let sent = |whose: &str| ours.iter().filter(|it| *it.account == *whose && *it.order.client_order_id != *id).count();
-    assert_eq!(sent(account.as_str()), 0, "nothing was sent for it");
-    assert!(sent(&other) > 0, "everybody else goes on");
-    let halts = service.world.store.halts(true).await.unwrap();
-    assert!(halts.len() == 1 && halts[0].reason.contains(id), "{halts:?}");
+    let before = service.sim.ledger().orders.len();
+    for day in ["04", "05"] {
+        service.clock.set(new_york(&format!("2019-06-{day}T11:00:00")));
+        if day == "04" {
+            sends_in_our_name(&service, &account, id).await;
+            service.sim.with_exchange(|exchange, now| {
+                exchange.transfer(now, &account, Decimal::from(3_000)).unwrap();
+                exchange.transfer(now, &other, Decimal::from(3_000)).unwrap();
+            });
+            service.world.store = Store::open(&service.url).await.unwrap();
+        }
+        let ended = service.ring(new_york(&format!("2019-06-{day}T15:45:00"))).await;
+        let ledger = service.sim.ledger().orders;
+        let is_ours = |it: &OrderRecord, whose: &str| *it.account == *whose && *it.order.client_order_id != *id;
+        let sent = |whose: &str| ledger.iter().skip(before).filter(|it| is_ours(it, whose)).count();
+        if day == "04" {
+            let ends: Vec<(&str, &str)> = ended.iter().map(|end| (end.kind.code(), end.reason)).collect();
+            assert!(ends.contains(&("quarantined", "ledger_mismatch")), "{ends:?}");
+            assert_eq!(sent(&account), 0, "nothing was sent for it");
+            assert!(sent(&other) > 0, "everybody else goes on");
+            let halts = service.world.store.halts(true).await.unwrap();
+            assert!(halts.len() == 1 && halts[0].reason.contains(id), "{halts:?}");
+            // A person has looked, and what the broker shows is right.
+            let by = rebalanced::model::event::Actor::operator("ada");
+            service.world.store.resume(&halts[0].scope, &by, service.clock.now()).await.unwrap();
+        } else {
+            assert!(sent(&account) > 0, "it goes on: {ended:?}");
+            assert!(service.world.store.halts(true).await.unwrap().is_empty());
+        }
+    }
 }
 
 /// A day later is no day for the second half of a run (row 51).
