@@ -123,7 +123,7 @@ fn row_65_a_flipped_bit_is_found_or_harmless() {
     let mut dice = dice(65);
     let mut counts = [0_usize; 6];
     let mut silent = Vec::new();
-    let number = sample(200);
+    let number = sample(100);
     for _ in 0..number {
         lay(&base, &folder);
         let what = flip(&folder, &mut dice);
