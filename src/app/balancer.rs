@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::telemetry::chain;
 use crate::edge::World;
 use crate::flow::balance::{Unseen, balance};
 use crate::model::time::Span;
@@ -19,7 +20,7 @@ pub async fn keep(world: Arc<World>) {
             }
             Ok(_) => {}
             Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = chain(&error),
                 "books cannot be compared, for the database does not answer; the next round tries again"
             ),
         }

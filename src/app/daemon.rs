@@ -13,10 +13,11 @@ use crate::app::balancer;
 use crate::app::checkpoints::Checkpoints;
 use crate::app::http::{self, Shared, Throttle};
 use crate::app::killswitch;
-use crate::app::lifecycle::{Lifecycle, tell_ready};
+use crate::app::lifecycle::{Lifecycle, stop_at_once, tell_ready};
 use crate::app::readiness::Readiness;
 use crate::app::scheduler::{Bell, Scheduler};
 use crate::app::settings::{Runs, Settings};
+use crate::app::telemetry::chain;
 use crate::app::wire;
 use crate::app::workers::Workers;
 use crate::edge::World;
@@ -167,9 +168,7 @@ async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, ru
         }
         beat.go_on(rang, stopping, is_fast).await;
         if beat.is_broken || beat.workers.is_broken() {
-            tracing::error!("the database's disk failed: the service stops at once, and nothing more is sent");
-            life.soft.cancel();
-            return beat.workers.abandon().await.max(1);
+            stop_at_once("the database's disk failed, or its file is damaged");
         }
     }
 }
@@ -209,7 +208,7 @@ impl Beat {
         let looked = self.look((now, is_due), stopping).await;
         // A database that fails makes the service unready until it answers again.
         let trouble = looked.err().map(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "what is due cannot be found or claimed");
+            tracing::error!(error = chain(&error), "what is due cannot be found or claimed");
             self.is_broken = error.is_fatal();
             "the database does not answer; the log says why".to_owned()
         });

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::app::telemetry::chain;
 use crate::edge::World;
 use crate::flow::approve::{self, Desk};
 use crate::model::mandate::HaltScope;
@@ -56,10 +57,7 @@ async fn record(world: &World, by: &str, why: &str) -> bool {
             true
         }
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a halt could not be recorded; it holds all the same"
-            );
+            tracing::error!(error = chain(&error), "a halt could not be recorded; it holds all the same");
             false
         }
     }

@@ -101,6 +101,12 @@ pub fn tell_ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// Ends the process here and now: nothing is closed, written or sent any more. What is durable is read again at the next start.
+pub fn stop_at_once(why: &str) -> ! {
+    tracing::error!(why, "the service stops at once");
+    std::process::exit(1)
+}
+
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");

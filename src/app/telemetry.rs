@@ -2,6 +2,7 @@
 //!
 //! A panic is one line too; its text is what the code says, never a value that could hold a secret.
 
+use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::panic;
 
@@ -9,6 +10,17 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::app::settings::{Log, LogFormat};
+
+/// An error with everything that led to it, for one line: what happened, and then why.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
 
 /// Starts logging. A second call changes nothing: tests run many commands in one process.
 pub fn start(log: &Log) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::app::telemetry::chain;
 use crate::edge::World;
 use crate::edge::store::{self, AnyClaim, Held};
 use crate::flow::rebalance::{self, rebalance};
@@ -86,7 +87,7 @@ impl Workers {
                     Err(error) => {
                         self.is_broken |= error.is_fatal();
                         tracing::error!(
-                            run.id = %held.run, error = &error as &dyn std::error::Error,
+                            run.id = %held.run, error = chain(&error),
                             "the database failed a run; it is taken up again when its lease ends"
                         );
                     }
@@ -115,7 +116,7 @@ impl Workers {
                 tracing::error!(run.id = %held.run, "the code of this run failed; another worker has the run and goes on");
             }
             Err(error) => tracing::error!(
-                run.id = %held.run, error = &error as &dyn std::error::Error,
+                run.id = %held.run, error = chain(&error),
                 "a run failed and could not be closed; it is taken up again when its lease ends"
             ),
         }
@@ -130,7 +131,7 @@ impl Workers {
                     tracing::warn!(run.id = %held.run, "another worker has taken this run over; it can send nothing more");
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "leases could not be renewed");
+                    tracing::error!(error = chain(&error), "leases could not be renewed");
                     return;
                 }
             }

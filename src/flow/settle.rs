@@ -88,6 +88,8 @@ pub async fn follow<E: Environment>(
         match poll(world, claim, access, &mut sent).await {
             Ok(()) => silent_since = None,
             Err(error @ store::Error::ClaimLost { .. }) => return Err(error),
+            // Nothing more may be asked of this database, and the process ends (row 63).
+            Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 let now = world.clock.now();
                 if now.since(*silent_since.get_or_insert(now)) >= MEMORY_LOSS {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::app::http::Shared;
 use crate::app::http::entry::{self, Caller};
 use crate::app::shown;
+use crate::app::telemetry::chain;
 use crate::edge::store::{self, RunFilter};
 use crate::flow::approve::{self, Desk};
 use crate::flow::cancel::{self, Cancelled};
@@ -73,7 +74,7 @@ impl IntoResponse for Refused {
 
 impl From<store::Error> for Refused {
     fn from(error: store::Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "an operator's request failed");
+        tracing::error!(error = chain(&error), "an operator's request failed");
         Self(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; the log says why".to_owned())
     }
 }
