@@ -288,10 +288,11 @@ async fn barred<E: Environment>(
     behalf: Behalf<'_, E>,
     (access, intent): (&Access<E>, &Intent),
 ) -> Option<String> {
-    if let Some(why) = priced_out(world, access, intent).await {
-        return Some(why);
-    }
     for _ in 0..LOOKS {
+        // Whoever slept after the last look at the market looks at it again, too (S11).
+        if let Some(why) = priced_out(world, access, intent).await {
+            return Some(why);
+        }
         let look = world.clock.look();
         if let Some(why) = unclaimed(world, behalf).await {
             return Some(why);
