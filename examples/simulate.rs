@@ -202,7 +202,7 @@ fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
     );
     println!("{} faults injected, {} of them kills; rows reached: {rows:?}", sum(|t| t.injected), sum(|t| t.kills));
     println!(
-        "requests per order of a run: median {}, 99% {}, most {}",
+        "requests for each order of a run: median {}, 99% {}, most {}",
         at(50),
         at(99),
         each.last().copied().unwrap_or(0)
@@ -222,7 +222,7 @@ fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
     let figures = serde_json::json!({
         "seeds": arguments.seeds, "histories": all.len(), "account_days": days, "runs": sum(|t| t.runs),
         "orders": sum(|t| t.orders), "requests": sum(|t| t.requests), "faults": sum(|t| t.injected),
-        "kills": sum(|t| t.kills), "rows": rows, "per_order_median": at(50), "per_order_99": at(99),
+        "kills": sum(|t| t.kills), "rows": rows, "quiet_beyond": beyond, "per_order_median": at(50), "per_order_99": at(99),
         "per_order_most": each.last(), "violations": red.iter().map(|t| t.violations.len()).sum::<usize>(),
         "seconds": took.as_secs(), "threads": arguments.threads,
     });

@@ -33,9 +33,20 @@ fn main() -> ExitCode {
     must(number(&simulation, "faults") >= 250_000, "250,000 faults");
     must(simulation["violations"] == 0, "no violation");
     must(zoo["found"] == zoo["bugs"] && number(&zoo, "bugs") >= 40, "every bug of the zoo is found");
+    let seconds = number(&simulation, "seconds").max(1) * number(&simulation, "threads").max(1);
+    must(number(&simulation, "account_days") / seconds >= 50, "50 account-days a second and core");
+    must(number(&simulation, "per_order_most") <= 60, "at most 60 requests for an order, whatever goes wrong");
     must(tests.kills.len() == 2, "both databases see their kills");
+    let kill_figures: Vec<_> = tests.kills.iter().map(|line| Kills::read(line)).collect();
+    for kills in &kill_figures {
+        must(kills.tried >= 100 && kills.done == kills.tried, "every point has its kill");
+        must(kills.doubled == 0 && kills.lost == 0 && kills.unrecorded == 0, "no order is doubled, lost or unrecorded");
+        must(kills.violations == 0, "the kills violate nothing");
+    }
     must(tests.restarts.len() == 2, "a restart is measured on both databases");
-    let page = page(&tests, &simulation, &zoo);
+    let missing = not_reached(&tests, &simulation);
+    must(missing.is_empty(), &format!("each wanted row is reached; not so {}", missing.join(", ")));
+    let page = page(&tests, &kill_figures, &simulation, &zoo);
     std::fs::write("TRUST.md", &page).unwrap();
     print!("{page}");
     for what in &wrong {
@@ -51,6 +62,57 @@ fn text(name: &str) -> String {
 
 fn json(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap()
+}
+
+/// The figures of one line that begins with `kills tried`; one that is not there is as bad as can be.
+struct Kills {
+    tried: u64,
+    done: u64,
+    doubled: u64,
+    lost: u64,
+    unrecorded: u64,
+    violations: u64,
+}
+
+impl Kills {
+    fn read(line: &str) -> Self {
+        let figure = |name: &str| {
+            let found = line.split(", ").find_map(|part| part.strip_prefix(name)?.trim().parse().ok());
+            found.unwrap_or(u64::MAX)
+        };
+        Self {
+            tried: figure("kills tried"),
+            done: figure("done"),
+            doubled: figure("doubled"),
+            lost: figure("lost"),
+            unrecorded: figure("unrecorded"),
+            violations: figure("violations"),
+        }
+    }
+}
+
+/// Wanted rows that neither the simulation nor a named test reaches.
+fn not_reached(tests: &Tests, simulation: &Value) -> Vec<String> {
+    let simulated = |row: u32| simulation["rows"][row.to_string()].as_u64().unwrap_or_default();
+    let missing = rows_wanted().filter(|row| simulated(*row) == 0 && !tests.rows.contains_key(row));
+    missing.map(|row| row.to_string()).collect()
+}
+
+/// The commit that is measured; `dirty` when files differ from it.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let ran = std::process::Command::new("git").args(arguments).output().unwrap();
+        assert!(ran.status.success(), "git {arguments:?}: {ran:?}");
+        String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+    };
+    let is_dirty = git(&["status", "--porcelain", "--", "."]).lines().any(|line| !line.ends_with("TRUST.md"));
+    format!("{}{}", git(&["rev-parse", "--short", "HEAD"]), if is_dirty { " (dirty)" } else { "" })
+}
+
+/// The day of the measurement.
+fn date() -> String {
+    let ran = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output().unwrap();
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
 }
 
 /// What the suite's own output says.
@@ -88,12 +150,13 @@ impl Tests {
     }
 }
 
-/// The rows that a test's name names: `row_14_...`, `rows_41_to_44_...`, `row_76_77_...`.
+/// The rows that a test's name names: `row_14_...`, `rows_41_to_44_...`, `row_76_77_...`, `rows_76_and_77_...`.
 fn rows_of(name: &str) -> Vec<u32> {
     let last = name.rsplit("::").next().unwrap_or(name);
     let Some(rest) = last.strip_prefix("row_").or_else(|| last.strip_prefix("rows_")) else { return Vec::new() };
     let words: Vec<&str> = rest.split('_').collect();
-    let numbers: Vec<u32> = words.iter().map_while(|word| word.parse().ok()).collect();
+    let leading = words.iter().take_while(|word| **word == "and" || word.parse::<u32>().is_ok());
+    let numbers: Vec<u32> = leading.filter_map(|word| word.parse().ok()).collect();
     if let ([first], Some(&"to"), Some(last)) =
         (numbers.as_slice(), words.get(1), words.get(2).and_then(|word| word.parse().ok()))
     {
@@ -102,18 +165,23 @@ fn rows_of(name: &str) -> Vec<u32> {
     numbers
 }
 
-fn page(tests: &Tests, simulation: &Value, zoo: &Value) -> String {
+fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) -> String {
     let mut page = String::new();
     let mut line = |text: String| writeln!(page, "{text}").unwrap();
     let seeds = simulation["seeds"].as_str().unwrap_or("?");
     line("# What machines have shown\n".to_owned());
     line("Written by `tests/proof.sh`, never by hand. What the words mean stands in [docs/execution.md](docs/execution.md).".to_owned());
-    line(format!("Version {}.\n", env!("CARGO_PKG_VERSION")));
+    line(format!("Version {}, commit {}, {}.\n", env!("CARGO_PKG_VERSION"), commit(), date()));
     line("| what | figure | shown by |\n| --- | --- | --- |".to_owned());
     line(format!("| tests passed, failed | {}, {} | `tests/run.sh` |", tests.passed, tests.failed));
-    for kills in &tests.kills {
+    for kills in kill_figures {
         line(format!(
-            "| the shipped program killed at every named point | {kills} | `cargo test --test kills -- --nocapture` |"
+            "| the shipped program killed at every named point: kills tried, done | {}, {} | `cargo test --test kills -- --nocapture` |",
+            kills.tried, kills.done
+        ));
+        line(format!(
+            "| orders doubled, lost, unrecorded after them | {}, {}, {} | the same |",
+            kills.doubled, kills.lost, kills.unrecorded
         ));
     }
     line(format!(
@@ -128,10 +196,11 @@ fn page(tests: &Tests, simulation: &Value, zoo: &Value) -> String {
         "| invariants violated: orders doubled, lost, unrecorded, or anything else | {} | the same |",
         simulation["violations"]
     ));
+    let number = |name: &str| simulation[name].as_u64().unwrap_or_default();
+    let (seconds, threads) = (number("seconds").max(1), number("threads").max(1));
     line(format!(
-        "| account-days a second | {} on {} threads | the same |",
-        simulation["account_days"].as_u64().unwrap_or_default() / simulation["seconds"].as_u64().unwrap_or(1).max(1),
-        simulation["threads"]
+        "| account-days a second and core | {} on {threads} | the same |",
+        number("account_days") / seconds / threads
     ));
     line(format!(
         "| requests per order of a run: median, 99%, most | {}, {}, {} | the same |",
@@ -149,17 +218,15 @@ fn page(tests: &Tests, simulation: &Value, zoo: &Value) -> String {
     line("\n## Fault rows\n".to_owned());
     line("How often each row of the fault matrix really happened: in the simulation above, and in tests that carry its number.\n".to_owned());
     line("| row | in the simulation | named tests |\n| --- | --- | --- |".to_owned());
-    let mut not_reached = Vec::new();
     for row in rows_wanted() {
         let simulated = simulation["rows"][row.to_string()].as_u64().unwrap_or_default();
         let named = tests.rows.get(&row).map_or(0, BTreeSet::len);
-        if simulated == 0 && named == 0 {
-            not_reached.push(row.to_string());
-        } else {
+        if simulated > 0 || named > 0 {
             line(format!("| {row} | {simulated} | {named} |"));
         }
     }
-    let not = if not_reached.is_empty() { "none".to_owned() } else { not_reached.join(", ") };
-    line(format!("\nNot reached by any of them: {not}."));
+    let missing = not_reached(tests, simulation);
+    let missing = if missing.is_empty() { "none".to_owned() } else { missing.join(", ") };
+    line(format!("\nNot reached by any of them: {missing}."));
     page
 }

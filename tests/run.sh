@@ -36,6 +36,7 @@ cargo build --workspace --locked --all-targets
 # Kept whole for tests/proof.sh, which counts what was really shown. On the screen: each test, and all of it that failed.
 mkdir -p target/proof
 log=target/proof/tests.log
+git rev-parse HEAD > target/proof/tests.commit
 status=0
 cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" |
     grep --line-buffered -E '^(test |     Running |   Doc-tests |error|kills tried|restart to ready)' || status=$?

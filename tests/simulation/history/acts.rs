@@ -170,6 +170,10 @@ impl Gremlin {
             let act = if notes.chance(600) { Act::Withdrawn } else { Act::Halt };
             return Some(act).filter(|act| notes.character.acts.contains(act));
         }
+        // Between the last look and the first byte is where a process that slept must look again.
+        if point.name().ends_with(".leaving") && notes.chance(rate * 2) {
+            return Some(Act::Suspended).filter(|act| notes.character.acts.contains(act));
+        }
         if !notes.chance(rate) {
             return None;
         }
@@ -223,7 +227,10 @@ fn rare_state(stage: &Stage, account: &str) -> Option<(u32, String)> {
 
 fn in_account(stage: &Stage, act: Act, account: &str) -> Option<String> {
     match act {
-        Act::Suspended => Some(jump(&stage.clock, &stage.notes, 60..6_000)),
+        Act::Suspended => {
+            let most = if stage.notes.lock().chance(500) { 6_000 } else { 600 };
+            Some(jump(&stage.clock, &stage.notes, 60..most))
+        }
         Act::Stuck => force(stage, &account, OrderStatus::Suspended),
         Act::PendingCancel => force(stage, &account, OrderStatus::PendingCancel),
         Act::TradeByHand => trade_by_hand(stage, account),

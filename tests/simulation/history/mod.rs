@@ -61,6 +61,9 @@ pub(crate) struct Told {
 /// A lease, and a bit.
 const PAST_THE_LEASE: Span = Span::from_mins(11);
 
+/// However much goes wrong, an order takes at most so many requests (L10).
+const PER_ORDER: u64 = 60;
+
 /// Where nothing goes wrong, an order takes at most so many requests (L10) ...
 const QUIET_PER_ORDER: u64 = 12;
 
@@ -331,15 +334,15 @@ impl Theatre {
             let mut notes = self.stage.notes.lock();
             notes.run_of = Some(held.account.to_string());
             notes.compared = claim.run().reason.is_some();
-            notes.requests
+            (notes.requests, notes.for_orders)
         };
         let carried = AssertUnwindSafe(rebalance::rebalance(&process.world, claim)).catch_unwind().await;
-        let asked = {
+        let (asked, for_orders) = {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
             notes.ghosts.values_mut().for_each(|fresh| *fresh = false);
-            notes.requests - before
+            (notes.requests - before.0, notes.for_orders - before.1)
         };
         let ended = if let Ok(ended) = carried {
             ended?
@@ -352,8 +355,11 @@ impl Theatre {
         };
         let orders = process.world.store.intents_of(&id).await?.len() as u64;
         let mut notes = self.stage.notes.lock();
-        if let Some(each) = asked.checked_div(orders) {
+        if let Some(each) = for_orders.checked_div(orders) {
             notes.per_order.push(each);
+            if each > PER_ORDER {
+                notes.violation(format_args!("L10: {for_orders} requests for {orders} orders of {}", held.account));
+            }
         }
         if notes.character.quiet {
             let beyond = asked.saturating_sub(QUIET_PER_ORDER * orders);

@@ -142,6 +142,8 @@ pub(crate) struct Notes {
     pub dropped: bool,
     /// Requests so far.
     pub requests: u64,
+    /// Those that send orders, cancel them, or ask what became of them.
+    pub for_orders: u64,
     /// Requests of each run, with its orders.
     pub per_order: Vec<u64>,
     /// The most requests that a run took beyond twelve for each of its orders, where nothing goes wrong.
@@ -188,6 +190,7 @@ impl Notes {
             crashed: false,
             dropped: false,
             requests: 0,
+            for_orders: 0,
             per_order: Vec::new(),
             beyond: 0,
             kills: 0,

@@ -51,6 +51,17 @@ pub(crate) struct Way {
     pub account: Option<String>,
 }
 
+impl Way {
+    /// Whether it sends an order, cancels it, or asks what became of it; the rest are looks at the account and the market.
+    fn is_for_orders(&self) -> bool {
+        match self.kind {
+            Kind::Submit | Kind::Cancel | Kind::Order => true,
+            Kind::Orders => self.query.contains("status=all"),
+            _ => false,
+        }
+    }
+}
+
 impl Transport for FaultyWire {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Answer> {
         self.carry(request).boxed()
@@ -67,6 +78,7 @@ impl FaultyWire {
         };
         self.pass(A_MOMENT);
         self.notes.lock().requests += 1;
+        self.notes.lock().for_orders += u64::from(way.is_for_orders());
         self.notes.lock().fresh_echo = None;
         if way.kind == Kind::Submit {
             self.judge(&request).await;
