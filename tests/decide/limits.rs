@@ -143,7 +143,7 @@ fn the_defaults_are_those_of_the_documents() {
 }
 
 #[test]
-fn a_live_order_is_bounded_in_dollars_and_as_a_share_until_a_person_raises_it() {
+fn row_86_a_live_order_is_bounded_in_dollars_and_as_a_share_until_a_person_raises_it() {
     let mut case = live();
     case.mandate.policy.limits.max_order_notional = Some(usd("17000"));
     case.mandate.policy.limits.max_order_equity = Some(Fraction::from_percent(dec("40")));

@@ -25,3 +25,4 @@ mod mixed;
 mod swapped;
 mod thousand;
 mod midrun;
+mod bulkhead;

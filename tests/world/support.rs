@@ -49,6 +49,7 @@ pub(crate) struct Steps {
     looks_wait: Arc<watch::Sender<bool>>,
     slow: Arc<Mutex<Duration>>,
     cancels: Arc<Mutex<Vec<Instant>>>,
+    slow_account: Arc<Mutex<Option<(String, Duration)>>>,
 }
 
 /// The step, and what is done at it.
@@ -79,6 +80,11 @@ impl Steps {
     /// When each cancellation left, in real time.
     pub(crate) fn cancels(&self) -> Vec<Instant> {
         self.cancels.lock().unwrap().clone()
+    }
+
+    /// Makes every request of one account take so long beside what each takes, or of none.
+    pub(crate) fn slow(&self, account: Option<(String, Duration)>) {
+        *self.slow_account.lock().unwrap() = account;
     }
 
     async fn look(&self) {
@@ -120,7 +126,10 @@ impl Transport for InMemory {
             if request.uri().query().is_some_and(|query| query.contains("status=all")) {
                 self.steps.look().await;
             }
-            let latency = self.latency + *self.steps.slow.lock().unwrap();
+            let slow = self.steps.slow_account.lock().unwrap().clone();
+            let more = slow.filter(|(account, _)| whose(&self.sim, &request).as_deref() == Some(account));
+            let more = more.map_or(Duration::ZERO, |(_, latency)| latency) + *self.steps.slow.lock().unwrap();
+            let latency = self.latency + more;
             if !latency.is_zero() {
                 tokio::time::sleep(latency).await;
             }
@@ -129,6 +138,12 @@ impl Transport for InMemory {
         }
         .boxed()
     }
+}
+
+/// The paper account that a request's token opens.
+fn whose(sim: &Sim, request: &http::Request<Bytes>) -> Option<String> {
+    let token = request.headers().get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+    sim.account_of_token(token, Environment::Paper).map(|account| account.to_string())
 }
 
 /// A whole service and its broker.
