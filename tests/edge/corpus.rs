@@ -73,7 +73,8 @@ async fn broker() -> Broker {
     let (status, token) = broker.ask("POST", "/live/oauth/token", &form).await;
     assert_eq!(status, 200, "{token}");
     keep("token", &token);
-    broker.token = serde_json::from_str::<Value>(&token).unwrap()["access_token"].as_str().unwrap().to_owned();
+    let granted: Value = serde_json::from_str(&token).unwrap();
+    granted["access_token"].as_str().unwrap().clone_into(&mut broker.token);
     broker
 }
 

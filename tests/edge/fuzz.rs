@@ -107,7 +107,7 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-fn place(document: &Value, index: &Index) -> String {
+fn place(document: &Value, index: Index) -> String {
     let mut found = Vec::new();
     places(document, "", &mut found);
     index.get(&found).clone()
@@ -133,7 +133,7 @@ fn restructured(mut document: Value, change: &Change) -> Vec<u8> {
     let odd = odd();
     match change {
         Change::Drop(at) => {
-            let at = place(&document, at);
+            let at = place(&document, *at);
             let (parent, name) = at.rsplit_once('/').unwrap_or_default();
             match document.pointer_mut(parent) {
                 Some(Value::Object(members)) => drop(members.shift_remove(name)),
@@ -144,23 +144,23 @@ fn restructured(mut document: Value, change: &Change) -> Vec<u8> {
             }
         }
         Change::Twice(at, other) => {
-            let at = place(&document, at);
+            let at = place(&document, *at);
             let name = at.rsplit('/').next().unwrap_or_default();
             let text = document.to_string();
             let other = &odd[other % odd.len()];
             return text.replacen(&format!("\"{name}\":"), &format!("\"{name}\":{other},\"{name}\":"), 1).into_bytes();
         }
         Change::Replace(at, other) => {
-            let at = place(&document, at);
+            let at = place(&document, *at);
             *document.pointer_mut(&at).unwrap() = odd[other % odd.len()].clone();
         }
         Change::Move(from, to) => {
-            let (from, to) = (place(&document, from), place(&document, to));
+            let (from, to) = (place(&document, *from), place(&document, *to));
             let value = document.pointer(&from).unwrap().clone();
             *document.pointer_mut(&to).unwrap() = value;
         }
         Change::Type(at) => {
-            let at = place(&document, at);
+            let at = place(&document, *at);
             let value = document.pointer_mut(&at).unwrap();
             *value = match &*value {
                 Value::String(text) => serde_json::from_str(text).unwrap_or(json!([text])),
@@ -187,7 +187,7 @@ fn changes() -> impl Strategy<Value = Change> {
 }
 
 /// A stream is a line for each frame: one of them is changed. Everything else is one document.
-fn mutated(body: &Body, changes: &[Change], which: &Index) -> Vec<u8> {
+fn mutated(body: &Body, changes: &[Change], which: Index) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = if body.reader == "stream" {
         body.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
     } else {
@@ -252,7 +252,7 @@ fn rows_8_12_no_change_of_an_answer_stops_a_reader_or_makes_another_order_ours()
     let drawn = (any::<Index>(), any::<Index>(), prop::collection::vec(changes(), 1..4));
     let found = runner.run(&drawn, |(body, line, changes)| {
         let body = body.get(&corpus);
-        let bytes = mutated(body, &changes, &line);
+        let bytes = mutated(body, &changes, line);
         prop_assert_eq!(try_one(body, &bytes), Ok(()), "{}: {}", body.reader, String::from_utf8_lossy(&bytes));
         Ok(())
     });

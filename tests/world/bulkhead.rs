@@ -17,7 +17,7 @@ const ORDINARY: Duration = Duration::from_millis(4);
 const SLOW: Duration = Duration::from_millis(200);
 
 /// The others are delayed by a fifth at most.
-const ALLOWED: f64 = 1.2;
+const ALLOWED_PERCENT: u32 = 120;
 
 /// Each pair of days is one try: the usual one, and the one with the slow account. Other programs on this machine disturb a
 /// measurement, but not each in the same way; a queue behind the slow account would delay the others each time.
@@ -80,7 +80,7 @@ async fn row_59_l5_an_account_whose_broker_is_slow_delays_no_other(on: Keeper) {
             slow.as_millis()
         );
         assert!(slow > others * 4, "the slow account is slow: {slow:?} beside {others:?}");
-        if others.as_secs_f64() <= usual.as_secs_f64() * ALLOWED {
+        if others * 100 <= usual * ALLOWED_PERCENT {
             service.settle_accounts().await;
             return;
         }

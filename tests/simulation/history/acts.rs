@@ -231,8 +231,8 @@ fn in_account(stage: &Stage, act: Act, account: &str) -> Option<String> {
             let most = if stage.notes.lock().chance(500) { 6_000 } else { 600 };
             Some(jump(&stage.clock, &stage.notes, 60..most))
         }
-        Act::Stuck => force(stage, &account, OrderStatus::Suspended),
-        Act::PendingCancel => force(stage, &account, OrderStatus::PendingCancel),
+        Act::Stuck => force(stage, account, OrderStatus::Suspended),
+        Act::PendingCancel => force(stage, account, OrderStatus::PendingCancel),
         Act::TradeByHand => trade_by_hand(stage, account),
         Act::CancelByHand => cancel_by_hand(stage, account),
         Act::Price => price(stage),

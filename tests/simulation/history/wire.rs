@@ -263,12 +263,14 @@ impl FaultyWire {
             Kind::Account => Some(format!("{}", exchange.account(now, account).ok()?.cash)),
             Kind::Positions => {
                 let held = exchange.positions(now, account).ok()?;
-                Some(held.iter().map(|held| format!("{} {} ", held.symbol, held.qty)).collect())
+                let held: Vec<_> = held.iter().map(|held| (&held.symbol, held.qty)).collect();
+                Some(format!("{held:?}"))
             }
             Kind::Orders => {
                 let filter = OrderFilter { status: StatusFilter::All, limit: 500, ..OrderFilter::default() };
                 let orders = exchange.orders(now, account, &filter).ok()?;
-                Some(orders.iter().map(|it| format!("{} {} {} ", it.id, it.status.as_str(), it.filled_qty)).collect())
+                let orders: Vec<_> = orders.iter().map(|it| (&it.id, it.status.as_str(), it.filled_qty)).collect();
+                Some(format!("{orders:?}"))
             }
             _ => None,
         })
