@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::lifecycle::stop_if_broken;
 use crate::app::telemetry::chain;
 use crate::edge::World;
 use crate::flow::balance::{Unseen, balance};
@@ -19,10 +20,13 @@ pub async fn keep(world: Arc<World>) {
                 tracing::info!(agreed = done.agreed, halted = done.halted, unseen = done.unseen, "books compared");
             }
             Ok(_) => {}
-            Err(error) => tracing::error!(
-                error = chain(&error),
-                "books cannot be compared, for the database does not answer; the next round tries again"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    error = chain(&error),
+                    "books cannot be compared, for the database does not answer; the next round tries again"
+                );
+                stop_if_broken(&error);
+            }
         }
         world.clock.sleep(ROUND).await;
     }

@@ -13,7 +13,7 @@ use crate::app::balancer;
 use crate::app::checkpoints::Checkpoints;
 use crate::app::http::{self, Shared, Throttle};
 use crate::app::killswitch;
-use crate::app::lifecycle::{Lifecycle, stop_at_once, tell_ready};
+use crate::app::lifecycle::{Lifecycle, stop_if_broken, tell_ready};
 use crate::app::readiness::Readiness;
 use crate::app::scheduler::{Bell, Scheduler};
 use crate::app::settings::{Runs, Settings};
@@ -144,7 +144,6 @@ async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, ru
         renewed: world.clock.now(),
         counted: None,
         ahead: None,
-        is_broken: false,
     };
     let mut ear = bell.listen();
     let is_fast = matches!(world.clock, Clock::Remote(_));
@@ -167,9 +166,6 @@ async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, ru
             return 0;
         }
         beat.go_on(rang, stopping, is_fast).await;
-        if beat.is_broken || beat.workers.is_broken() {
-            stop_at_once("the database's disk failed, or its file is damaged");
-        }
     }
 }
 
@@ -189,8 +185,6 @@ struct Beat {
     counted: Option<Instant>,
     /// How far the ledger of slots lies ahead of the clock, if it does.
     ahead: Option<Span>,
-    /// The database must not be asked any more.
-    is_broken: bool,
 }
 
 impl Beat {
@@ -209,7 +203,7 @@ impl Beat {
         // A database that fails makes the service unready until it answers again.
         let trouble = looked.err().map(|error| {
             tracing::error!(error = chain(&error), "what is due cannot be found or claimed");
-            self.is_broken = error.is_fatal();
+            stop_if_broken(&error);
             "the database does not answer; the log says why".to_owned()
         });
         let ahead = self.ahead.map(|span| {

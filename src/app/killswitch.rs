@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::app::lifecycle::stop_if_broken;
 use crate::app::telemetry::chain;
 use crate::edge::World;
 use crate::flow::approve::{self, Desk};
@@ -58,6 +59,9 @@ async fn record(world: &World, by: &str, why: &str) -> bool {
         }
         Err(error) => {
             tracing::error!(error = chain(&error), "a halt could not be recorded; it holds all the same");
+            if let approve::Error::Store(error) = &error {
+                stop_if_broken(error);
+            }
             false
         }
     }

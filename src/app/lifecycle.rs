@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::scheduler::Bell;
+use crate::edge::store;
 
 /// How often the watchdog is fed; units with `WatchdogSec=` of half a minute or more are safe.
 const FEED_EVERY: Duration = Duration::from_secs(5);
@@ -101,8 +102,16 @@ pub fn tell_ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// Ends the process at once if the database must not be asked any more: after a sync that failed nobody knows what is on
+/// the disk, and the next one says nothing about it (row 63).
+pub fn stop_if_broken(error: &store::Error) {
+    if error.is_fatal() {
+        stop_at_once("the database's disk failed, or its file is damaged");
+    }
+}
+
 /// Ends the process here and now: nothing is closed, written or sent any more. What is durable is read again at the next start.
-pub fn stop_at_once(why: &str) -> ! {
+fn stop_at_once(why: &str) -> ! {
     tracing::error!(why, "the service stops at once");
     std::process::exit(1)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::app::lifecycle::stop_if_broken;
 use crate::app::telemetry::chain;
 use crate::edge::World;
 use crate::edge::store::{self, AnyClaim, Held};
@@ -27,13 +28,12 @@ pub struct Workers {
     most: usize,
     tasks: JoinSet<Left>,
     held: HashMap<Id, Held>,
-    is_broken: bool,
 }
 
 impl Workers {
     /// No runs yet, and at most `most` at once.
     pub fn new(world: Arc<World>, most: usize) -> Self {
-        Self { world, most, tasks: JoinSet::new(), held: HashMap::new(), is_broken: false }
+        Self { world, most, tasks: JoinSet::new(), held: HashMap::new() }
     }
 
     /// How many more runs may be begun.
@@ -44,11 +44,6 @@ impl Workers {
     /// How many runs are under way.
     pub fn busy(&self) -> usize {
         self.tasks.len()
-    }
-
-    /// Whether a run found that the database must not be asked any more (row 63).
-    pub fn is_broken(&self) -> bool {
-        self.is_broken
     }
 
     /// Begins a run.
@@ -85,11 +80,11 @@ impl Workers {
                         outcome = outcome.kind.code(), reason = outcome.reason, detail = %outcome.detail, "run closed"
                     ),
                     Err(error) => {
-                        self.is_broken |= error.is_fatal();
                         tracing::error!(
                             run.id = %held.run, error = chain(&error),
                             "the database failed a run; it is taken up again when its lease ends"
                         );
+                        stop_if_broken(&error);
                     }
                 }
             }
@@ -115,10 +110,13 @@ impl Workers {
             Ok(false) => {
                 tracing::error!(run.id = %held.run, "the code of this run failed; another worker has the run and goes on");
             }
-            Err(error) => tracing::error!(
-                run.id = %held.run, error = chain(&error),
-                "a run failed and could not be closed; it is taken up again when its lease ends"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    run.id = %held.run, error = chain(&error),
+                    "a run failed and could not be closed; it is taken up again when its lease ends"
+                );
+                stop_if_broken(&error);
+            }
         }
     }
 
@@ -132,6 +130,7 @@ impl Workers {
                 }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "leases could not be renewed");
+                    stop_if_broken(&error);
                     return;
                 }
             }

@@ -11,6 +11,7 @@ use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::decisions;
 use crate::edge::store;
+use crate::flow::acquaint;
 use crate::flow::bookkeeping::{compare, shown};
 use crate::flow::course::token;
 use crate::flow::observe::{Blind, read_account};
@@ -95,6 +96,11 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
     let Some(books) = world.store.books(account).await? else { return Ok(Found::Unseen) };
     let Ok((grant, token)) = token::<E>(world, account).await? else { return Ok(Found::Unseen) };
     let access = Access { account: account.clone(), token };
+    match acquaint::unrecorded(world, &access, Some(&books)).await? {
+        Ok(findings) if findings.is_empty() => {}
+        Ok(findings) => return halt(world, account, &acquaint::told(&findings)).await.map(|()| Found::Halted),
+        Err(blind) => return unseen(world, &grant, blind).await,
+    }
     let mut looks = 0;
     loop {
         let (view, holdings, _) = match read_account(world, &access).await {
@@ -118,7 +124,8 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
                 if world.store.books_due(books.at + Span::from_micros(1), (Some(account), 1)).await?.is_empty() {
                     return Ok(Found::Unseen);
                 }
-                return halt(world, account, &ledgers).await.map(|()| Found::Halted);
+                tell(world, account, &ledgers).await?;
+                return halt(world, account, &ledgers.differences.join("; ")).await.map(|()| Found::Halted);
             }
             Ok(Err(_)) => {}
         }
@@ -135,11 +142,13 @@ async fn unseen(world: &World, grant: &GrantId, blind: Blind) -> Result<Found, s
     Ok(Found::Unseen)
 }
 
-async fn halt(world: &World, account: &AccountId, ledgers: &Ledgers) -> Result<(), store::Error> {
+async fn tell(world: &World, account: &AccountId, ledgers: &Ledgers) -> Result<(), store::Error> {
+    let told = Event::new(world.clock.now(), Actor::service(), "account.unexplained").account(account);
+    world.store.append(&[told.with("ledgers", decisions::ledgers(ledgers))]).await
+}
+
+async fn halt(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
     let now = world.clock.now();
-    let why = ledgers.differences.join("; ");
-    let told = Event::new(now, Actor::service(), "account.unexplained").account(account);
-    world.store.append(&[told.with("ledgers", decisions::ledgers(ledgers))]).await?;
     tracing::error!(account.id = %account, "account halted: {why}");
     let halt = Halt {
         id: HaltId::of_books(account, now.micros()),

@@ -4,11 +4,13 @@
 //! outcome with a reason.
 //!
 //! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
-//! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`. `tokens`,
+//! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`;
+//! `acquaint` is the first look of a process at an account. `tokens`,
 //! `connect` and `operators` name `approve`, `cancel` and `tokens`; the other stories name nobody.
 
 pub mod observe;
 mod bookkeeping;
+mod acquaint;
 mod inquire;
 pub mod dispatch;
 pub mod settle;

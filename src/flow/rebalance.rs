@@ -17,17 +17,20 @@ use crate::edge::World;
 use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
+use crate::flow::acquaint;
 use crate::flow::course::{Course, set_out};
 use crate::flow::dispatch::{self, Behalf, Sent, Wall};
 use crate::flow::ending::{balanced, close, ended_by_token, judge, kept, unexplained};
+use crate::flow::inquire;
 use crate::flow::observe::{self, Blind, observe};
 use crate::flow::settle;
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
-use crate::model::ids::Symbol;
+use crate::model::ids::{AccountId, Symbol};
+use crate::model::mandate::HaltScope;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
-use crate::model::time::{Moment, Span};
+use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 use crate::model::zoo::{Bug, planted};
 
@@ -55,7 +58,7 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
         Err(outcome) => return close(world, claim, None, outcome).await,
     };
     world.points.cross(points::SET_OUT).await;
-    if let Some(outcome) = estranged(world, &course).await? {
+    if let Some(outcome) = estranged(world, &claim, &course).await? {
         return close(world, claim, Some(course), outcome).await;
     }
     for phase in [Phase::Sell, Phase::Buy] {
@@ -72,40 +75,35 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     close(world, claim, Some(course), outcome).await
 }
 
-/// How far back an account's orders are read before this process sends its first one for it, at most: what came before its books
-/// agreed the last time is in them.
-const PAST: Span = Span::from_hours(7 * 24);
-
-/// The broker's clock and ours differ a little.
-const CLOCKS_DIFFER: Span = Span::from_secs(60);
-
 /// How a run ends at once whose account has orders of ours that this database does not know (S16). A run that an earlier process
 /// began goes on where the broker does not say: it asks for each of its orders by its id before it sends anything.
-async fn estranged<E: Environment>(world: &World, course: &Course<E>) -> Result<Option<Outcome>, store::Error> {
+async fn estranged<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    course: &Course<E>,
+) -> Result<Option<Outcome>, store::Error> {
     let account = &course.access.account;
-    if world.store.is_acquainted(account) {
-        return Ok(None);
-    }
-    // An account without books is new, or a person has just said that what the broker shows of it is right.
-    let Some(books) = &course.books else {
-        world.store.acquaint(account);
-        return Ok(None);
-    };
-    let since = (books.at - CLOCKS_DIFFER).max(world.clock.now() - PAST);
-    match settle::unrecorded(world, &course.access, since).await? {
-        Ok(findings) if findings.is_empty() => {
-            world.store.acquaint(account);
-            Ok(None)
-        }
+    match acquaint::unrecorded(world, &course.access, course.books.as_ref()).await? {
+        Ok(findings) if findings.is_empty() => Ok(None),
+        // Halted already: that refuses the run.
+        Ok(_) if is_halted(world, account).await? => Ok(None),
         Ok(findings) => {
-            let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            let why = format!("{}; the account is halted until a person has looked", all.join("; "));
+            // What the broker has of this run is on record before it waits for a person.
+            let stored = world.store.intents_of(&claim.run().id).await?;
+            inquire::search(world, claim, &course.access, stored).await?;
+            let why = format!("{}; the account is halted until a person has looked", acquaint::told(&findings));
             Ok(Some(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why)))
         }
         Err(Blind::TokenDead(message)) => ended_by_token(world, course, &message).await.map(Some),
         Err(_) if course.reason.is_some() => Ok(None),
         Err(blind) => Ok(Some(blind.outcome())),
     }
+}
+
+/// Whether this account waits for a person.
+async fn is_halted(world: &World, account: &AccountId) -> Result<bool, store::Error> {
+    let halts = world.store.halts(true).await?;
+    Ok(halts.iter().any(|halt| matches!(&halt.scope, HaltScope::Account(halted) if halted == account)))
 }
 
 /// One half of the run. All its branching stands here; the leaves are pure or do one effect.

@@ -11,7 +11,6 @@ use crate::edge::points;
 use crate::edge::store::{self, Claim};
 use crate::flow::dispatch::Sent;
 use crate::flow::inquire::{self, TokenIs};
-use crate::flow::observe::{Blind, retried};
 use crate::model::environment::Environment;
 use crate::model::ids::ClientOrderId;
 use crate::model::intent::{Intent, IntentState};
@@ -227,32 +226,6 @@ pub(super) async fn compare<E: Environment>(
         }
     }
     Ok(seen.map_or(Compared::Silence, Compared::Findings))
-}
-
-/// Orders in our form at the broker that this database does not know: it is an older copy, or another service works under
-/// our name (row 23). Asked once by each process before it sends anything for an account.
-///
-/// # Errors
-/// [`Blind`] when the broker's list cannot be seen; the outer error when the database fails.
-pub(super) async fn unrecorded<E: Environment>(
-    world: &World,
-    access: &Access<E>,
-    since: Moment,
-) -> Result<Result<Vec<Finding>, Blind>, store::Error> {
-    let reports = match retried(world, || world.alpaca.orders_since(access, since)).await {
-        Ok(reports) => reports,
-        Err(blind) => return Ok(Err(blind)),
-    };
-    let mut findings = Vec::new();
-    for finding in decide::reconcile::strangers(&[], &reports) {
-        // What became of orders that are on record is their own run's to find out.
-        if let Finding::Stranger(id) = &finding
-            && world.store.intent_named(id.as_str()).await?.is_none()
-        {
-            findings.push(finding);
-        }
-    }
-    Ok(Ok(findings))
 }
 
 /// Orders in our form that are not of this run: nobody recorded them (S16), or by the record of their own run they were

@@ -36,7 +36,7 @@ pub(crate) fn reference(stage: &mut Stage, calls: &[&str]) -> BTreeMap<String, u
 
 /// The tracer's words before the program: which calls it looks at, and what it does at one of them.
 pub(crate) fn words(calls: &[&str], inject: Option<&str>, log: Option<&str>) -> Vec<String> {
-    let mut words: Vec<String> = ["strace", "-f", "-qqq"].map(str::to_owned).into();
+    let mut words: Vec<String> = ["strace", "-f", "-y", "-qqq"].map(str::to_owned).into();
     // The quick way of tracing loses signals that it is to deliver.
     if inject.is_none_or(|inject| !inject.contains("signal=")) {
         words.push("--seccomp-bpf".to_owned());

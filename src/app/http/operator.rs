@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::app::http::Shared;
 use crate::app::http::entry::{self, Caller};
+use crate::app::lifecycle::stop_if_broken;
 use crate::app::shown;
 use crate::app::telemetry::chain;
 use crate::edge::store::{self, RunFilter};
@@ -75,6 +76,7 @@ impl IntoResponse for Refused {
 impl From<store::Error> for Refused {
     fn from(error: store::Error) -> Self {
         tracing::error!(error = chain(&error), "an operator's request failed");
+        stop_if_broken(&error);
         Self(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; the log says why".to_owned())
     }
 }

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 
 use crate::app::http::Shared;
 use crate::app::http::pages::{Hidden, consent_page, guarded, page};
+use crate::app::lifecycle::stop_if_broken;
 use crate::flow::connect::{self, Agreed, Begin, Callback, Connected, Error};
 use crate::model::canon::digest;
 use crate::model::environment::Kind;
@@ -267,6 +268,9 @@ fn failed(error: &Error) -> Response {
         tracing::warn!(error = error as &(dyn std::error::Error + 'static), "a connection did not come about");
     } else {
         tracing::info!(%error, "a connection was not granted");
+    }
+    if let Error::Store(error) = error {
+        stop_if_broken(error);
     }
     page(status, "Not connected", &[format!("{}.", capitalised(&error.to_string()))])
 }

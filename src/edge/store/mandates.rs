@@ -75,6 +75,21 @@ impl Store {
         halts(&mut link, active_only).await
     }
 
+    /// When somebody last let an account go on that was halted by itself; `None` when nobody ever did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_release(&self, account: &AccountId) -> Result<Option<Moment>, Error> {
+        let row = sqlx::query(
+            "SELECT id, released_at FROM halts
+             WHERE scope = 'account' AND subject = $1 AND released_at IS NOT NULL ORDER BY released_at DESC LIMIT 1",
+        )
+        .bind(account.as_str())
+        .fetch_optional(self.read())
+        .await?;
+        row.map(|row| Reader::new(&row, "halts", "id").moment("released_at")).transpose()
+    }
+
     /// Stores an approval.
     ///
     /// # Errors
