@@ -67,7 +67,8 @@ async fn d8_every_broker_order_is_traced_by_any_of_its_names(on: Keeper) {
             shown[field].as_array().unwrap().iter().map(|row| row[key].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(of("approvals", "reason"), ["before"; 3], "those that were in force when it was recorded");
-        assert_eq!(of("events", "kind"), ["intent.recorded", "intent.settled", "run.closed"], "its own, no sibling's");
+        let told = ["intent.recorded", "intent.moved", "intent.settled", "run.closed"];
+        assert_eq!(of("events", "kind"), told, "its own, no sibling's");
     }
     assert!(trace(&service.world.store, "nothing").await.unwrap().is_none());
 }
