@@ -190,6 +190,8 @@ fn rows_82_84_open_orders_are_cancelled_by_command_and_http_and_a_leaving_user_l
     let one = &users[1].0;
     let halt = format!("halt --account {one} --by ann --reason drill --cancel-orders --json");
     assert_eq!(cancelled(&service.scratch.line(&halt).ok().json(), Some(one)), 2);
+    // An order whose end the daemon has not seen yet is asked for once more.
+    wait_until("four ends on record", || unsettled().len() == 4);
     let all = service.post("/api/v1/halts", &json!({ "by": "ann", "reason": "drill", "cancel_orders": true }));
     assert_eq!(cancelled(&all, None), 4, "those that were open still");
     let orders = service.sim.ledger().orders;

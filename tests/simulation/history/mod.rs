@@ -330,9 +330,11 @@ impl Theatre {
     /// One run, as a worker carries it: a panic ends it, and it alone.
     async fn run(&self, process: &Process, claim: AnyClaim) -> Result<Outcome, store::Error> {
         let (held, id) = (claim.held(), claim.run().id.clone());
+        let has_books = process.world.store.books(&held.account).await?.is_some();
         let before = {
             let mut notes = self.stage.notes.lock();
             notes.run_of = Some(held.account.to_string());
+            notes.has_books = has_books;
             notes.compared = claim.run().reason.is_some();
             (notes.requests, notes.for_orders)
         };

@@ -120,6 +120,8 @@ pub(crate) struct Notes {
     pub polling: bool,
     /// Symbols in which trading is halted today.
     pub stopped: BTreeSet<String>,
+    /// Whether the account of the run under way had books when it began.
+    pub has_books: bool,
     /// Whether the run under way has compared its books.
     pub compared: bool,
     /// Accounts that somebody else touched today: their cash and shares are not ours alone to answer for.
@@ -180,6 +182,7 @@ impl Notes {
             polling: false,
             stopped: BTreeSet::new(),
             left_at: BTreeMap::new(),
+            has_books: false,
             compared: false,
             touched: BTreeSet::new(),
             ever_touched: BTreeSet::new(),
