@@ -73,7 +73,9 @@ fn refusal(code: RefusalCode) -> &'static str {
         RefusalCode::OutsideApproval => "An order leaves the bound of the approval: its symbols or its caps.",
         RefusalCode::MaxOrderNotional => "An order is above the largest value that the strategy allows.",
         RefusalCode::MaxTurnover => "The run would sell a larger share of the portfolio than the strategy allows.",
-        RefusalCode::MaxOrders => "The plan has more orders than any sound plan needs.",
+        RefusalCode::MaxOrders => {
+            "The plan has more orders than any sound plan needs; the account is halted until a person has looked."
+        }
         RefusalCode::MaxRunsPerDay => "The account has had as many runs with orders today as are allowed.",
         RefusalCode::MaxOrderShare => "A live order is a larger share of the account's equity than is allowed.",
         RefusalCode::MaxVolume => {
@@ -81,7 +83,9 @@ fn refusal(code: RefusalCode) -> &'static str {
         }
         RefusalCode::MaxRunNotional => "The orders of the run are together above what is allowed.",
         RefusalCode::MaxDayNotional => "The account's orders of the day are together above what is allowed.",
-        RefusalCode::MaxOrdersPerDay => "The account has had as many orders today as are allowed.",
+        RefusalCode::MaxOrdersPerDay => {
+            "The account has had as many orders today as are allowed; it is halted until a person has looked."
+        }
         RefusalCode::DuplicateOrder => "Another run of the account recorded the same order just now.",
         RefusalCode::LimitOrdersOnly => "Live orders must be limit orders, unless the configuration allows others.",
         RefusalCode::PriceCollar => "A price is too far away from the last trade.",

@@ -166,11 +166,12 @@ pub(super) async fn close<E: Environment>(
     Ok(outcome)
 }
 
-/// Whether the account had as many runs with orders today as are allowed and wanted one more: something goes in circles, and
-/// a person must look before it trades again. Where none at all is allowed, nothing circles.
+/// Whether something goes in circles, or asks for more orders than any sound plan needs: a person must look before the account
+/// trades again (S10, row 61). Where no run at all is allowed, nothing circles.
 fn circles(world: &World, outcome: &Outcome) -> bool {
     let none_at_all = world.policy.max_trading_runs_per_day == Some(0);
-    outcome.reason == RefusalCode::MaxRunsPerDay.code() && !none_at_all
+    let runaway = RefusalCode::parse(outcome.reason).is_some_and(RefusalCode::is_runaway);
+    runaway || (outcome.reason == RefusalCode::MaxRunsPerDay.code() && !none_at_all)
 }
 
 /// Where the account stands after a run that traded.

@@ -175,6 +175,14 @@ codes! {
     }
 }
 
+impl RefusalCode {
+    /// Whether it says that something asks for more orders than any sound plan needs: the account waits for a person (S10,
+    /// row 61).
+    pub const fn is_runaway(self) -> bool {
+        matches!(self, Self::MaxOrders | Self::MaxOrdersPerDay)
+    }
+}
+
 codes! {
     /// How a run ended.
     OutcomeKind {
@@ -275,7 +283,10 @@ impl Outcome {
     /// A refusal: the first code leads, the sentence names all.
     pub fn refused(refusals: &[Refusal]) -> Self {
         let detail = refusals.iter().map(|refusal| refusal.detail.as_str()).collect::<Vec<_>>().join("; ");
-        let reason = refusals.first().map_or(RefusalCode::ClaimLost.code(), |refusal| refusal.code.code());
+        // What halts the account is told first.
+        let runaway = refusals.iter().find(|refusal| refusal.code.is_runaway());
+        let first = runaway.or(refusals.first());
+        let reason = first.map_or(RefusalCode::ClaimLost.code(), |refusal| refusal.code.code());
         Self { kind: OutcomeKind::Refused, reason, detail }
     }
 }

@@ -2,14 +2,10 @@
 
 use rebalanced::edge::World;
 use rebalanced::edge::alpaca::Access;
-use rebalanced::edge::store::Claim;
-use rebalanced::flow::dispatch::{self, Recorded};
+use rebalanced::flow::dispatch::{self, Behalf, Recorded};
 use rebalanced::model::environment::Paper;
-use rebalanced::model::ids::StrategyVersion;
 
-type By<'a> = (&'a Claim<Paper>, &'a StrategyVersion);
-
-async fn twice(world: &World, by: By<'_>, access: &Access<Paper>, recorded: Recorded<Paper>) {
+async fn twice(world: &World, by: Behalf<'_, Paper>, access: &Access<Paper>, recorded: Recorded<Paper>) {
     let _ = dispatch::send(world, by, access, recorded).await;
     let _ = dispatch::send(world, by, access, recorded).await;
 }

@@ -90,6 +90,23 @@ async fn row_61_an_account_that_goes_in_circles_is_halted_until_a_person_has_loo
     service.settle_accounts().await;
 }
 
+async fn row_61_more_orders_than_a_day_may_have_pull_the_switch_of_the_account(on: Keeper) {
+    let limits =
+        ServiceLimits { orders_per_holding: 1, orders_beside: 0, runs_worth_per_day: 1, ..ServiceLimits::default() };
+    let (service, account) = one_user(on, limits).await;
+    pay(&service, &account, 5_000);
+    let first = triggered(&service, new_york("2019-06-03T10:30:00")).await;
+    assert_eq!(first.kind, OutcomeKind::Completed, "{first:?}");
+    let orders = service.sim.ledger().orders.len();
+    pay(&service, &account, 5_000);
+    let second = triggered(&service, new_york("2019-06-03T11:30:00")).await;
+    assert_eq!((second.kind, second.reason), (OutcomeKind::Refused, RefusalCode::MaxOrdersPerDay.code()), "{second:?}");
+    let third = triggered(&service, new_york("2019-06-04T10:30:00")).await;
+    assert_eq!(third.reason, RefusalCode::HaltedAccount.code(), "{third:?}");
+    assert_eq!(service.sim.ledger().orders.len(), orders, "S10");
+    service.settle_accounts().await;
+}
+
 async fn a_world_that_is_suddenly_empty_is_not_traded_until_a_person_says_that_it_is_right(on: Keeper) {
     let (service, account) = one_user(on, ServiceLimits::default()).await;
     service.ring(new_york("2019-06-03T15:45:00")).await;
@@ -148,6 +165,7 @@ async fn s11_orders_are_bounded_by_the_volume_of_the_market_and_the_last_trade(o
 on_both_databases!(
     a_raise_for_one_run_is_used_up_by_the_run_that_sends_orders,
     row_61_an_account_that_goes_in_circles_is_halted_until_a_person_has_looked,
+    row_61_more_orders_than_a_day_may_have_pull_the_switch_of_the_account,
     a_world_that_is_suddenly_empty_is_not_traded_until_a_person_says_that_it_is_right,
     s11_orders_are_bounded_by_the_volume_of_the_market_and_the_last_trade,
 );
