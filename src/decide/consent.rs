@@ -6,9 +6,8 @@ use rust_decimal::Decimal;
 
 use crate::model::canon;
 use crate::model::money::Fraction;
-use crate::model::strategy::{
-    CronRule, Destination, Every, On, OrderType, Roll, Schedule, SessionPoint, SessionRule, Strategy, Unmanaged,
-};
+use crate::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
+use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
 
 /// One part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::model::run::DueMoment;
+use crate::model::schedule::{CronRule, Every, Misfire, On, Roll, Schedule, SessionPoint, SessionRule, When};
 use crate::model::session::{Session, Sessions};
-use crate::model::strategy::{CronRule, Every, Misfire, On, Roll, Schedule, SessionPoint, SessionRule, Strategy, When};
+use crate::model::strategy::Strategy;
 use crate::model::time::{Day, Moment, Span};
 
 /// A moment this late still counts as on time: bells are late, processes pause.

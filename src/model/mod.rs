@@ -31,6 +31,7 @@ pub mod time;
 pub mod secret;
 pub mod session;
 pub mod verdict;
+pub mod schedule;
 pub mod strategy;
 pub mod account;
 pub mod limits;

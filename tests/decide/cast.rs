@@ -7,10 +7,10 @@ use rebalanced::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
 use rebalanced::model::limits::ServiceLimits;
 use rebalanced::model::money::{Fraction, Price, Qty, Usd};
 use rebalanced::model::plan::{Amount, Phase, Plan, Pricing};
+use rebalanced::model::schedule::{CronRule, Misfire, Schedule, When};
 use rebalanced::model::snapshot::{AccountView, AssetView, Holding, Quote, Snapshot};
 use rebalanced::model::strategy::{
-    Conditions, CronRule, Destination, Limits, Misfire, OrderStyle, OrderType, Schedule, Strategy, StrategyParts,
-    Target, Unmanaged, When,
+    Conditions, Destination, Limits, OrderStyle, OrderType, Strategy, StrategyParts, Target, Unmanaged,
 };
 use rebalanced::model::time::Moment;
 use rust_decimal::Decimal;

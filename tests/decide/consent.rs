@@ -3,9 +3,8 @@
 use rebalanced::decide::consent::{hash, sections, text};
 use rebalanced::edge::strategies::load_dir;
 use rebalanced::model::money::Fraction;
-use rebalanced::model::strategy::{
-    CronRule, Every, On, OrderType, Roll, Schedule, SessionPoint, SessionRule, StrategyParts, Unmanaged,
-};
+use rebalanced::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::strategy::{OrderType, StrategyParts, Unmanaged};
 
 use sha2::Digest;
 

@@ -5,8 +5,9 @@ use jiff::ToSpan;
 use jiff::civil::{Date, Weekday, date};
 use rebalanced::decide::due::moments;
 use rebalanced::edge::sessions;
+use rebalanced::model::schedule::{Every, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule};
 use rebalanced::model::session::Sessions;
-use rebalanced::model::strategy::{Every, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule, Strategy};
+use rebalanced::model::strategy::Strategy;
 use rebalanced::model::time::Moment;
 
 use crate::cast::{parts, strategy};

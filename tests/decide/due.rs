@@ -10,9 +10,10 @@ use rand::{Rng, SeedableRng};
 use rebalanced::decide::due::{due, left_out, moments};
 use rebalanced::edge::sessions;
 use rebalanced::model::run::DueMoment;
-use rebalanced::model::strategy::{
-    CronRule, Every, Misfire, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule, Strategy,
+use rebalanced::model::schedule::{
+    CronRule, Every, Misfire, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule,
 };
+use rebalanced::model::strategy::Strategy;
 use rebalanced::model::time::{Moment, Span};
 
 use crate::cast::{parts, strategy};

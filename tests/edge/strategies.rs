@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use rebalanced::edge::strategies::{json_schema, load_dir, read_file};
 use rebalanced::model::ids::StrategyName;
 use rebalanced::model::money::{Fraction, Usd};
-use rebalanced::model::strategy::{
-    Destination, Every, Misfire, On, OrderType, Roll, Schedule, SessionPoint, SessionRule, Unmanaged,
-};
+use rebalanced::model::schedule::{Every, Misfire, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::strategy::{Destination, OrderType, Unmanaged};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 

@@ -1,0 +1,284 @@
+//! When a strategy looks at its accounts: rules, not moments. `decide::due` turns them into moments.
+
+use std::str::FromStr;
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+
+/// When a strategy looks at its accounts.
+#[derive(Debug, Clone)]
+pub enum Schedule {
+    /// A cron rule in a time zone.
+    Cron(Box<CronRule>),
+    /// A moment relative to an exchange session.
+    Session(SessionRule),
+}
+
+/// Which sessions, and where in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionRule {
+    /// One of each of these.
+    pub every: Every,
+    /// Which one.
+    pub on: On,
+    /// Where a day without a session goes.
+    pub roll: Roll,
+    /// Where in the session.
+    pub at: SessionPoint,
+}
+
+/// Which day of a week, month, quarter or year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Its first session.
+    First,
+    /// Its last session.
+    Last,
+    /// This day of the week.
+    Weekday(Weekday),
+    /// This day of the month, or of the quarter's first month: 1 to 31.
+    Day(i8),
+    /// This day of the year.
+    Date {
+        /// 1 to 12.
+        month: i8,
+        /// 1 to 31.
+        day: i8,
+    },
+}
+
+/// Where a day goes that has no session, or that its month does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roll {
+    /// To the session before it, which is Alpaca's own rule (facts 8.3).
+    Preceding,
+    /// To the session after it.
+    Following,
+}
+
+impl On {
+    /// Reads `first`, `last`, a day of the week (`Mon`), of the month (`15`) or of the year (`06-30`), as it goes with
+    /// `every`.
+    ///
+    /// # Errors
+    /// [`NotASchedule::Day`] when the text is none of them, or does not go with `every`.
+    pub fn parse(text: &str, every: Every) -> Result<Self, NotASchedule> {
+        let day = match (text, every) {
+            ("first", _) => Some(Self::First),
+            ("last", Every::Week | Every::Month | Every::Quarter | Every::Year) => Some(Self::Last),
+            (_, Every::Week) => weekday(text).map(Self::Weekday),
+            (_, Every::Month | Every::Quarter) => text.parse().ok().filter(|day| (1..=31).contains(day)).map(Self::Day),
+            (_, Every::Year) => date(text),
+            (_, Every::Session) => None,
+        };
+        day.ok_or_else(|| NotASchedule::Day { text: text.to_owned(), every: every.code() })
+    }
+}
+
+fn weekday(text: &str) -> Option<Weekday> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "mon" | "monday" => Weekday::Monday,
+        "tue" | "tuesday" => Weekday::Tuesday,
+        "wed" | "wednesday" => Weekday::Wednesday,
+        "thu" | "thursday" => Weekday::Thursday,
+        "fri" | "friday" => Weekday::Friday,
+        _ => return None,
+    })
+}
+
+fn date(text: &str) -> Option<On> {
+    let (month, day) = text.split_once('-')?;
+    let (month, day) = (month.parse().ok()?, day.parse().ok()?);
+    // 2024 has every day that any year has.
+    jiff::civil::Date::new(2024, month, day).ok().map(|_| On::Date { month, day })
+}
+
+/// A cron rule, seconds first, with the zone that its hours are meant in.
+#[derive(Debug, Clone)]
+pub struct CronRule {
+    text: String,
+    cron: Cron,
+    zone: TimeZone,
+    zone_name: String,
+}
+
+/// Why a schedule is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotASchedule {
+    /// The cron text does not parse.
+    #[error(
+        "`{text}` is not a cron rule ({why}); six fields are: second minute hour day month weekday, such as `0 45 15 * * Mon-Fri`"
+    )]
+    Cron {
+        /// What was given.
+        text: String,
+        /// The parser's words.
+        why: String,
+    },
+    /// The rule never comes due.
+    #[error("the cron rule `{text}` never comes due: no such day exists")]
+    Never {
+        /// What was given.
+        text: String,
+    },
+    /// The rule comes due more than once in a minute.
+    #[error(
+        "the cron rule `{text}` comes due more than once a minute: seconds come first, so write one second, such as `0 45 15 * * Mon-Fri`"
+    )]
+    TooDense {
+        /// What was given.
+        text: String,
+    },
+    /// The zone is unknown.
+    #[error("`{zone}` is not a time zone of the IANA database; `America/New_York` is one")]
+    Zone {
+        /// What was given.
+        zone: String,
+    },
+    /// The day does not parse, or does not go with `every`.
+    #[error(
+        "`{text}` is no day of a {every}; `first` and `last` are, Mon to Fri of a week, 1 to 31 of a month or quarter, and \
+         06-30 of a year"
+    )]
+    Day {
+        /// What was given.
+        text: String,
+        /// Of what.
+        every: &'static str,
+    },
+    /// The point in the session does not parse.
+    #[error("`{text}` is not a point in a session; `open`, `open+15m` and `close-15m` are")]
+    Point {
+        /// What was given.
+        text: String,
+    },
+}
+
+impl CronRule {
+    /// Reads a rule of six fields, seconds first.
+    ///
+    /// # Errors
+    /// [`NotASchedule`] when the text or the zone is wrong, or when the rule never comes due.
+    pub fn parse(text: &str, zone_name: &str) -> Result<Self, NotASchedule> {
+        let zone = TimeZone::get(zone_name).map_err(|_| NotASchedule::Zone { zone: zone_name.to_owned() })?;
+        let cron = CronParser::builder()
+            .seconds(Seconds::Required)
+            .dom_and_dow(true)
+            .build()
+            .parse(text)
+            .map_err(|error| NotASchedule::Cron { text: text.to_owned(), why: error.to_string() })?;
+        let start = jiff::civil::date(2024, 1, 1).to_zoned(TimeZone::UTC);
+        let first = start.ok().and_then(|start| cron.find_next_occurrence(&start, true).ok());
+        let Some(first) = first else {
+            return Err(NotASchedule::Never { text: text.to_owned() });
+        };
+        // A rule that rings twice in one minute does so in every minute it names, the first one included.
+        let second = cron.find_next_occurrence(&first, false).ok();
+        if second.is_some_and(|second| second.duration_since(&first) < jiff::SignedDuration::from_mins(1)) {
+            return Err(NotASchedule::TooDense { text: text.to_owned() });
+        }
+        Ok(Self { text: text.to_owned(), cron, zone, zone_name: zone_name.to_owned() })
+    }
+
+    /// The rule as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The parsed rule.
+    pub fn cron(&self) -> &Cron {
+        &self.cron
+    }
+
+    /// The zone in which its hours are meant.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The zone's IANA name.
+    pub fn zone_name(&self) -> &str {
+        &self.zone_name
+    }
+}
+
+/// Which sessions a session schedule means: one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    /// Each session.
+    Session,
+    /// One of each week, which begins on Monday.
+    Week,
+    /// One of each month.
+    Month,
+    /// One of each quarter.
+    Quarter,
+    /// One of each year.
+    Year,
+}
+
+impl Every {
+    /// The file's word.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+            Self::Year => "year",
+        }
+    }
+}
+
+/// A point in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionPoint {
+    /// Minutes after the open.
+    AfterOpen(u16),
+    /// Minutes before the real close.
+    BeforeClose(u16),
+}
+
+impl FromStr for SessionPoint {
+    type Err = NotASchedule;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || NotASchedule::Point { text: text.to_owned() };
+        let minutes = |rest: &str| match rest.strip_suffix('m').map(str::parse::<u16>) {
+            Some(Ok(minutes)) if minutes <= 390 => Ok(minutes),
+            _ => Err(refused()),
+        };
+        match text {
+            "open" => Ok(Self::AfterOpen(0)),
+            _ => match (text.strip_prefix("open+"), text.strip_prefix("close-")) {
+                (Some(rest), _) => minutes(rest).map(Self::AfterOpen),
+                (_, Some(rest)) => match minutes(rest)? {
+                    0 => Err(refused()),
+                    some => Ok(Self::BeforeClose(some)),
+                },
+                _ => Err(refused()),
+            },
+        }
+    }
+}
+
+/// What to do with a moment that passed while the daemon was down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfire {
+    /// Run the newest missed moment once, if it is no older than the grace.
+    RunOnce,
+    /// Leave it out.
+    Skip,
+}
+
+/// The schedule section.
+#[derive(Debug, Clone)]
+pub struct When {
+    /// The rule.
+    pub schedule: Schedule,
+    /// What becomes of missed moments.
+    pub misfire: Misfire,
+    /// How late a moment may still be run, in minutes.
+    pub grace_minutes: u32,
+}
