@@ -22,6 +22,13 @@ use crate::model::zoo::{Bug, planted};
 /// How long a cancelled order may take to end before it is quarantined.
 const CANCEL_GRACE: Span = Span::from_secs(60);
 
+/// A broker that answered so recently is one that says what it has; before that it is silent.
+const TALKING: Span = Span::from_secs(20);
+
+/// How long a broker may be silent after a cancellation before a person must look. Silence says nothing about an order, so
+/// it is waited out as long as a run can sensibly be kept.
+const SILENCE: Span = Span::from_mins(30);
+
 /// How often the broker's ledger is read before a difference is believed: its list may lag behind its orders.
 const LOOKS: u32 = 5;
 
@@ -47,6 +54,7 @@ pub async fn follow<E: Environment>(
     let deadline = deadline(world, started);
     let mut cancelled_at: Option<Moment> = None;
     let mut silent_since: Option<Moment> = None;
+    let mut heard_at = started;
     let mut polls = 0;
     let mut news = world.alpaca.news(access, sent.intents.len());
     while sent.intents.iter().any(|intent| !intent.state.is_terminal()) {
@@ -62,7 +70,7 @@ pub async fn follow<E: Environment>(
         }
         let now = world.clock.now();
         match cancelled_at {
-            Some(at) if now.since(at) >= CANCEL_GRACE => {
+            Some(at) if is_over(now, at, heard_at) => {
                 let why = format!("not ended {} s after it was cancelled", CANCEL_GRACE.as_secs());
                 return give_up(world, claim, sent, &why).await;
             }
@@ -85,7 +93,11 @@ pub async fn follow<E: Environment>(
         pause(world, &mut news, polls).await;
         polls += 1;
         match poll(world, claim, access, &mut sent).await {
-            Ok(()) => silent_since = None,
+            Ok(Heard::Ledger) => {
+                silent_since = None;
+                heard_at = world.clock.now();
+            }
+            Ok(Heard::Nothing) => silent_since = None,
             Err(error @ store::Error::ClaimLost { .. }) => return Err(error),
             // Nothing more may be asked of this database, and the process ends (row 63).
             Err(error) if error.is_fatal() => return Err(error),
@@ -99,6 +111,21 @@ pub async fn follow<E: Environment>(
         }
     }
     Ok(sent)
+}
+
+/// Whether a cancelled order has had its time: the broker still shows it as open after the grace, or has said nothing at all
+/// for very long.
+fn is_over(now: Moment, cancelled_at: Moment, heard_at: Moment) -> bool {
+    let waited = now.since(cancelled_at);
+    waited >= SILENCE || (waited >= CANCEL_GRACE && now.since(heard_at) <= TALKING)
+}
+
+/// What one look at the broker's ledger gave.
+enum Heard {
+    /// The ledger.
+    Ledger,
+    /// No answer that means something.
+    Nothing,
 }
 
 /// Waits for the next look: for as long as polling does, or for less if the stream has news. Most orders have ended at the
@@ -123,14 +150,18 @@ async fn poll<E: Environment>(
     claim: &Claim<E>,
     access: &Access<E>,
     sent: &mut Sent,
-) -> Result<(), store::Error> {
+) -> Result<Heard, store::Error> {
     let phase = sent.intents.first().map_or(Phase::Sell, |intent| intent.phase);
     world.points.cross(points::POLLING.of(phase)).await;
     if !world.store.holds(claim).await? {
         return Err(store::Error::ClaimLost { run: claim.run().id.to_string() });
     }
+    let mut heard = Heard::Nothing;
     match world.alpaca.orders_since(access, inquire::beginning(&sent.intents, world.clock.now())).await {
-        Ok(reports) => sent.intents = inquire::learn(world, claim, sent.intents.clone(), &reports).await?,
+        Ok(reports) => {
+            sent.intents = inquire::learn(world, claim, sent.intents.clone(), &reports).await?;
+            heard = Heard::Ledger;
+        }
         Err(alpaca::Error::Unauthorized { .. }) => {
             if let TokenIs::Dead(message) = inquire::confirm(world, access).await {
                 sent.token_dead = Some(message);
@@ -140,7 +171,7 @@ async fn poll<E: Environment>(
         Err(_) => {}
     }
     world.points.cross(points::POLLED.of(phase)).await;
-    Ok(())
+    Ok(heard)
 }
 
 /// The wait ends with the session at the latest: day orders end there too.

@@ -146,7 +146,30 @@ async fn row_82_a_halt_stops_every_order_and_says_so(on: Keeper) {
     service.settle_accounts().await;
 }
 
+async fn row_28_a_broker_that_says_nothing_is_waited_out_and_halts_nobody(on: Keeper) {
+    let mut waited = 0;
+    for nth in 2..=6 {
+        let (service, first, second) = two_users(on).await;
+        let mut silent =
+            FaultRule::new(FaultAction::DropBefore).path("/paper/v2/orders*").method("GET").account(&first);
+        silent = silent.at_request(nth).times(0);
+        // Five minutes of waiting for the fills, one for the cancellation, and six more.
+        silent.until = Some(new_york("2019-06-03T15:57:00").timestamp());
+        service.sim.add_fault(silent);
+        let [ended, other] = slot(&service, [&first, &second]).await;
+        assert_eq!(other, invested());
+        waited += usize::from(ended == invested());
+        assert!(
+            ended.0 != "quarantined" && service.world.store.halts(true).await.unwrap().is_empty(),
+            "{nth}: {ended:?}"
+        );
+        service.settle_accounts().await;
+    }
+    assert!(waited > 0, "no order was ever waited for");
+}
+
 on_both_databases!(
+    row_28_a_broker_that_says_nothing_is_waited_out_and_halts_nobody,
     a_good_day_invests_both_users_cash,
     an_unreachable_broker_ends_only_that_users_run,
     row_75_a_revoked_token_ends_only_that_users_run_and_asks_for_a_new_connection,
