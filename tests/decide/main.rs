@@ -12,5 +12,6 @@ mod order;
 mod chain;
 mod explain;
 mod property;
+mod pouring;
 mod consent;
 mod operators;
