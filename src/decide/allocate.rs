@@ -96,6 +96,45 @@ pub fn pour_at_least(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Usd> {
     }
 }
 
+/// Draws what is needed; returns what is taken from each vessel at the middle price, in the order given. The mirror of
+/// [`pour`]: the relatively most overweight is lowered first until it stands level with the next, then both, and so on.
+/// What should not be there at all goes before everything else. `cost` is what a dollar of it brings.
+pub fn drain(vessels: &[Vessel], need: Usd) -> Vec<Usd> {
+    let mut drawn = vec![Usd::ZERO; vessels.len()];
+    let mut left = need;
+    let mut wanted = Vec::with_capacity(vessels.len());
+    for (place, vessel) in vessels.iter().enumerate() {
+        if !vessel.desired.is_zero() {
+            wanted.push((vessel.worth.over(vessel.desired), place));
+        } else if left.is_positive()
+            && let Some(slot) = drawn.get_mut(place)
+        {
+            *slot = vessel.worth.min(left * Fraction::ONE.over(vessel.cost));
+            left -= *slot * vessel.cost;
+        }
+    }
+    if !left.is_positive() {
+        return drawn;
+    }
+    wanted.sort_unstable_by(|a, b| b.cmp(a));
+    let (mut worth, mut desired, mut level) = (Usd::ZERO, Usd::ZERO, Fraction::ZERO);
+    for (at, (_, place)) in wanted.iter().enumerate() {
+        let Some(vessel) = vessels.get(*place) else { continue };
+        worth += vessel.worth * vessel.cost;
+        desired += vessel.desired * vessel.cost;
+        level = (worth - left).over(desired).max(Fraction::ZERO);
+        if wanted.get(at + 1).is_none_or(|(next, _)| *next <= level) {
+            break;
+        }
+    }
+    for (_, place) in wanted {
+        if let (Some(vessel), Some(slot)) = (vessels.get(place), drawn.get_mut(place)) {
+            *slot = (vessel.worth - vessel.desired * level).max(Usd::ZERO);
+        }
+    }
+    drawn
+}
+
 /// The smallest addition leaves first; among equals the one that is relatively least underweight.
 fn order_of_leaving((a, x): (Usd, &Vessel), (b, y): (Usd, &Vessel)) -> Ordering {
     a.cmp(&b).then_with(|| y.worth.over(y.desired).cmp(&x.worth.over(x.desired)))

@@ -131,6 +131,41 @@ pub fn carried_on(
     }
 }
 
+/// The rows since the last agreement. An account without books has none yet: there only those count whose moment is known.
+pub fn fresh(books: Option<&Books>, rows: &[Activity]) -> Vec<Activity> {
+    let is_fresh = |row: &&Activity| match books {
+        Some(books) => !books.counted.contains(&row.id),
+        None => row.at.is_some() && left(row),
+    };
+    rows.iter().filter(is_fresh).cloned().collect()
+}
+
+/// Whether the user took money out of the account: a withdrawal, or cash moved to another account.
+pub fn left(row: &Activity) -> bool {
+    matches!(row.kind.as_str(), "CSW" | "JNLC" | "TRANS" | "JNL") && row.cash < Usd::ZERO && row.shares.is_none()
+}
+
+/// What moved the cash besides trades, in words; `None` when nothing did.
+pub fn told(rows: &[Activity]) -> Option<String> {
+    let mut sums: BTreeMap<&str, Usd> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.cash.is_zero()) {
+        let what = match row.kind.as_str() {
+            "FILL" => continue,
+            "CSD" | "CSW" | "TRANS" | "JNLC" | "JNL" if row.cash.is_positive() => "a deposit of",
+            "CSD" | "CSW" | "TRANS" | "JNLC" | "JNL" => "a withdrawal of",
+            kind if kind.starts_with("DIV") && row.cash.is_positive() => "dividends of",
+            kind if kind.starts_with("DIV") => "taxes and fees on dividends of",
+            kind if kind.starts_with("INT") && row.cash.is_positive() => "interest of",
+            "FEE" | "CFEE" | "PTC" | "INT" => "fees of",
+            _ => "other cash of",
+        };
+        let sum = sums.entry(what).or_default();
+        *sum += row.cash;
+    }
+    let parts: Vec<String> = sums.iter().map(|(what, sum)| format!("{what} {:.2}", sum.decimal().abs())).collect();
+    (!parts.is_empty()).then(|| format!("since the last look: {}", parts.join(", ")))
+}
+
 /// Orders of ours whose executions, by the broker's rows, are not what we have on record.
 fn misfilled(intents: &[Intent], rows: &[Activity]) -> Vec<String> {
     let mut executed: BTreeMap<&str, Qty> = BTreeMap::new();

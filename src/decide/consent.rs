@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::model::canon;
 use crate::model::money::Fraction;
+use crate::model::personal::{ExcludedTo, Unavailable};
 use crate::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
 use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
 
@@ -24,11 +25,13 @@ pub fn sections(strategy: &Strategy, note: &str) -> Vec<Section> {
         Section { headline: "What it does", paragraphs: what(strategy) },
         Section { headline: "When it trades", paragraphs: when(strategy) },
         Section { headline: "What it may sell", paragraphs: sells(strategy) },
+        Section { headline: "What may be different for you", paragraphs: wishes(strategy) },
         Section { headline: "What it never does", paragraphs: texts(&NEVER) },
         Section { headline: "What it costs", paragraphs: texts(&COSTS) },
         Section { headline: "What you can lose", paragraphs: texts(&LOSSES) },
         Section { headline: "Alpaca and this service", paragraphs: texts(&BROKER) },
     ];
+    sections.retain(|section| !section.paragraphs.is_empty());
     let note = note.trim();
     if !note.is_empty() {
         sections.push(Section { headline: "From the operator of this service", paragraphs: vec![note.to_owned()] });
@@ -207,12 +210,53 @@ fn sells(strategy: &Strategy) -> Vec<String> {
     let mut lines = vec![
         "It sells what has grown above its share, to buy what has fallen below it.".to_owned(),
         unmanaged.to_owned(),
+        "When you tell the operator of this service that you want to withdraw money, it sells what is furthest above its \
+         share until that much is there in cash, and keeps it until it has left."
+            .to_owned(),
     ];
     if let Some(most) = strategy.limits().max_turnover {
         lines.push(format!(
             "One look sells at most {}% of the account, unless a person of the operator raises that.",
             percent(most)
         ));
+    }
+    lines
+}
+
+/// What the file lets the user of one account change, and who stands in for what cannot be bought.
+fn wishes(strategy: &Strategy) -> Vec<String> {
+    let allowed = strategy.allowance();
+    let mut lines = Vec::new();
+    if allowed.exclude {
+        let most = allowed.max_excluded.map_or_else(String::new, |most| {
+            format!(", as long as together they are at most {}% of the account", percent(most))
+        });
+        let to = match allowed.excluded_to {
+            ExcludedTo::Others => "goes to the others in proportion",
+            ExcludedTo::Cash => "stays in cash",
+        };
+        lines.push(format!("You may exclude what you do not want to hold{most}. Its share {to}, unless a substitute is named below. What you hold of it already is treated as what your account holds besides."));
+    }
+    if allowed.hold {
+        lines.push("You may name what is never sold, and what is never bought, for good or until a day.".to_owned());
+    }
+    if allowed.cap {
+        lines.push("You may set a size that no order for your account exceeds.".to_owned());
+    }
+    if let Some(most) = allowed.cash_max {
+        lines.push(format!(
+            "You may keep more or less in cash, up to {}%; the other shares change in proportion.",
+            percent(most)
+        ));
+    }
+    for (symbol, substitute) in &allowed.substitutes {
+        lines.push(format!("Where {symbol} cannot be bought, or you exclude it, {substitute} is bought instead. What you hold of either counts as its share."));
+    }
+    if allowed.unavailable == Unavailable::SkipRun {
+        lines.push("While something cannot be bought and nothing stands in for it, nothing is traded.".to_owned());
+    }
+    if allowed.exclude || allowed.hold || allowed.cap || allowed.cash_max.is_some() {
+        lines.push("You say so to the operator of this service, who writes down what you said and when.".to_owned());
     }
     lines
 }

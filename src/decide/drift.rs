@@ -42,13 +42,17 @@ pub struct Valued<'a> {
 pub struct Valuation<'a> {
     /// Cash plus all worths.
     pub value: Usd,
-    /// Cash as the broker counts it.
+    /// Cash as the broker counts it, less what is kept aside.
     pub cash: Usd,
+    /// What is kept aside for a withdrawal: no part of the portfolio.
+    pub aside: Usd,
     /// Cash that open purchases may still take.
     pub reserved: Usd,
     /// The managed symbols.
     pub rows: Vec<Valued<'a>>,
 }
+
+const A_CENT: Usd = Usd::new(rust_decimal::Decimal::from_parts(1, 0, 0, false, 2));
 
 /// Values the managed part of an account and measures it against the targets.
 ///
@@ -75,12 +79,14 @@ fn value<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<Valuation
         }
         rows.sort_by(|a, b| a.symbol.cmp(b.symbol));
     }
-    let cash = snapshot.account.cash;
-    let value = rows.iter().map(|row| row.worth).sum::<Usd>() + cash;
-    if !value.is_positive() {
+    let whole = rows.iter().map(|row| row.worth).sum::<Usd>() + snapshot.account.cash;
+    if !whole.is_positive() {
         return Err(Reason::EmptyAccount);
     }
-    Ok(Valuation { value, cash, reserved: reserved(snapshot)?, rows })
+    // A cent stays a portfolio where everything is to leave: what is worth nothing has no weights.
+    let aside = strategy.aside().min(whole - A_CENT).max(Usd::ZERO);
+    let (value, cash) = (whole - aside, snapshot.account.cash - aside);
+    Ok(Valuation { value, cash, aside, reserved: reserved(snapshot)?, rows })
 }
 
 /// Holdings that the strategy does not name.

@@ -22,7 +22,9 @@ fn reason(reason: Reason) -> &'static str {
         }
         Reason::Scheduled => "The strategy has no bands, so every due moment trades.",
         Reason::NewCash => "Cash above its target bought what was most underweight; nothing was sold.",
-        Reason::RaiseCash => "Cash was below zero, so holdings were sold.",
+        Reason::RaiseCash => {
+            "Cash was below zero, or below its target and what is kept aside for a withdrawal, so holdings were sold."
+        }
         Reason::UnmanagedSold => "Holdings that the strategy does not name were sold, as it says.",
         Reason::Completing => "The second half of a run: purchases from the cash that its sales brought.",
         Reason::InsideBands => "Every holding is inside its band, so nothing was traded.",
@@ -32,6 +34,12 @@ fn reason(reason: Reason) -> &'static str {
         Reason::EmptyAccount => "The account holds neither cash nor anything that the strategy manages.",
         Reason::PriceMissing => "A holding or target has no usable price, so the portfolio could not be valued.",
         Reason::UnmanagedBlocks => "The account holds something that the strategy does not name, and it says to block.",
+        Reason::AssetUnavailable => {
+            "A target cannot be bought now and nothing stands in for it; the strategy says to trade nothing then."
+        }
+        Reason::OverridesNotAllowed => {
+            "The account's user wishes what the strategy's [overrides] does not allow; change one of the two."
+        }
         Reason::ShortPosition => "The account holds a short position, which this service never touches.",
     }
 }
@@ -43,6 +51,8 @@ fn skip(reason: SkipReason) -> &'static str {
         SkipReason::OpenOrder => "An order on this symbol is open already; a second could count as a wash trade.",
         SkipReason::SharesHeld => "The shares are held by other open orders.",
         SkipReason::NoCash => "No cash is left for it.",
+        SkipReason::DoNotSell => "The account's user does not let it be sold (`rebalanced overrides list`).",
+        SkipReason::DoNotBuy => "The account's user does not let it be bought (`rebalanced overrides list`).",
         SkipReason::SoldThisRun => {
             "This run sold some of it; that prices have moved since is no reason to buy it back."
         }

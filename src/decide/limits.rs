@@ -130,6 +130,14 @@ pub fn sizes(
     let own = strategy.limits();
     let lifted = |of: fn(&ServiceLimits) -> Option<Fraction>| of(&limits) != of(&mandate.policy.limits);
     for leg in legs {
+        // What the user said themselves is lifted by nobody else.
+        if let Some(most) = strategy.own().cap.filter(|most| leg.value > *most) {
+            let detail = format!(
+                "the order for {} is {} dollars, and the account's own cap is {most} (`rebalanced overrides list`)",
+                leg.symbol, leg.value
+            );
+            refusals.push(refusal(RefusalCode::MaxOrderNotional, detail));
+        }
         let raised = limits.max_order_notional != mandate.policy.limits.max_order_notional;
         if let Some(most) = own.max_order_notional.filter(|most| leg.value > *most && !raised) {
             let detail = format!(

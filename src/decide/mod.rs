@@ -9,6 +9,7 @@ pub mod due;
 pub mod drift;
 pub mod allocate;
 pub mod plan;
+pub mod personal;
 pub mod limits;
 pub mod consent;
 pub mod guard;

@@ -41,11 +41,25 @@ pub fn plan<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot, stage: Stage<'a>
     let blocked = strategy.conditions().unmanaged == Unmanaged::Block;
     match drift::drift(strategy, snapshot) {
         Err(reason) => held(snapshot, reason, Drift::default(), None),
-        Ok((valuation, drift)) if blocked && drift::unmanaged(strategy, snapshot).next().is_some() => {
+        Ok((valuation, drift)) if blocked && is_any_strange(strategy, snapshot) => {
             held(snapshot, Reason::UnmanagedBlocks, drift, Some(&valuation))
         }
         Ok((valuation, drift)) => Draft::new(strategy, valuation).finish(snapshot, stage, drift),
     }
+}
+
+/// The plan of an account that has no strategy now: it holds, for this reason.
+pub fn refused(strategy: &Strategy, snapshot: &Snapshot, (reason, detail): (Reason, &str)) -> Plan {
+    let plan = match drift::drift(strategy, snapshot) {
+        Ok((valuation, drift)) => held(snapshot, reason, drift, Some(&valuation)),
+        Err(_) => held(snapshot, reason, Drift::default(), None),
+    };
+    Plan { detail: detail.to_owned(), ..plan }
+}
+
+/// Whether something is held that nobody named. What the user excluded is named: it is left alone.
+fn is_any_strange(strategy: &Strategy, snapshot: &Snapshot) -> bool {
+    drift::unmanaged(strategy, snapshot).any(|symbol| !strategy.own().excluded.contains(symbol))
 }
 
 /// Rounds of the estimate of what the spread will cost: after three, less than a cent of a billion is left.
@@ -102,6 +116,10 @@ impl<'a> Draft<'a> {
                     self.invest(snapshot);
                     Reason::NewCash
                 }
+                Ok(Reason::RaiseCash) if snapshot.account.cash >= Usd::ZERO => {
+                    self.raise();
+                    Reason::RaiseCash
+                }
                 Ok(reason) => {
                     self.rebalance(snapshot);
                     reason
@@ -114,7 +132,7 @@ impl<'a> Draft<'a> {
     /// Whether to trade at all, and why.
     fn trigger(&mut self, snapshot: &Snapshot, drift: &Drift) -> Result<Reason, Reason> {
         let conditions = self.strategy.conditions();
-        if self.valuation.cash < Usd::ZERO {
+        if snapshot.account.cash < Usd::ZERO {
             return Ok(Reason::RaiseCash);
         }
         let breach = breach(self.strategy, drift);
@@ -128,6 +146,10 @@ impl<'a> Draft<'a> {
             self.valuation.rows.iter().filter(strange).any(|row| sale(row, self.strategy, row.worth, true).is_ok());
         if unmanaged && !resting {
             return Ok(Reason::UnmanagedSold);
+        }
+        // Where the whole portfolio is rebalanced anyway, that raises the cash as well.
+        if self.short_for_withdrawal().is_positive() && (resting || (breach.is_none() && !bandless)) {
+            return Ok(Reason::RaiseCash);
         }
         let excess = self.spendable(self.valuation.value);
         let invests = conditions.invest_cash && excess >= self.strategy.orders().min_notional;
@@ -175,6 +197,32 @@ impl<'a> Draft<'a> {
         (self.valuation.cash + self.sold - self.valuation.reserved - kept).floor_cents().max(Usd::ZERO)
     }
 
+    /// What cash is missing beside its target and what is kept aside, if it is more than an order's least value.
+    fn short_for_withdrawal(&self) -> Usd {
+        let short = self.valuation.value * self.strategy.cash() + self.valuation.reserved - self.valuation.cash;
+        let counts = self.valuation.aside.is_positive() && short >= self.strategy.orders().min_notional;
+        if counts { short.ceil_cents() } else { Usd::ZERO }
+    }
+
+    /// Sells what is relatively most overweight until that cash is there; nothing is bought.
+    fn raise(&mut self) {
+        let mut vessels = Vec::new();
+        for (place, row) in self.valuation.rows.iter().enumerate() {
+            if sale(row, self.strategy, row.worth, true).is_ok() {
+                let cost = Fraction::new(row.quote.bid.decimal()).over(Fraction::new(row.middle.decimal()));
+                let desired = self.valuation.value * row.target;
+                vessels.push(Vessel { row: place, worth: row.available * row.middle, desired, cost });
+            }
+        }
+        // A sale is rounded down to shares and cents: a cent more for each, so that a withdrawal finds its last cent.
+        let cents = Usd::new(Decimal::new(i64::try_from(vessels.len()).unwrap_or(i64::MAX), 2));
+        let drawn = allocate::drain(&vessels, self.short_for_withdrawal() + cents);
+        for (vessel, drawn) in vessels.iter().zip(drawn).filter(|(_, drawn)| drawn.is_positive()) {
+            let desired = (vessel.worth - drawn).over(self.valuation.value);
+            self.sell_one(vessel.row, drawn, desired.is_zero());
+        }
+    }
+
     /// New cash into what is underweight; nothing is sold.
     fn invest(&mut self, snapshot: &Snapshot) {
         let targets: Vec<Fraction> = self.valuation.rows.iter().map(|row| row.target).collect();
@@ -218,8 +266,10 @@ impl<'a> Draft<'a> {
         for (row, desired) in self.valuation.rows.iter().zip(desired).filter(open) {
             let gap = estimate * *desired - row.worth;
             if gap.is_positive() {
-                cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
-            } else if with_sales {
+                if self.strategy.may_buy(row.symbol) {
+                    cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
+                }
+            } else if with_sales && self.strategy.may_sell(row.symbol) {
                 cost += (-gap).at(row.middle).min(row.available) * spread(row.middle, row.quote.bid);
             }
         }
@@ -230,21 +280,25 @@ impl<'a> Draft<'a> {
         for (place, desired) in desired.iter().enumerate() {
             let Some(row) = self.valuation.rows.get(place) else { continue };
             let wanted = row.worth - worth_after * *desired;
-            if !wanted.is_positive() {
-                continue;
+            if wanted.is_positive() {
+                self.sell_one(place, wanted, desired.is_zero());
             }
-            match sale(row, self.strategy, wanted, desired.is_zero()) {
-                Ok(leg) => {
-                    if let Amount::Qty(qty) = leg.amount
-                        && let Some(moved) = self.moved.get_mut(place)
-                    {
-                        *moved = -(qty * row.middle);
-                    }
-                    self.sold += leg.value;
-                    self.legs.push(leg);
+        }
+    }
+
+    fn sell_one(&mut self, place: usize, wanted: Usd, whole: bool) {
+        let Some(row) = self.valuation.rows.get(place) else { return };
+        match sale(row, self.strategy, wanted, whole) {
+            Ok(leg) => {
+                if let Amount::Qty(qty) = leg.amount
+                    && let Some(moved) = self.moved.get_mut(place)
+                {
+                    *moved = -(qty * row.middle);
                 }
-                Err(reason) => self.skip(place, Side::Sell, wanted, reason),
+                self.sold += leg.value;
+                self.legs.push(leg);
             }
+            Err(reason) => self.skip(place, Side::Sell, wanted, reason),
         }
     }
 
@@ -258,10 +312,14 @@ impl<'a> Draft<'a> {
             }
         }
         let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels.into_iter().partition(|vessel| {
-            self.valuation.rows.get(vessel.row).is_some_and(|row| barred(row, self.sold_before).is_none())
+            self.valuation
+                .rows
+                .get(vessel.row)
+                .is_some_and(|row| barred(row, self.strategy, self.sold_before).is_none())
         });
         for vessel in closed {
-            let reason = self.valuation.rows.get(vessel.row).and_then(|row| barred(row, self.sold_before));
+            let reason =
+                self.valuation.rows.get(vessel.row).and_then(|row| barred(row, self.strategy, self.sold_before));
             let gap = vessel.desired - vessel.worth;
             self.skip(vessel.row, Side::Buy, gap, reason.unwrap_or(SkipReason::NotTradable));
         }
@@ -358,17 +416,19 @@ impl<'a> Draft<'a> {
             skipped: self.skipped,
             weights,
             value: self.valuation.value,
-            cash_after,
+            cash_after: cash_after + self.valuation.aside,
         }
     }
 }
 
 /// Why a row cannot be bought now.
-fn barred(row: &Valued<'_>, sold_before: &[Symbol]) -> Option<SkipReason> {
+fn barred(row: &Valued<'_>, strategy: &Strategy, sold_before: &[Symbol]) -> Option<SkipReason> {
     if row.busy {
         Some(SkipReason::OpenOrder)
     } else if !row.tradable {
         Some(SkipReason::NotTradable)
+    } else if !strategy.may_buy(row.symbol) {
+        Some(SkipReason::DoNotBuy)
     } else if sold_before.contains(row.symbol) {
         Some(SkipReason::SoldThisRun)
     } else {
@@ -400,6 +460,9 @@ fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> Resu
     }
     if !row.tradable {
         return Err(SkipReason::NotTradable);
+    }
+    if !strategy.may_sell(row.symbol) {
+        return Err(SkipReason::DoNotSell);
     }
     if !row.available.is_positive() {
         return Err(SkipReason::SharesHeld);

@@ -142,13 +142,15 @@ pub(super) async fn opens_its_own<E: Environment>(world: &World, access: &Access
     retried(world, || world.alpaca.account(access)).await.is_ok_and(|view| view.id == access.account)
 }
 
-/// What must be priced: the targets, and what is to be sold because the strategy does not name it.
+/// What must be priced: the targets, who may stand in for them, and what is to be sold because the strategy does not name
+/// it.
 fn symbols(strategy: &Strategy, holdings: &BTreeMap<Symbol, Holding>) -> BTreeSet<Symbol> {
-    let targets = strategy.targets().iter().map(|target| target.symbol.clone());
+    let mut symbols = strategy.universe();
     match strategy.conditions().unmanaged {
-        Unmanaged::Sell => targets.chain(holdings.keys().cloned()).collect(),
-        Unmanaged::Ignore | Unmanaged::Block => targets.collect(),
+        Unmanaged::Sell => symbols.extend(holdings.keys().cloned()),
+        Unmanaged::Ignore | Unmanaged::Block => {}
     }
+    symbols
 }
 
 async fn read_assets<E: Environment>(

@@ -5,6 +5,7 @@ use crate::decide::guard::Facts;
 use crate::decide::plan::Stage;
 use crate::model::environment::Paper;
 use crate::model::mandate::{Mandate, ServicePolicy};
+use crate::model::personal::Personal;
 use crate::model::plan::{Phase, Plan};
 use crate::model::session::Sessions;
 use crate::model::snapshot::Snapshot;
@@ -23,7 +24,12 @@ pub struct Rehearsal {
 
 /// Decides from a strategy and a snapshot, at the snapshot's own moment.
 pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, policy: &ServicePolicy) -> Rehearsal {
-    let plan = decide::plan::plan(strategy, snapshot, Stage::Opening);
+    // From files alone, nobody has wished anything; but what the snapshot shows as unavailable is.
+    let effective = decide::personal::effective(strategy, &Personal::default(), snapshot);
+    let (strategy, plan) = match &effective {
+        Ok(effective) => (effective, decide::plan::plan(effective, snapshot, Stage::Opening)),
+        Err(unfit) => (strategy, decide::plan::refused(strategy, snapshot, (unfit.reason, &unfit.detail))),
+    };
     let mandate = Mandate {
         account: snapshot.account.id.clone(),
         environment: crate::model::environment::Kind::Paper,

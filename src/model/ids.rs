@@ -95,6 +95,9 @@ impl HaltId {
     }
 }
 id!(
+    /// What a user wishes for their account: `wsh_...`, ours.
+    WishId, "wish id");
+id!(
     /// A strategy's name, from its file.
     StrategyName, "strategy name");
 id!(

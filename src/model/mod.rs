@@ -9,6 +9,7 @@
 //! | account | one Alpaca account under a grant, in one environment (paper or live) |
 //! | strategy | one TOML file; its content hash is its version |
 //! | subscription | an account following a strategy; at most one active per account |
+//! | wish | what a user says about their own account, inside what the strategy allows |
 //! | mandate | everything allowed for an account: approvals with caps and expiry, halts |
 //! | slot | one scheduled moment of one subscription |
 //! | run | one evaluation for one slot, from claim to close; unique per (subscription, slot) |
@@ -32,6 +33,7 @@ pub mod secret;
 pub mod session;
 pub mod verdict;
 pub mod schedule;
+pub mod personal;
 pub mod strategy;
 pub mod account;
 pub mod limits;

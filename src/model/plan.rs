@@ -189,7 +189,7 @@ pub struct Plan {
     pub skipped: Vec<Skip>,
     /// Weights before and after, in the order of the symbols.
     pub weights: Vec<WeightRow>,
-    /// What the portfolio is worth: cash plus managed holdings at the middle of their quotes.
+    /// What the portfolio is worth: cash plus managed holdings at the middle of their quotes, less what is kept aside.
     pub value: Usd,
     /// Cash if every order fills at its value.
     pub cash_after: Usd,

@@ -3,10 +3,13 @@
 //! A [`Strategy`] exists only through [`Strategy::new`], which refuses weights that do not add up, a symbol named twice
 //! and numbers outside their range; so the planner never meets one that makes no sense.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 
 use crate::model::ids::{StrategyName, StrategyVersion, Symbol};
 use crate::model::money::{Fraction, Usd};
+use crate::model::personal::{Allowance, Own};
 use crate::model::schedule::When;
 
 /// One line of the weights.
@@ -88,6 +91,10 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Strategy {
     parts: StrategyParts,
+    /// What its file allows its users to wish.
+    allowance: Allowance,
+    /// What one account's own wishes add; nothing in a strategy that was read from its file.
+    own: Own,
 }
 
 /// The parts of a strategy, before they are checked together.
@@ -147,6 +154,14 @@ pub enum NotAStrategy {
         /// The percent.
         percent: Decimal,
     },
+    /// What the users may wish does not fit to the rest.
+    #[error("{what}")]
+    Overrides {
+        /// The field, as the file spells it; a substitute's own line is `overrides.substitutes.SYMBOL`.
+        field: String,
+        /// What is wrong and, after a colon, what would mend it.
+        what: String,
+    },
     /// A number is outside its range.
     #[error("{field} is {value}: {range}")]
     Range {
@@ -168,7 +183,62 @@ impl Strategy {
         parts.targets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
         let mut faults = faults_in_weights(&parts);
         faults.extend(faults_in_ranges(&parts));
-        if faults.is_empty() { Ok(Self { parts }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self { parts, allowance: Allowance::default(), own: Own::default() })
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// The same strategy, whose users may wish so much.
+    ///
+    /// # Errors
+    /// Every fault found, not only the first.
+    pub fn allowing(self, allowance: Allowance) -> Result<Self, Vec<NotAStrategy>> {
+        let faults = faults_in_allowance(&self.parts, &allowance);
+        if faults.is_empty() { Ok(Self { allowance, ..self }) } else { Err(faults) }
+    }
+
+    /// The strategy of one account: these weights and this cash instead of the file's, and what its user wishes besides.
+    /// Name and version stay: whoever approved the version approved what its file allows.
+    ///
+    /// # Errors
+    /// Weights and cash that are no strategy.
+    pub fn with_own(&self, (targets, cash): (Vec<Target>, Fraction), own: Own) -> Result<Self, Vec<NotAStrategy>> {
+        let made = Self::new(StrategyParts { targets, cash, ..self.parts.clone() })?;
+        Ok(Self { allowance: self.allowance.clone(), own, ..made })
+    }
+
+    /// What its file allows its users to wish.
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
+    /// What the account's own wishes add.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Dollars that are kept aside for a withdrawal: no part of the portfolio. The valuation has taken them out of the
+    /// cash already, so targets, bands and what may be spent count without them.
+    pub fn aside(&self) -> Usd {
+        self.own.aside
+    }
+
+    /// Whether the account's user lets it sell this.
+    pub fn may_sell(&self, symbol: &Symbol) -> bool {
+        !self.own.do_not_sell.contains(symbol)
+    }
+
+    /// Whether the account's user lets it buy this.
+    pub fn may_buy(&self, symbol: &Symbol) -> bool {
+        !self.own.do_not_buy.contains(symbol) && !self.own.excluded.contains(symbol)
+    }
+
+    /// Everything that it may ever trade besides what it does not name: its targets, and who may stand in for them.
+    pub fn universe(&self) -> BTreeSet<Symbol> {
+        let targets = self.parts.targets.iter().map(|target| &target.symbol);
+        targets.chain(self.allowance.substitutes.values()).cloned().collect()
     }
 
     /// Its name.
@@ -249,6 +319,40 @@ fn faults_in_weights(parts: &StrategyParts) -> Vec<NotAStrategy> {
             format!("{} percent are too many; take them from a weight or from [cash]", missing.abs())
         };
         faults.push(NotAStrategy::Sum { sum: sum.percent().normalize(), hint });
+    }
+    faults
+}
+
+fn faults_in_allowance(parts: &StrategyParts, allowance: &Allowance) -> Vec<NotAStrategy> {
+    let mut faults = Vec::new();
+    let mut fault = |field: String, what: String| faults.push(NotAStrategy::Overrides { field, what });
+    for (symbol, substitute) in &allowance.substitutes {
+        let field = format!("overrides.substitutes.{symbol}");
+        if symbol == substitute {
+            fault(field, format!("{symbol} stands in for itself: name another symbol, or remove the line"));
+        } else if !parts.targets.iter().any(|target| target.symbol == *symbol) {
+            fault(field, format!("{symbol} has a substitute but no weight: give it a weight, or remove the line"));
+        }
+    }
+    let shares = [
+        ("overrides.max_excluded_percent", allowance.max_excluded),
+        ("overrides.cash_percent_max", allowance.cash_max),
+    ];
+    for (field, share) in shares {
+        if let Some(share) = share.filter(|share| !share.is_positive() || *share >= Fraction::ONE) {
+            let percent = share.percent().normalize();
+            fault(field.to_owned(), format!("{field} is {percent}: it is above 0 and below 100"));
+        }
+    }
+    if allowance.max_excluded.is_some() && !allowance.exclude {
+        let what = "max_excluded_percent bounds what nobody may exclude: add exclude = true, or remove the line";
+        fault("overrides.max_excluded_percent".to_owned(), what.to_owned());
+    }
+    if let Some(most) = allowance.cash_max.filter(|most| *most < parts.cash) {
+        let (most, cash) = (most.percent().normalize(), parts.cash.percent().normalize());
+        let what =
+            format!("cash_percent_max is {most}, below the strategy's own {cash}: it is at least [cash] percent");
+        fault("overrides.cash_percent_max".to_owned(), what);
     }
     faults
 }

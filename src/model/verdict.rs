@@ -49,7 +49,7 @@ codes! {
         Scheduled = "scheduled",
         /// Cash above its target buys what is underweight.
         NewCash = "new_cash",
-        /// Cash is below zero: something must be sold.
+        /// Cash is below zero, or below its target and what is kept aside for a withdrawal: something must be sold.
         RaiseCash = "raise_cash",
         /// Holdings outside the strategy are sold because it says so.
         UnmanagedSold = "unmanaged_sold",
@@ -73,13 +73,24 @@ codes! {
         UnmanagedBlocks = "unmanaged_blocks",
         /// The account holds a short position, which this service never touches.
         ShortPosition = "short_position",
+        /// A target cannot be bought, and the strategy says to trade nothing then.
+        AssetUnavailable = "asset_unavailable",
+        /// The account's user wishes what the strategy does not allow.
+        OverridesNotAllowed = "overrides_not_allowed",
     }
 }
 
 impl Reason {
     /// Whether nothing could be decided: a check could not be made, or what is held forbids it.
     pub const fn is_blocked(self) -> bool {
-        matches!(self, Self::PriceMissing | Self::UnmanagedBlocks | Self::ShortPosition)
+        matches!(
+            self,
+            Self::PriceMissing
+                | Self::UnmanagedBlocks
+                | Self::ShortPosition
+                | Self::AssetUnavailable
+                | Self::OverridesNotAllowed
+        )
     }
 }
 
@@ -100,6 +111,10 @@ codes! {
         LessThanOneShare = "less_than_one_share",
         /// This run sold it; prices have moved since.
         SoldThisRun = "sold_this_run",
+        /// The account's user does not let it be sold.
+        DoNotSell = "do_not_sell",
+        /// The account's user does not let it be bought.
+        DoNotBuy = "do_not_buy",
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod cast;
 mod plan;
+mod aside;
+mod personal;
 mod due;
 mod days;
 mod guard;

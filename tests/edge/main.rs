@@ -25,3 +25,4 @@ mod readers;
 mod corpus;
 mod fuzz;
 mod strategies;
+mod overrides;

@@ -17,6 +17,8 @@ pub(super) enum Holds {
     TextOrWhole,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// A table of texts by symbol.
+    TextsBySymbol,
 }
 
 /// One key.
@@ -44,6 +46,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("rebalance", "When a look leads to trades, and how far they go."),
     ("orders", "How orders are placed."),
     ("limits", "What one run may do at most; beyond it the whole run is refused."),
+    ("overrides", "What each user may wish for their own account, and who stands in for what cannot be had."),
 ];
 
 const fn key(table: &'static str, name: &'static str, holds: Holds, default: &'static str, help: &'static str) -> Key {
@@ -66,6 +69,11 @@ pub(super) const DESTINATION: &[&str] = &["target", "band_edge", "halfway"];
 pub(super) const UNMANAGED: &[&str] = &["ignore", "sell", "block"];
 /// Words for `orders.type`.
 pub(super) const ORDER_TYPE: &[&str] = &["market", "limit"];
+
+/// Words for `overrides.excluded_to`.
+pub(super) const EXCLUDED_TO: &[&str] = &["others", "cash"];
+/// Words for `overrides.unavailable`.
+pub(super) const UNAVAILABLE: &[&str] = &["hold_cash", "skip_run"];
 
 /// The keys, in the order in which a file usually has them.
 pub(super) const KEYS: &[Key] = &[
@@ -117,6 +125,13 @@ pub(super) const KEYS: &[Key] = &[
     key("schedule", "grace_minutes", Holds::Whole(10_080), "30", "How late a missed moment may still be run."),
     needed("weights", "symbol", Holds::Text, "A ticker in Alpaca's spelling."),
     needed("weights", "percent", Holds::Number, "Its share of the portfolio, above 0."),
+    key(
+        "weights",
+        "substitute",
+        Holds::Text,
+        "",
+        "Who takes its weight where it is excluded or cannot be bought; shares of either count towards the weight.",
+    ),
     needed("cash", "percent", Holds::Number, "The share that stays in cash; 0 without this table."),
     key(
         "rebalance",
@@ -169,6 +184,44 @@ pub(super) const KEYS: &[Key] = &[
         Holds::Number,
         "null",
         "The largest share of the portfolio that one run may sell.",
+    ),
+    key("overrides", "exclude", Holds::Flag, "false", "Users may exclude symbols."),
+    key(
+        "overrides",
+        "max_excluded_percent",
+        Holds::Number,
+        "null",
+        "The largest part of the weights that may be excluded together.",
+    ),
+    key(
+        "overrides",
+        "excluded_to",
+        Holds::OneOf(EXCLUDED_TO),
+        r#""others""#,
+        "Where an excluded weight without a substitute goes: to the others in proportion, or to cash.",
+    ),
+    key("overrides", "hold", Holds::Flag, "false", "Users may say what is not sold, and what is not bought."),
+    key("overrides", "cap", Holds::Flag, "false", "Users may have a cap of their own for one order."),
+    key(
+        "overrides",
+        "cash_percent_max",
+        Holds::Number,
+        "null",
+        "Users may choose a cash target up to this; the weights shrink in proportion.",
+    ),
+    key(
+        "overrides",
+        "unavailable",
+        Holds::OneOf(UNAVAILABLE),
+        r#""hold_cash""#,
+        "When a target cannot be bought and nobody stands in for it: trade the rest and keep its cash, or trade nothing.",
+    ),
+    key(
+        "overrides",
+        "substitutes",
+        Holds::TextsBySymbol,
+        "",
+        "Substitutes by symbol, as in { SPY = \"VTI\" }; the same as `substitute` at the weight.",
     ),
 ];
 
@@ -223,6 +276,7 @@ fn property(key: &Key) -> Value {
         Holds::TextOrWhole => json!({ "type": ["string", "integer"] }),
         Holds::Flag => json!({ "type": "boolean" }),
         Holds::OneOf(words) => json!({ "enum": words }),
+        Holds::TextsBySymbol => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     };
     set(&mut property, "description", json!(key.help));
     if let Ok(default) = serde_json::from_str::<Value>(key.default)

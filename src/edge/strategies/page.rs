@@ -175,6 +175,28 @@ impl<'a> Page<'a> {
         })
     }
 
+    /// A table of texts, each with its name.
+    pub(super) fn texts(&mut self, table: &Table<'_, 'a>, path: (&str, &str)) -> Vec<(Placed<String>, Placed<String>)> {
+        let Some((byte, value)) = entry(table.value, path.1) else { return Vec::new() };
+        let DeValue::Table(rows) = value.get_ref() else {
+            let what = format!("`{}` is {}, not a table", shown(path), kind(value.get_ref()));
+            self.fault(byte, what, format!("write {} = {{ SPY = \"VTI\" }}", path.1));
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (name, value) in rows {
+            let byte = value.span().start;
+            if let DeValue::String(text) = value.get_ref() {
+                let name = Placed { value: name.get_ref().to_string(), byte: name.span().start };
+                texts.push((name, Placed { value: text.to_string(), byte }));
+            } else {
+                let what = format!("`{}.{}` is {}", shown(path), name.get_ref(), kind(value.get_ref()));
+                self.fault(byte, what, "put it in \"quotes\"");
+            }
+        }
+        texts
+    }
+
     /// One of a few words.
     pub(super) fn one_of(
         &mut self,

@@ -40,6 +40,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("cautious.toml", include_str!("../../../../strategies/cautious.toml")),
     ("dividend-ten.toml", include_str!("../../../../strategies/dividend-ten.toml")),
     ("factor-five.toml", include_str!("../../../../strategies/factor-five.toml")),
+    ("own-words.toml", include_str!("../../../../strategies/own-words.toml")),
     ("sixty-forty.toml", include_str!("../../../../strategies/sixty-forty.toml")),
     ("tech-and-bonds.toml", include_str!("../../../../strategies/tech-and-bonds.toml")),
     ("three-fund.toml", include_str!("../../../../strategies/three-fund.toml")),

@@ -1,6 +1,7 @@
 //! From a file's text to a strategy, or to everything that is wrong with it, each fault with its line and its mend.
 
 mod schedule;
+mod overrides;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,9 +25,13 @@ type Places = BTreeMap<String, usize>;
 /// Reads a strategy.
 pub(super) fn strategy(file: &Path, text: &str) -> Result<Strategy, Vec<FileFault>> {
     let mut page = Page::new(file, text);
-    let parsed = page.parse().and_then(|root| parts(&mut page, root.get_ref(), text));
-    let Some((parts, places)) = parsed else { return Err(page.faults) };
-    match Strategy::new(parts) {
+    let parsed = page.parse().and_then(|root| {
+        let (parts, mut places) = parts(&mut page, root.get_ref(), text)?;
+        let allowance = overrides::allowance(&mut page, root.get_ref(), &mut places);
+        Some((parts, allowance, places))
+    });
+    let Some((parts, allowance, places)) = parsed else { return Err(page.faults) };
+    match Strategy::new(parts).and_then(|strategy| strategy.allowing(allowance)) {
         Ok(strategy) if page.faults.is_empty() => Ok(strategy),
         Ok(_) => Err(page.faults),
         Err(found) => {
@@ -207,6 +212,7 @@ fn explain(page: &mut Page<'_>, fault: &NotAStrategy, places: &Places) {
         NotAStrategy::Twice { symbol } => place(&format!("again {symbol}")),
         NotAStrategy::Cash { .. } => place("cash"),
         NotAStrategy::Range { field, .. } => place(field),
+        NotAStrategy::Overrides { field, .. } => place(field),
     };
     page.fault(byte.unwrap_or(0), what, mend);
 }
