@@ -269,6 +269,12 @@ pub fn event_of(value: &Value) -> Option<ChainedEvent> {
     (event(&read) == *value).then_some(read)
 }
 
+/// The sentences about the assets of a decision, one each; none in a decision of an earlier version, which has none.
+pub fn sentences(decision: &Value) -> Vec<String> {
+    let all = decision.get("explained").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    all.iter().filter_map(|one| one.get("sentence").and_then(Value::as_str)).map(str::to_owned).collect()
+}
+
 /// A table of JSON rows: one column per field named, in that order. What is null is a dash.
 pub fn table(rows: &[Value], columns: &[&str]) -> String {
     if rows.is_empty() {

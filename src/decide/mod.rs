@@ -10,6 +10,7 @@ pub mod drift;
 pub mod allocate;
 pub mod plan;
 pub mod personal;
+pub mod reasons;
 pub mod limits;
 pub mod consent;
 pub mod guard;

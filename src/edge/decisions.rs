@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::books::{Ledgers, Sums};
 use crate::model::money::{Fraction, Usd};
-use crate::model::plan::{Amount, Leg, Plan, Pricing, Skip, SymbolDrift, WeightRow};
+use crate::model::plan::{Amount, Explained, Leg, Plan, Pricing, Skip, SymbolDrift, WeightRow};
 use crate::model::verdict::Refusal;
 
 /// The plan as JSON, in the order of the documented interface; `refusals` says what the guard would refuse.
@@ -37,9 +37,23 @@ pub fn ledgers(ledgers: &Ledgers) -> String {
     json!({ "at": at.to_string(), "ours": sums(ours), "theirs": sums(theirs), "differences": differences }).to_string()
 }
 
-/// The plan as it is kept with its run.
+/// The plan as text.
 pub fn text(plan: &Plan) -> String {
     json(plan, &[]).to_string()
+}
+
+/// The plan as it is kept with its run: with a sentence for every asset.
+pub fn kept(plan: &Plan, sentences: &[Explained]) -> String {
+    let mut decision = json(plan, &[]);
+    if let Some(fields) = decision.as_object_mut() {
+        fields.insert("explained".to_owned(), explained(sentences));
+    }
+    decision.to_string()
+}
+
+/// Why each asset is traded or not, as `[{symbol, sentence}]`.
+pub fn explained(sentences: &[Explained]) -> Value {
+    sentences.iter().map(|one| json!({ "symbol": one.symbol.as_str(), "sentence": one.sentence })).collect()
 }
 
 fn drift(row: &SymbolDrift) -> Value {

@@ -239,7 +239,8 @@ async fn consider<E: Environment>(
     let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
     let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
     let plan = decide::plan::plan(&course.strategy, &snapshot, stage);
-    course.decisions.push(decisions::text(&plan));
+    let sentences = decide::reasons::reasons(&course.strategy, &snapshot, &plan);
+    course.decisions.push(decisions::kept(&plan, &sentences));
     world.points.cross(points::PLANNED.of(phase)).await;
     if stage == Stage::Opening {
         course.drift_before = Some(plan.drift.portfolio);

@@ -6,7 +6,7 @@ use crate::decide::plan::Stage;
 use crate::model::environment::Paper;
 use crate::model::mandate::{Mandate, ServicePolicy};
 use crate::model::personal::Personal;
-use crate::model::plan::{Phase, Plan};
+use crate::model::plan::{Explained, Phase, Plan};
 use crate::model::session::Sessions;
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
@@ -20,6 +20,8 @@ pub struct Rehearsal {
     pub plan: Plan,
     /// What the guard would refuse on paper at the snapshot's own moment.
     pub refusals: Vec<Refusal>,
+    /// Why each asset is traded or not.
+    pub explained: Vec<Explained>,
 }
 
 /// Decides from a strategy and a snapshot, at the snapshot's own moment.
@@ -49,7 +51,8 @@ pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, p
         }
     }
     refusals.dedup();
-    Rehearsal { plan, refusals }
+    let explained = decide::reasons::reasons(strategy, snapshot, &plan);
+    Rehearsal { plan, refusals, explained }
 }
 
 /// In a dry run the buys are paid with sales that have not happened yet; a real run looks again before it buys.

@@ -153,6 +153,15 @@ pub struct WeightRow {
     pub after: Fraction,
 }
 
+/// Why one asset is traded or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// What.
+    pub symbol: Symbol,
+    /// One sentence for a person, with the numbers.
+    pub sentence: String,
+}
+
 /// Trade or hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

@@ -23,3 +23,4 @@ mod pulled;
 mod doors;
 mod checkpoints;
 mod traced;
+mod explained;

@@ -17,3 +17,4 @@ mod property;
 mod pouring;
 mod consent;
 mod operators;
+mod reasons;

@@ -32,7 +32,7 @@ fn chance(dice: &mut StdRng, percent: u32) -> bool {
 }
 
 /// A strategy of one to twelve symbols with any mixture of settings.
-fn any_strategy(dice: &mut StdRng) -> Strategy {
+pub(crate) fn any_strategy(dice: &mut StdRng) -> Strategy {
     let count = dice.random_range(1..=12);
     let mut left: i64 = 10_000 - pick(dice, [0, 100, 500, 2_000]);
     let mut weights = Vec::new();
@@ -60,7 +60,7 @@ fn any_strategy(dice: &mut StdRng) -> Strategy {
 }
 
 /// An account with any mixture of what the strategy names, strangers, cash and an order of the user's own.
-fn any_account(dice: &mut StdRng, strategy: &Strategy) -> Snapshot {
+pub(crate) fn any_account(dice: &mut StdRng, strategy: &Strategy) -> Snapshot {
     let size = pick(dice, [0, 1, 90, 40_000, 2_000_000, 70_000_000]);
     let cash = Decimal::new(size * dice.random_range(1..=100), 2);
     // Four of ten accounts are near their targets: worth about this much, each symbol off by a few percent of itself.

@@ -24,6 +24,9 @@ pub struct Args {
     /// last_rebalanced_at.
     #[arg(long, value_name = "FILE")]
     pub snapshot: PathBuf,
+    /// Say of every asset in one sentence why it is traded or not.
+    #[arg(long)]
+    pub explain: bool,
 }
 
 /// Decides and prints.
@@ -42,7 +45,10 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };
     let policy = Settings::load(&sources).map_err(Failure::Configuration)?.policy;
     let rehearsal = rehearse(&strategy, &snapshot, &sessions, &policy);
-    let answer = decisions::json(&rehearsal.plan, &rehearsal.refusals);
+    let mut answer = decisions::json(&rehearsal.plan, &rehearsal.refusals);
+    if let Some(fields) = answer.as_object_mut().filter(|_| args.explain) {
+        fields.insert("explained".to_owned(), decisions::explained(&rehearsal.explained));
+    }
     context.print(&answer, for_people)
 }
 
@@ -64,5 +70,9 @@ fn for_people(answer: &Value) -> String {
     let drift = answer.get("drift").unwrap_or(&Value::Null);
     section("drift", rows(drift, "symbols"), &["symbol", "target", "actual", "absolute", "relative"]);
     section("would be refused", rows(answer, "refusals"), &["code", "detail"]);
+    let sentences = shown::sentences(answer);
+    if !sentences.is_empty() {
+        text.extend(["\n\nwhy\n", &sentences.join("\n")]);
+    }
     text
 }

@@ -144,7 +144,15 @@ fn in_full(answer: &Value) -> String {
     let orders = answer.get("orders").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let columns =
         ["phase", "symbol", "side", "qty", "notional", "state", "filled_qty", "filled_avg_price", "client_order_id"];
-    format!("{}\n\norders\n{}", shown::fields(answer, &names), shown::table(orders, &columns))
+    let mut text = format!("{}\n\norders\n{}", shown::fields(answer, &names), shown::table(orders, &columns));
+    let decisions = answer.get("decisions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for (look, decision) in decisions.iter().enumerate() {
+        let sentences = shown::sentences(decision);
+        if !sentences.is_empty() {
+            text.extend([format!("\n\nwhy, look {}\n", look + 1), sentences.join("\n")]);
+        }
+    }
+    text
 }
 
 async fn found(store: &Store, run: &str) -> Result<Value, Failure> {
@@ -189,6 +197,7 @@ fn explained(answer: &Value) -> String {
         for skip in rows(decision, "skipped") {
             lines.push(format!("  {} is not traded: {}", text(&skip, "symbol"), text(&skip, "reason")));
         }
+        lines.extend(shown::sentences(decision).iter().map(|sentence| format!("  {sentence}")));
     }
     lines.push("\nour orders, and what the broker filled".to_owned());
     for order in rows(answer, "orders") {
