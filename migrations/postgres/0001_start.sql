@@ -76,7 +76,10 @@ CREATE TABLE runs (
     strategy TEXT NOT NULL,
     version TEXT,
     slot BIGINT NOT NULL,
-    cause TEXT NOT NULL CHECK (cause IN ('schedule', 'manual')),
+    cause TEXT NOT NULL CHECK (cause IN ('schedule', 'manual', 'new_version', 'webhook')),
+    slot_reason TEXT NOT NULL DEFAULT 'scheduled',
+    turn BIGINT NOT NULL DEFAULT 0,
+    begin_until BIGINT,
     state TEXT NOT NULL CHECK (state IN ('due', 'running', 'closed')),
     epoch BIGINT NOT NULL,
     lease_until BIGINT,
@@ -97,8 +100,8 @@ CREATE TABLE runs (
     CHECK ((state = 'closed') = (outcome IS NOT NULL))
 );
 CREATE UNIQUE INDEX one_running_run ON runs (account) WHERE state = 'running';
-CREATE INDEX runs_by_state ON runs (state, slot, id);
-CREATE INDEX runs_by_account ON runs (account, state, slot);
+CREATE INDEX runs_by_state ON runs (state, turn, id);
+CREATE INDEX runs_by_account ON runs (account, state, turn);
 
 CREATE TABLE intents (
     id TEXT NOT NULL PRIMARY KEY,
@@ -216,6 +219,7 @@ SELECT
     strategy,
     version,
     to_timestamp(slot / 1000000.0) AS slot,
+    slot_reason,
     cause,
     state,
     reason,

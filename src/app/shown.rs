@@ -78,6 +78,8 @@ pub fn run(run: &Run) -> Value {
         "strategy": run.strategy.as_str(),
         "version": run.version.as_ref().map(StrategyVersion::as_str),
         "slot": text(Some(run.slot)),
+        "slot_reason": run.slot_reason.as_str(),
+        "turn": text(Some(run.turn)),
         "trigger": run.trigger.code(),
         "state": run.state.code(),
         "outcome": run.outcome.as_ref().map(|outcome| outcome.kind.as_str()),

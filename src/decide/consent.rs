@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use crate::model::canon;
 use crate::model::money::Fraction;
 use crate::model::personal::{ExcludedTo, Unavailable};
-use crate::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
+use crate::model::schedule::{CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule};
 use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
 
 /// One part of the text.
@@ -123,7 +123,7 @@ fn what(strategy: &Strategy) -> Vec<String> {
 
 fn when(strategy: &Strategy) -> Vec<String> {
     let conditions = strategy.conditions();
-    let mut lines = vec![format!("It looks at your account {}.", schedule(&strategy.when().schedule))];
+    let mut lines: Vec<String> = strategy.when().schedules().map(look).collect();
     let bands = [
         conditions
             .drift_absolute
@@ -153,10 +153,19 @@ fn when(strategy: &Strategy) -> Vec<String> {
     lines
 }
 
-fn schedule(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Cron(rule) => cron(rule),
-        Schedule::Session(rule) => {
+/// When one schedule looks.
+fn look(schedule: &Schedule) -> String {
+    let later = match schedule.spread_minutes {
+        0 => String::new(),
+        minutes => format!(", or up to {minutes} minutes later when your turn comes"),
+    };
+    format!("It looks at your account {}{later}.", rule(&schedule.rule))
+}
+
+fn rule(rule: &Rule) -> String {
+    match rule {
+        Rule::Cron(rule) => cron(rule),
+        Rule::Session(rule) => {
             let day = day(rule);
             match rule.at {
                 SessionPoint::AfterOpen(0) => format!("{day}, at the opening of the exchange"),

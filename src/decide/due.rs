@@ -8,8 +8,10 @@ use jiff::ToSpan;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::model::run::DueMoment;
-use crate::model::schedule::{CronRule, Every, Misfire, On, Roll, Schedule, SessionPoint, SessionRule, When};
+use crate::model::run::{DueMoment, Fate, Turns};
+use crate::model::schedule::{
+    CronRule, Every, Misfire, On, Roll, Rule, Schedule, SessionPoint, SessionRule, SlotReason, When,
+};
 use crate::model::session::{Session, Sessions};
 use crate::model::strategy::Strategy;
 use crate::model::time::{Day, Moment, Span};
@@ -27,22 +29,49 @@ const MISSED_MAX: usize = 50;
 /// No time zone is further from UTC, and no change of its clocks is larger.
 const ZONE_REACH: Span = Span::from_hours(30);
 
-/// Where a point beyond the close of a half day is put, before that close: time enough for both halves of a run.
+/// The last look of a session, before its close: time enough for both halves of a run. A point beyond the close of a half
+/// day is put there, and no wave goes on longer.
 const LAST_LOOK: Span = Span::from_mins(15);
 
-/// The scheduled moments in `(after, until]`, in order.
-pub fn moments(strategy: &Strategy, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Moment> {
+/// A scheduled moment, and the schedule that names it: the first in the file, if several do.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// When.
+    pub at: Moment,
+    /// Which schedule says so.
+    pub schedule: &'a Schedule,
+}
+
+impl Named<'_> {
+    /// When its users have their turns.
+    pub fn turns(&self, sessions: &Sessions) -> Turns {
+        turns(self.schedule, sessions, self.at)
+    }
+}
+
+/// The moments of all schedules in `(after, until]`, in order, none twice.
+pub fn named<'a>(when: &'a When, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Named<'a>> {
     if until <= after {
         return Vec::new();
     }
-    let mut moments = match &strategy.when().schedule {
-        Schedule::Cron(rule) => cron_moments(rule, after, until),
-        Schedule::Session(rule) => session_moments(sessions, rule, after, until),
-    };
-    moments.retain(|moment| after < *moment && *moment <= until);
-    moments.sort_unstable();
-    moments.dedup();
-    moments
+    let mut named = Vec::new();
+    for schedule in when.schedules() {
+        let moments = match &schedule.rule {
+            Rule::Cron(rule) => cron_moments(rule, after, until),
+            Rule::Session(rule) => session_moments(sessions, rule, after, until),
+        };
+        named.extend(moments.into_iter().map(|at| Named { at, schedule }));
+    }
+    named.retain(|moment| after < moment.at && moment.at <= until);
+    // A stable sort: of two that name one moment, the first in the file stays first and is kept.
+    named.sort_by_key(|moment| moment.at);
+    named.dedup_by_key(|moment| moment.at);
+    named
+}
+
+/// The scheduled moments in `(after, until]`, in order.
+pub fn moments(strategy: &Strategy, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Moment> {
+    named(strategy.when(), sessions, after, until).into_iter().map(|moment| moment.at).collect()
 }
 
 /// The rule is read on wall-clock times, as if they were UTC, and each is then placed in its zone.
@@ -147,8 +176,66 @@ fn point(session: &Session, at: SessionPoint) -> Moment {
 }
 
 /// How long a run may wait for its turn after its moment: what is older would trade on a day that its author did not mean.
-pub fn valid_for(when: &When) -> Span {
-    Span::from_mins(i64::from(when.grace_minutes)).max(ON_TIME)
+/// A run that no schedule asked for has as long as the most patient one gives.
+pub fn valid_for(when: &When, reason: &SlotReason) -> Span {
+    let most = || when.schedules().map(grace).max().unwrap_or(ON_TIME);
+    when.named(reason).map_or_else(most, grace)
+}
+
+fn grace(schedule: &Schedule) -> Span {
+    Span::from_mins(i64::from(schedule.grace_minutes)).max(ON_TIME)
+}
+
+/// How late a missed moment may be made up for.
+fn patience(schedule: &Schedule) -> Span {
+    match schedule.misfire {
+        Misfire::Skip => ON_TIME,
+        Misfire::RunOnce => grace(schedule),
+    }
+}
+
+/// When the users of a moment have their turns: spread as the schedule says, but not beyond the session's last look. A moment
+/// outside a session has no wave: all are told alike that the exchange is closed.
+fn turns(schedule: &Schedule, sessions: &Sessions, at: Moment) -> Turns {
+    let wanted = Span::from_mins(i64::from(schedule.spread_minutes));
+    let room = sessions.at(at).map_or(Span::ZERO, |session| (session.close - LAST_LOOK).since(at));
+    let spread = wanted.min(room).max(Span::ZERO);
+    Turns { spread, until: at + spread + grace(schedule) }
+}
+
+/// The last moment at which a session is still looked at by what no schedule asked for, or `None` outside of sessions and
+/// after it.
+pub fn last_look(sessions: &Sessions, now: Moment) -> Option<Moment> {
+    sessions.at(now).map(|session| session.close - LAST_LOOK).filter(|last| now <= *last)
+}
+
+/// What came due between two looks at the clock.
+struct Found<'a> {
+    due: Vec<(Named<'a>, Fate)>,
+    /// Missed moments that are too many to be recorded one by one.
+    left_out: Vec<Moment>,
+}
+
+fn found<'a>(when: &'a When, sessions: &Sessions, ledger: Moment, now: Moment) -> Found<'a> {
+    let all = named(when, sessions, ledger, now);
+    let lateness = |moment: &Named<'_>| now.since(moment.at);
+    // Of the late ones only the newest that may still run, and only when nothing newer runs.
+    let newest = all.iter().rposition(|moment| lateness(moment) <= patience(moment.schedule));
+    let old = all.len().saturating_sub(MISSED_MAX + 1);
+    let (mut due, mut left_out) = (Vec::new(), Vec::new());
+    for (place, moment) in all.into_iter().enumerate() {
+        let fate = match lateness(&moment) {
+            late if late <= ON_TIME => Fate::OnTime,
+            late if Some(place) == newest => Fate::MadeUp(late),
+            late => Fate::Missed(late),
+        };
+        if place < old && fate.is_missed() {
+            left_out.push(moment.at);
+        } else {
+            due.push((moment, fate));
+        }
+    }
+    Found { due, left_out }
 }
 
 /// The missed moments that are too many to be recorded one by one: how many, the first and the last.
@@ -158,30 +245,25 @@ pub fn left_out(
     ledger: Moment,
     now: Moment,
 ) -> Option<(usize, Moment, Moment)> {
-    let all = moments(strategy, sessions, ledger, now);
-    let old = all.get(..all.len().saturating_sub(MISSED_MAX + 1))?;
+    let old = found(strategy.when(), sessions, ledger, now).left_out;
     Some((old.len(), *old.first()?, *old.last()?))
 }
 
 /// What is due at `now`, when everything up to `ledger` has been looked at: moments to run, and moments that are
 /// recorded as missed, in order.
 ///
-/// At most one late moment runs, and only inside the strategy's grace (row 51).
+/// At most one late moment runs, and only inside the grace of its schedule (row 51).
 pub fn due(strategy: &Strategy, sessions: &Sessions, ledger: Moment, now: Moment) -> Vec<DueMoment> {
-    let when = strategy.when();
-    let grace = match when.misfire {
-        Misfire::Skip => ON_TIME,
-        Misfire::RunOnce => Span::from_mins(i64::from(when.grace_minutes)).max(ON_TIME),
-    };
-    let all = moments(strategy, sessions, ledger, now);
-    let newest = all.last().copied();
-    let skipped = all.len().saturating_sub(MISSED_MAX + 1);
-    all.into_iter()
-        .skip(skipped)
-        .map(|at| {
-            let lateness = now.since(at);
-            let runs = lateness <= ON_TIME || (Some(at) == newest && lateness <= grace);
-            DueMoment { strategy: strategy.name().clone(), at, missed: !runs }
+    found(strategy.when(), sessions, ledger, now)
+        .due
+        .into_iter()
+        .map(|(moment, fate)| DueMoment {
+            strategy: strategy.name().clone(),
+            at: moment.at,
+            reason: moment.schedule.reason.clone(),
+            misfire: moment.schedule.misfire,
+            fate,
+            turns: moment.turns(sessions),
         })
         .collect()
 }

@@ -58,13 +58,14 @@ pub(super) async fn set_out<E: Environment>(
             format!("no valid strategy file is named `{}`; restore the file or end the subscription", run.strategy),
         );
     };
-    let waited = world.clock.now().since(run.slot);
-    if run.reason.is_none() && waited > decide::due::valid_for(strategy.when()) {
+    let now = world.clock.now();
+    let until = run.begin_until.unwrap_or(run.slot + decide::due::valid_for(strategy.when(), &run.slot_reason));
+    if run.reason.is_none() && now > until {
         return skipped(
             EndReason::Missed,
             format!(
                 "it waited {} minutes for its turn, longer than the strategy's grace; it was not begun",
-                waited.as_secs() / 60
+                now.since(run.slot).as_secs() / 60
             ),
         );
     }

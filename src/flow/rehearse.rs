@@ -7,6 +7,8 @@ use crate::model::environment::Paper;
 use crate::model::mandate::{Mandate, ServicePolicy};
 use crate::model::personal::Personal;
 use crate::model::plan::{Explained, Phase, Plan};
+use crate::model::run::Turns;
+use crate::model::schedule::SlotReason;
 use crate::model::session::Sessions;
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
@@ -60,7 +62,24 @@ fn is_overspend(plan: &Plan, refusal: &Refusal) -> bool {
     refusal.code == crate::model::verdict::RefusalCode::Overspend && plan.legs_of(Phase::Sell).next().is_some()
 }
 
+/// A moment at which a strategy looks at its accounts, as its calendar tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// When.
+    pub at: Moment,
+    /// What it is for.
+    pub reason: SlotReason,
+    /// When its users have their turns.
+    pub turns: Turns,
+}
+
 /// The moments in `(after, until]` at which a strategy looks at its accounts.
-pub fn moments(strategy: &Strategy, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Moment> {
-    decide::due::moments(strategy, sessions, after, until)
+pub fn calendar(strategy: &Strategy, sessions: &Sessions, after: Moment, until: Moment) -> Vec<Look> {
+    let named = decide::due::named(strategy.when(), sessions, after, until);
+    let look = |moment: decide::due::Named<'_>| Look {
+        at: moment.at,
+        reason: moment.schedule.reason.clone(),
+        turns: moment.turns(sessions),
+    };
+    named.into_iter().map(look).collect()
 }

@@ -10,7 +10,7 @@ use crate::model::environment::Kind;
 use crate::model::event::{ChainedEvent, Event};
 use crate::model::ids::{AccountId, ClientOrderId, IntentId, NotAnId, RunId, StrategyVersion, SubscriptionId, Symbol};
 use crate::model::plan::Phase;
-use crate::model::time::Moment;
+use crate::model::time::{Moment, Span};
 
 /// SHA-256 over a domain and length-prefixed parts, in hex.
 pub fn digest(domain: &str, parts: &[&str]) -> String {
@@ -46,6 +46,17 @@ pub fn strategy_version(bytes: &[u8]) -> Result<StrategyVersion, NotAnId> {
 /// Never in practice: a prefix and hex digits are an id.
 pub fn run_id(subscription: &SubscriptionId, slot: Moment) -> Result<RunId, NotAnId> {
     RunId::parse(&short("run_", &digest("run", &[subscription.as_str(), &slot.micros().to_string()])))
+}
+
+/// When the turn of one subscription comes in a wave: somewhere in the `spread` after the slot, the same on every machine and
+/// after every restart, and unlike from slot to slot, so that nobody is always last.
+pub fn turn(subscription: &SubscriptionId, slot: Moment, spread: Span) -> Moment {
+    let digest = digest("turn", &[subscription.as_str(), &slot.micros().to_string()]);
+    let drawn = digest.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default();
+    let width = u128::try_from(spread.as_micros()).unwrap_or_default();
+    // The drawn number's share of its range, of the width: always below the width itself.
+    let micros = (u128::from(drawn).saturating_mul(width)) >> 64;
+    slot + Span::from_micros(i64::try_from(micros).unwrap_or_default())
 }
 
 /// The intent of one leg of a run.

@@ -4,8 +4,9 @@ use crate::model::books::Books;
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::money::Fraction;
+use crate::model::schedule::{Misfire, SlotReason};
 use crate::model::snapshot::{Seen, Shares};
-use crate::model::time::Moment;
+use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Outcome, Reason};
 
 /// A moment at which a strategy comes due, before it is spread over its subscriptions.
@@ -15,8 +16,41 @@ pub struct DueMoment {
     pub strategy: StrategyName,
     /// The scheduled moment.
     pub at: Moment,
+    /// What it is for.
+    pub reason: SlotReason,
+    /// What its schedule does with missed moments.
+    pub misfire: Misfire,
     /// Whether to run it, or to record it as missed.
-    pub missed: bool,
+    pub fate: Fate,
+    /// When its users have their turns.
+    pub turns: Turns,
+}
+
+/// What becomes of a moment that has come due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs, as it should.
+    OnTime,
+    /// It passed unnoticed so long ago, and runs all the same.
+    MadeUp(Span),
+    /// It passed unnoticed so long ago, and is left out.
+    Missed(Span),
+}
+
+impl Fate {
+    /// Whether it is left out.
+    pub const fn is_missed(self) -> bool {
+        matches!(self, Self::Missed(_))
+    }
+}
+
+/// When the users of one moment have their turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turns {
+    /// Over how long after the moment they are spread.
+    pub spread: Span,
+    /// A run that has not begun by then is not begun any more.
+    pub until: Moment,
 }
 
 /// Why a run was made.
@@ -26,6 +60,10 @@ pub enum Trigger {
     Schedule,
     /// A person asked for it.
     Manual,
+    /// A new version of its strategy was loaded.
+    NewVersion,
+    /// A signed message asked for it.
+    Webhook,
 }
 
 impl Trigger {
@@ -34,6 +72,8 @@ impl Trigger {
         match self {
             Self::Schedule => "schedule",
             Self::Manual => "manual",
+            Self::NewVersion => "new_version",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -42,6 +82,8 @@ impl Trigger {
         match code {
             "schedule" => Some(Self::Schedule),
             "manual" => Some(Self::Manual),
+            "new_version" => Some(Self::NewVersion),
+            "webhook" => Some(Self::Webhook),
             _ => None,
         }
     }
@@ -98,6 +140,12 @@ pub struct Run {
     pub slot: Moment,
     /// Why it was made.
     pub trigger: Trigger,
+    /// What its moment is for: the word of its schedule, or of what asked for it.
+    pub slot_reason: SlotReason,
+    /// When its turn comes: at the slot itself, or later in a wave.
+    pub turn: Moment,
+    /// When it is not begun any more; `None` when its strategy's grace alone decides.
+    pub begin_until: Option<Moment>,
     /// Where it stands.
     pub state: RunState,
     /// Why the first plan traded, once it has been recorded; the second half of a run needs it.

@@ -1,5 +1,9 @@
 //! When a strategy looks at its accounts: rules, not moments. `decide::due` turns them into moments.
+//!
+//! A [`When`] holds one [`Schedule`] or more and never none. Each has a reason, a word of its author's, that every moment
+//! it names carries: into the run, the audit and the calendar.
 
+use std::fmt;
 use std::str::FromStr;
 
 use croner::Cron;
@@ -7,9 +11,9 @@ use croner::parser::{CronParser, Seconds};
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-/// When a strategy looks at its accounts.
+/// Which moments a schedule names.
 #[derive(Debug, Clone)]
-pub enum Schedule {
+pub enum Rule {
     /// A cron rule in a time zone.
     Cron(Box<CronRule>),
     /// A moment relative to an exchange session.
@@ -148,6 +152,23 @@ pub enum NotASchedule {
         /// Of what.
         every: &'static str,
     },
+    /// The reason is none.
+    #[error(
+        "`{text}` is no reason; small letters, digits and dashes are, such as `month-end`, but not `manual`, `new_version` \
+         and `webhook`, which are for runs that no schedule asked for"
+    )]
+    Reason {
+        /// What was given.
+        text: String,
+    },
+    /// Two schedules have one reason.
+    #[error("two schedules have the reason `{reason}`; give each one of its own")]
+    Twice {
+        /// Which of them is the second, counted from zero.
+        place: usize,
+        /// The reason.
+        reason: SlotReason,
+    },
     /// The point in the session does not parse.
     #[error("`{text}` is not a point in a session; `open`, `open+15m` and `close-15m` are")]
     Point {
@@ -272,13 +293,138 @@ pub enum Misfire {
     Skip,
 }
 
-/// The schedule section.
+impl Misfire {
+    /// The file's word.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::RunOnce => "run_once",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Why a moment is one: the word that a schedule gives its moments, or what asked for a run beside all schedules.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotReason(String);
+
+impl SlotReason {
+    /// Longest word.
+    pub const LENGTH_MAX: usize = 40;
+
+    /// The word of a schedule that gives none.
+    pub fn scheduled() -> Self {
+        Self("scheduled".to_owned())
+    }
+
+    /// A person asked.
+    pub fn manual() -> Self {
+        Self("manual".to_owned())
+    }
+
+    /// A new version of the strategy was loaded.
+    pub fn new_version() -> Self {
+        Self("new_version".to_owned())
+    }
+
+    /// A signed message asked.
+    pub fn webhook() -> Self {
+        Self("webhook".to_owned())
+    }
+
+    /// Reads a stored word.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_word = (1..=Self::LENGTH_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
+        is_word.then(|| Self(text.to_owned()))
+    }
+
+    /// The word that a schedule wants to give its moments.
+    ///
+    /// # Errors
+    /// [`NotASchedule::Reason`] when it is no word, or one of the words for what no schedule asked for.
+    pub fn of_schedule(text: &str) -> Result<Self, NotASchedule> {
+        let reserved = [Self::manual(), Self::new_version(), Self::webhook()];
+        let word = Self::parse(text).filter(|word| !reserved.contains(word));
+        word.ok_or_else(|| NotASchedule::Reason { text: text.chars().filter(|c| !c.is_control()).take(40).collect() })
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SlotReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One schedule of a strategy.
 #[derive(Debug, Clone)]
-pub struct When {
-    /// The rule.
-    pub schedule: Schedule,
+pub struct Schedule {
+    /// What its moments are for.
+    pub reason: SlotReason,
+    /// Which moments it names.
+    pub rule: Rule,
     /// What becomes of missed moments.
     pub misfire: Misfire,
     /// How late a moment may still be run, in minutes.
     pub grace_minutes: u32,
+    /// Over how many minutes after the moment the strategy's users are spread.
+    pub spread_minutes: u32,
+}
+
+impl Schedule {
+    /// How late a moment may still be run when a file does not say.
+    pub const GRACE_MINUTES: u32 = 30;
+
+    /// A schedule of which only the rule is said.
+    pub fn of(rule: Rule) -> Self {
+        Self {
+            reason: SlotReason::scheduled(),
+            rule,
+            misfire: Misfire::RunOnce,
+            grace_minutes: Self::GRACE_MINUTES,
+            spread_minutes: 0,
+        }
+    }
+}
+
+/// When a strategy looks at its accounts: one schedule or more, each with a reason of its own.
+#[derive(Debug, Clone)]
+pub struct When {
+    first: Schedule,
+    others: Vec<Schedule>,
+}
+
+impl When {
+    /// Puts schedules together, in the order of the file.
+    ///
+    /// # Errors
+    /// [`NotASchedule::Twice`] when two have one reason.
+    pub fn new(first: Schedule, others: Vec<Schedule>) -> Result<Self, NotASchedule> {
+        let when = Self { first, others };
+        for (place, schedule) in when.schedules().enumerate() {
+            if when.schedules().take(place).any(|before| before.reason == schedule.reason) {
+                return Err(NotASchedule::Twice { place, reason: schedule.reason.clone() });
+            }
+        }
+        Ok(when)
+    }
+
+    /// One schedule alone.
+    pub fn only(schedule: Schedule) -> Self {
+        Self { first: schedule, others: Vec::new() }
+    }
+
+    /// The schedules, in the order of the file; there is at least one.
+    pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The schedule whose moments have this reason.
+    pub fn named(&self, reason: &SlotReason) -> Option<&Schedule> {
+        self.schedules().find(|schedule| schedule.reason == *reason)
+    }
 }

@@ -1,6 +1,6 @@
 //! Commands: what they print, and with which exit code they end.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Ran, SIXTY_FORTY, Scratch};
 
@@ -329,6 +329,8 @@ fn the_calendar_of_a_strategy_is_printed_from_its_file_alone() {
             "Tue 2024-12-31 15:45:00 09:30 to 16:00"
         ]
     );
+    let first = &moments.as_array().unwrap()[0];
+    assert_eq!((&first["reason"], &first["until"]), (&json!("scheduled"), &json!("2024-10-31T20:15:00Z")));
     let none = calendar(&["--from", "2031-01-01", "--to", "2031-02-01"]);
     assert!(none.code == 2 && none.err.contains("1990-01-02 to 2030-12-31"), "{none:?}");
     assert_eq!(calendar(&["--from", "2024-02-01", "--to", "2024-01-01"]).code, 2);
@@ -336,4 +338,28 @@ fn the_calendar_of_a_strategy_is_printed_from_its_file_alone() {
     let refused =
         scratch.run(&["strategies", "calendar", wrong.to_str().unwrap(), "--from", "2024-01-01", "--to", "2024-01-31"]);
     assert!(refused.code == 2 && refused.err.contains("`Mon` is no day of a month"), "{refused:?}");
+}
+
+#[test]
+fn the_calendar_of_several_schedules_names_each_moment_once_with_its_reason_and_its_end() {
+    let scratch = Scratch::new();
+    let several = "[[schedule]]\nreason = \"month-end\"\nevery = \"month\"\non = \"last\"\nat = \"close-60m\"\nspread_minutes = 90\n\
+         [[schedule]]\nreason = \"friday\"\nevery = \"week\"\non = \"last\"\nat = \"close-60m\"\ngrace_minutes = 10\n";
+    let one = "[schedule]\ncron = \"0 45 15 * * Mon-Fri\"\ntimezone = \"America/New_York\"\n";
+    let file = scratch.write("several.toml", &SIXTY_FORTY.replace(one, several));
+    let days = ["--from", "2024-11-18", "--to", "2024-12-06"];
+    let base = ["strategies", "calendar", file.to_str().unwrap(), "--json"];
+    let moments = Ran::of(scratch.program().args(base).args(days)).ok().json()["moments"].clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let shown = |moment: &Value| ["new_york", "reason", "until"].map(|name| text(&moment[name])).join(" ");
+    let shown: Vec<String> = moments.as_array().unwrap().iter().map(shown).collect();
+    // The 29th is both: the first schedule of the file gives the reason. Its wave ends at the half day's last look, 12:45.
+    assert_eq!(
+        shown,
+        [
+            "Fri 2024-11-22 15:00:00 friday 2024-11-22T20:10:00Z",
+            "Fri 2024-11-29 12:00:00 month-end 2024-11-29T18:15:00Z",
+            "Fri 2024-12-06 15:00:00 friday 2024-12-06T20:10:00Z"
+        ]
+    );
 }

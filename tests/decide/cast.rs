@@ -7,7 +7,7 @@ use rebalanced::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
 use rebalanced::model::limits::ServiceLimits;
 use rebalanced::model::money::{Fraction, Price, Qty, Usd};
 use rebalanced::model::plan::{Amount, Phase, Plan, Pricing};
-use rebalanced::model::schedule::{CronRule, Misfire, Schedule, When};
+use rebalanced::model::schedule::{CronRule, Rule, Schedule, When};
 use rebalanced::model::snapshot::{AccountView, AssetView, Holding, Quote, Snapshot};
 use rebalanced::model::strategy::{
     Conditions, Destination, Limits, OrderStyle, OrderType, Strategy, StrategyParts, Target, Unmanaged,
@@ -47,6 +47,11 @@ pub(crate) fn now() -> Moment {
     Moment::parse("2019-06-03T19:45:00Z").unwrap()
 }
 
+/// One schedule with this rule.
+pub(crate) fn looking(rule: Rule) -> When {
+    When::only(Schedule::of(rule))
+}
+
 /// Parts with weights in percent; what they leave of a hundred is cash. No bands: every look trades.
 pub(crate) fn parts(weights: &[(&str, &str)]) -> StrategyParts {
     let targets: Vec<Target> = weights
@@ -58,11 +63,7 @@ pub(crate) fn parts(weights: &[(&str, &str)]) -> StrategyParts {
         name: StrategyName::parse("example").unwrap(),
         version: StrategyVersion::parse(&"0".repeat(64)).unwrap(),
         description: String::new(),
-        when: When {
-            schedule: Schedule::Cron(Box::new(CronRule::parse("0 45 15 * * Mon-Fri", "America/New_York").unwrap())),
-            misfire: Misfire::RunOnce,
-            grace_minutes: 30,
-        },
+        when: looking(Rule::Cron(Box::new(CronRule::parse("0 45 15 * * Mon-Fri", "America/New_York").unwrap()))),
         targets,
         cash,
         conditions: Conditions {

@@ -3,12 +3,14 @@
 use rebalanced::decide::consent::{hash, sections, text};
 use rebalanced::edge::strategies::load_dir;
 use rebalanced::model::money::Fraction;
-use rebalanced::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::schedule::{
+    CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule, SlotReason, When,
+};
 use rebalanced::model::strategy::{OrderType, StrategyParts, Unmanaged};
 
 use sha2::Digest;
 
-use crate::cast::{dec, parts, strategy, usd};
+use crate::cast::{dec, looking, parts, strategy, usd};
 
 fn said(change: impl FnOnce(&mut StrategyParts)) -> String {
     let mut made = parts(&[("SPY", "60"), ("AGG", "35")]);
@@ -40,7 +42,7 @@ fn it_says_what_is_bought_when_what_is_sold_what_it_costs_and_what_can_be_lost()
 #[test]
 fn every_term_that_changes_what_may_happen_changes_the_text() {
     type Change = fn(&mut StrategyParts);
-    let changes: [Change; 13] = [
+    let changes: [Change; 15] = [
         |parts| {
             parts.targets[1].weight = Fraction::from_percent(dec("36"));
             parts.cash = Fraction::from_percent(dec("4"));
@@ -58,8 +60,18 @@ fn every_term_that_changes_what_may_happen_changes_the_text() {
         |parts| parts.limits.max_turnover = Some(Fraction::from_percent(dec("10"))),
         |parts| {
             let at = "open+15m".parse::<SessionPoint>().unwrap();
-            parts.when.schedule =
-                Schedule::Session(SessionRule { every: Every::Month, on: On::First, roll: Roll::Preceding, at });
+            let rule = SessionRule { every: Every::Month, on: On::First, roll: Roll::Preceding, at };
+            parts.when = looking(Rule::Session(rule));
+        },
+        |parts| {
+            let schedule = parts.when.schedules().next().unwrap().clone();
+            parts.when = When::only(Schedule { spread_minutes: 20, ..schedule });
+        },
+        |parts| {
+            let schedule = parts.when.schedules().next().unwrap().clone();
+            let noon = Rule::Cron(Box::new(CronRule::parse("0 0 12 * * Mon-Fri", "America/New_York").unwrap()));
+            let reason = SlotReason::of_schedule("noon").unwrap();
+            parts.when = When::new(schedule, vec![Schedule { reason, ..Schedule::of(noon) }]).unwrap();
         },
     ];
     let mut seen = vec![hash(&said(|_| ()))];
@@ -80,7 +92,7 @@ fn every_term_that_changes_what_may_happen_changes_the_text() {
 fn a_rule_that_is_not_plain_is_shown_as_it_is_written() {
     let schedule = |rule: &str| {
         said(|parts| {
-            parts.when.schedule = Schedule::Cron(Box::new(CronRule::parse(rule, "UTC").unwrap()));
+            parts.when = looking(Rule::Cron(Box::new(CronRule::parse(rule, "UTC").unwrap())));
         })
     };
     assert!(schedule("0 5 9 * * *").contains("at 09:05 (UTC), every day"));

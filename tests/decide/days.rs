@@ -5,18 +5,18 @@ use jiff::ToSpan;
 use jiff::civil::{Date, Weekday, date};
 use rebalanced::decide::due::moments;
 use rebalanced::edge::sessions;
-use rebalanced::model::schedule::{Every, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::schedule::{Every, NotASchedule, On, Roll, Rule, SessionPoint, SessionRule};
 use rebalanced::model::session::Sessions;
 use rebalanced::model::strategy::Strategy;
 use rebalanced::model::time::Moment;
 
-use crate::cast::{parts, strategy};
+use crate::cast::{looking, parts, strategy};
 
 const AT: SessionPoint = SessionPoint::BeforeClose(15);
 
 fn following(rule: SessionRule) -> Strategy {
     let mut parts = parts(&[("SPY", "100")]);
-    parts.when.schedule = Schedule::Session(rule);
+    parts.when = looking(Rule::Session(rule));
     strategy(parts)
 }
 

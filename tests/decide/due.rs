@@ -11,23 +11,23 @@ use rebalanced::decide::due::{due, left_out, moments};
 use rebalanced::edge::sessions;
 use rebalanced::model::run::DueMoment;
 use rebalanced::model::schedule::{
-    CronRule, Every, Misfire, NotASchedule, On, Roll, Schedule, SessionPoint, SessionRule,
+    CronRule, Every, Misfire, NotASchedule, On, Roll, Rule, Schedule, SessionPoint, SessionRule, When,
 };
 use rebalanced::model::strategy::Strategy;
 use rebalanced::model::time::{Moment, Span};
 
-use crate::cast::{parts, strategy};
+use crate::cast::{looking, parts, strategy};
 
 fn cron(rule: &str, zone: &str) -> Strategy {
     let mut parts = parts(&[("SPY", "100")]);
-    parts.when.schedule = Schedule::Cron(Box::new(CronRule::parse(rule, zone).unwrap()));
+    parts.when = looking(Rule::Cron(Box::new(CronRule::parse(rule, zone).unwrap())));
     strategy(parts)
 }
 
 fn session(every: Every, at: &str) -> Strategy {
     let mut parts = parts(&[("SPY", "100")]);
     let at = at.parse::<SessionPoint>().unwrap();
-    parts.when.schedule = Schedule::Session(SessionRule { every, on: On::First, roll: Roll::Preceding, at });
+    parts.when = looking(Rule::Session(SessionRule { every, on: On::First, roll: Roll::Preceding, at }));
     strategy(parts)
 }
 
@@ -144,7 +144,7 @@ fn l4_bells_at_odd_times_take_each_moment_once_and_none_is_lost() {
             let found = due(&strategy, &table, ledger, now);
             for (place, moment) in found.iter().enumerate() {
                 let grace = if place + 1 == found.len() { Span::from_mins(30) } else { Span::from_secs(90) };
-                assert_eq!(moment.missed, now.since(moment.at) > grace, "{moment:?} at {now}");
+                assert_eq!(moment.fate.is_missed(), now.since(moment.at) > grace, "{moment:?} at {now}");
             }
             taken.extend(found.into_iter().map(|moment| moment.at));
             ledger = now;
@@ -200,7 +200,7 @@ fn a_bell_that_is_a_minute_late_loses_no_moment() {
     let each_minute = cron("30 * * * * *", "UTC");
     let (ledger, now) = (utc("2019-06-03T12:00:00Z"), utc("2019-06-03T12:01:45Z"));
     let found = due(&each_minute, &sessions::builtin().unwrap(), ledger, now);
-    let texts: Vec<_> = found.iter().map(|moment| (moment.at.to_string(), moment.missed)).collect();
+    let texts: Vec<_> = found.iter().map(|moment| (moment.at.to_string(), moment.fate.is_missed())).collect();
     assert_eq!(texts, [("2019-06-03T12:00:30Z".to_owned(), false), ("2019-06-03T12:01:30Z".to_owned(), false)]);
 }
 
@@ -240,9 +240,10 @@ fn row_51_after_a_pause_one_late_moment_runs_inside_the_grace_and_the_rest_are_r
     let table = sessions::builtin().unwrap();
     let due_at = |misfire, ledger: &str, now: &str| -> Vec<(String, bool)> {
         let mut parts = parts(&[("SPY", "100")]);
-        parts.when.misfire = misfire;
+        let schedule = parts.when.schedules().next().unwrap().clone();
+        parts.when = When::only(Schedule { misfire, ..schedule });
         let found: Vec<DueMoment> = due(&strategy(parts), &table, utc(ledger), utc(now));
-        found.into_iter().map(|moment| (moment.at.to_string(), moment.missed)).collect()
+        found.into_iter().map(|moment| (moment.at.to_string(), moment.fate.is_missed())).collect()
     };
     let monday = |missed| ("2019-06-03T19:45:00Z".to_owned(), missed);
     let tuesday = |missed| ("2019-06-04T19:45:00Z".to_owned(), missed);

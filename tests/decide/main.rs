@@ -8,6 +8,7 @@ mod aside;
 mod personal;
 mod due;
 mod days;
+mod several;
 mod guard;
 mod limits;
 mod order;

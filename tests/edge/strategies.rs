@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rebalanced::edge::strategies::{json_schema, load_dir, read_file};
 use rebalanced::model::ids::StrategyName;
 use rebalanced::model::money::{Fraction, Usd};
-use rebalanced::model::schedule::{Every, Misfire, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::schedule::{Every, Misfire, On, Roll, Rule, SessionPoint, SessionRule};
 use rebalanced::model::strategy::{Destination, OrderType, Unmanaged};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
@@ -126,6 +126,32 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "grace_minutes = -1",
         "a.toml:8:17: `schedule.grace_minutes` is -1; write a whole number from 0 to 10080",
     ),
+    (
+        "grace_minutes = 30",
+        "spread_minutes = 400",
+        "a.toml:8:18: `schedule.spread_minutes` is 400; write a whole number from 0 to 390",
+    ),
+    (
+        "misfire = ",
+        "reason = \"Month end\"\nmisfire = ",
+        "a.toml:7:10: `Month end` is no reason; small letters, digits",
+    ),
+    ("misfire = ", "reason = \"webhook\"\nmisfire = ", "a.toml:7:10: `webhook` is no reason; small letters, digits"),
+    (
+        "[schedule]",
+        "[[schedule]]\nreason = \"a\"\nevery = \"week\"\n[[schedule]]",
+        "a.toml:7:1: `schedule.reason` is missing",
+    ),
+    (
+        "[schedule]",
+        "[[schedule]]\nreason = \"a\"\nevery = \"week\"\n[[schedule]]\nreason = \"a\"",
+        "a.toml:8:10: two schedules have the reason `a`; give each one of its own",
+    ),
+    (
+        "[schedule]",
+        "[[schedule]]\nreason = \"a\"\nevery = \"week\"\nat = \"noon\"\n[[schedule]]\nreason = \"b\"",
+        "a.toml:7:6: `noon` is no point in a session",
+    ),
     ("destination = \"target\"", "destination = \"edge\"", "a.toml:22:15: `edge` is no rebalance.destination"),
     (
         "invest_cash = true",
@@ -201,16 +227,17 @@ min_notional = 5.01
     fs::write(&path, text).unwrap();
     let (strategy, kept) = read_file(&path).unwrap();
     assert_eq!(kept, text);
+    let schedule = strategy.when().schedules().next().unwrap();
     assert!(matches!(
-        strategy.when().schedule,
-        Schedule::Session(SessionRule {
+        schedule.rule,
+        Rule::Session(SessionRule {
             every: Every::Quarter,
             on: On::First,
             roll: Roll::Preceding,
             at: SessionPoint::AfterOpen(30)
         })
     ));
-    assert_eq!((strategy.when().misfire, strategy.when().grace_minutes), (Misfire::Skip, 10));
+    assert_eq!((schedule.misfire, schedule.grace_minutes), (Misfire::Skip, 10));
     assert_eq!(strategy.targets()[1].weight.decimal().to_string(), "0.33333333333333333333333333");
     assert_eq!(strategy.cash(), Fraction::ZERO);
     assert_eq!(strategy.conditions().drift_relative, Some(Fraction::parse("0.125").unwrap()));
@@ -223,6 +250,37 @@ min_notional = 5.01
     let changed = text.replace("min_notional = 5.01", "min_notional = 5.02");
     fs::write(&path, changed).unwrap();
     assert_ne!(read_file(&path).unwrap().0.version(), strategy.version(), "an edited file is a new version");
+}
+
+#[test]
+fn several_schedules_are_read_in_the_order_of_the_file_and_one_may_stand_in_either_form() {
+    let read = |text: &str| {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("a.toml");
+        fs::write(&path, text).unwrap();
+        read_file(&path).map(|(strategy, _)| strategy)
+    };
+    let several = GOOD.replacen(
+        "[schedule]",
+        "[[schedule]]\nreason = \"month-end\"\nevery = \"month\"\non = \"last\"\nmisfire = \"skip\"\nspread_minutes = 20\n\
+         [[schedule]]\nreason = \"daily\"",
+        1,
+    );
+    let strategy = read(&several).unwrap();
+    let told: Vec<_> = strategy
+        .when()
+        .schedules()
+        .map(|one| (one.reason.as_str(), one.misfire, one.grace_minutes, one.spread_minutes))
+        .collect();
+    assert_eq!(told, [("month-end", Misfire::Skip, 30, 20), ("daily", Misfire::RunOnce, 30, 0)]);
+    for one in [GOOD.to_owned(), GOOD.replacen("[schedule]", "[[schedule]]", 1)] {
+        let strategy = read(&one).unwrap();
+        let told: Vec<_> = strategy.when().schedules().map(|one| one.reason.as_str()).collect();
+        assert_eq!(told, ["scheduled"]);
+    }
+    let none = "[cash]\npercent = 5\n";
+    let text = format!("schedule = []\nname = \"x\"\n[[weights]]\nsymbol = \"SPY\"\npercent = 95\n{none}");
+    assert!(read(&text).unwrap_err()[0].to_string().contains("`schedule` is an empty list"), "never none");
 }
 
 #[test]

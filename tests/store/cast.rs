@@ -11,7 +11,8 @@ use rebalanced::model::intent::{Intent, IntentState, IntentUpdate};
 use rebalanced::model::mandate::ServicePolicy;
 use rebalanced::model::money::{Fraction, Qty, Usd};
 use rebalanced::model::plan::{Amount, Phase, Pricing};
-use rebalanced::model::run::{Closing, DueMoment};
+use rebalanced::model::run::{Closing, DueMoment, Fate, Turns};
+use rebalanced::model::schedule::{Misfire, SlotReason};
 use rebalanced::model::secret::Sealed;
 use rebalanced::model::time::{Moment, Span};
 use rebalanced::model::verdict::{Outcome, Reason};
@@ -72,7 +73,14 @@ pub(crate) async fn connected(store: &Store, count: usize) {
 }
 
 pub(crate) fn due(at: Moment) -> DueMoment {
-    DueMoment { strategy: strategy("calm"), at, missed: false }
+    DueMoment {
+        strategy: strategy("calm"),
+        at,
+        reason: SlotReason::scheduled(),
+        misfire: Misfire::RunOnce,
+        fate: Fate::OnTime,
+        turns: Turns { spread: Span::ZERO, until: at + Span::from_mins(30) },
+    }
 }
 
 /// One due run for every account that follows `calm`.

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use rebalanced::edge::store::{Error, RecordAnswer, RunFilter};
 use rebalanced::model::ids::SubscriptionId;
 use rebalanced::model::mandate::HaltScope;
-use rebalanced::model::run::{DueMoment, RunState, Trigger};
+use rebalanced::model::run::{DueMoment, Fate, RunState, Trigger};
 use rebalanced::model::time::Span;
 
 use crate::cast::{
@@ -122,7 +122,7 @@ async fn row_88_a_person_who_wants_a_run_while_the_bell_rings_makes_no_second_on
 async fn a_missed_moment_is_a_closed_run_with_its_reason() {
     for db in databases::both().await {
         connected(&db.store, 1).await;
-        let missed = DueMoment { missed: true, ..due(minutes(5)) };
+        let missed = DueMoment { fate: Fate::Missed(Span::from_mins(4)), ..due(minutes(5)) };
         let made =
             db.store.enqueue(&strategy("calm"), &[missed, due(minutes(9))], minutes(9), minutes(9)).await.unwrap();
         assert_eq!(made, 2, "{}", db.name);

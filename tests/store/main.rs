@@ -8,6 +8,7 @@ mod databases;
 mod people;
 mod cast;
 mod claims;
+mod waves;
 mod recording;
 mod schema;
 mod moves;

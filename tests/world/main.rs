@@ -7,6 +7,7 @@ mod postgres;
 mod support;
 
 mod year;
+mod moments;
 mod trouble;
 mod live_gate;
 mod halt;

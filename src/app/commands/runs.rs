@@ -94,7 +94,8 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
         Action::List(which) => {
             let runs = means.store.runs(&which.filter()?).await?;
             let rows: Vec<Value> = runs.iter().map(shown::run).collect();
-            let columns = ["id", "slot", "strategy", "account", "environment", "state", "outcome", "reason"];
+            let columns =
+                ["id", "slot", "slot_reason", "strategy", "account", "environment", "state", "outcome", "reason"];
             context.print(&json!({ "runs": rows }), |_| shown::table(&rows, &columns))
         }
         Action::Show { run } => context.print(&found(&means.store, &run).await?, in_full),
@@ -130,6 +131,8 @@ fn in_full(answer: &Value) -> String {
         "strategy",
         "version",
         "slot",
+        "slot_reason",
+        "turn",
         "trigger",
         "state",
         "outcome",
@@ -176,7 +179,13 @@ fn explained(answer: &Value) -> String {
             text(answer, "environment"),
             text(answer, "account")
         ),
-        format!("for {}: {} {}", text(answer, "slot"), text(answer, "outcome"), text(answer, "reason")),
+        format!(
+            "for {} ({}): {} {}",
+            text(answer, "slot"),
+            text(answer, "slot_reason"),
+            text(answer, "outcome"),
+            text(answer, "reason")
+        ),
         format!("  {}", text(answer, "detail")),
     ];
     for (look, decision) in rows(answer, "decisions").iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::app::commands::Context;
 use crate::app::failure::Failure;
 use crate::app::{shown, wire};
 use crate::edge::{sessions, strategies};
-use crate::flow::rehearse;
+use crate::flow::rehearse::{self, Look};
 use crate::model::session::Sessions;
 use crate::model::time::{Moment, Span};
 
@@ -48,12 +48,12 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let (strategy, _) = strategies::read_file(file).map_err(|faults| Failure::Input(wire::lines(&faults)))?;
     let table = sessions::builtin().map_err(|error| anyhow!(error))?;
     let (after, until) = span(&table, *from, *to)?;
-    let moments = rehearse::moments(&strategy, &table, after, until);
-    let rows: Vec<Value> = moments.iter().map(|moment| row(&table, *moment)).collect();
+    let looks = rehearse::calendar(&strategy, &table, after, until);
+    let rows: Vec<Value> = looks.iter().map(|look| row(&table, look)).collect();
     let answer = json!({ "strategy": strategy.name().as_str(), "moments": rows });
     context.print(&answer, |_| match rows.as_slice() {
         [] => format!("{} does not come due from {from} to {to}", strategy.name()),
-        rows => shown::table(rows, &["new_york", "at", "session"]),
+        rows => shown::table(rows, &["new_york", "at", "session", "reason", "until"]),
     })
 }
 
@@ -75,7 +75,8 @@ fn span(table: &Sessions, from: Date, to: Date) -> Result<(Moment, Moment), Fail
     Ok((begin(from)?, begin(end)?))
 }
 
-fn row(table: &Sessions, moment: Moment) -> Value {
+fn row(table: &Sessions, look: &Look) -> Value {
+    let moment = look.at;
     let local = moment.timestamp().to_zoned(table.zone().clone());
     let session = match table.at(moment) {
         Some(session) => {
@@ -88,5 +89,7 @@ fn row(table: &Sessions, moment: Moment) -> Value {
         "new_york": local.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
         "at": moment.to_string(),
         "session": session,
+        "reason": look.reason.as_str(),
+        "until": look.turns.until.to_string(),
     })
 }

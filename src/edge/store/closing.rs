@@ -204,7 +204,8 @@ fn halt_of(run: &Run, outcome: &Outcome, now: Moment) -> Halt {
 
 fn closed(run: &Run, outcome: &Outcome, now: Moment) -> Event {
     let event = Event::new(now, Actor::service(), "run.closed").account(&run.account).run(&run.id);
-    let mut event = with_outcome(event, outcome).with("slot", run.slot).with("strategy", &run.strategy);
+    let event = with_outcome(event, outcome).with("slot", run.slot).with("strategy", &run.strategy);
+    let mut event = event.with("slot_reason", &run.slot_reason);
     for (name, value) in
         [("drift_before", run.drift_before), ("drift_after", run.drift_after), ("turnover", run.turnover)]
     {

@@ -2,7 +2,7 @@
 //!
 //! Every act that changes something is one transaction, and its events enter the hash chain in that same transaction:
 //! there is no change without its event and no event without its change (S13). All SQL is static text with `$n`
-//! parameters, the same for both databases; the few places where they differ are in `db` and `slots`.
+//! parameters, the same for both databases; the few places where they differ are in `db`, `moments` and `slots`.
 
 mod db;
 mod events;
@@ -13,6 +13,7 @@ mod accounts;
 mod connecting;
 mod operators;
 mod tokens;
+mod moments;
 mod slots;
 mod closing;
 mod intents;

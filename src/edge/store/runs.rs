@@ -9,6 +9,7 @@ use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::money::Fraction;
 use crate::model::run::{ClosedAs, Run, RunState, Trigger};
+use crate::model::schedule::SlotReason;
 use crate::model::snapshot::Shares;
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason};
@@ -156,6 +157,9 @@ pub(super) fn run_of(row: &AnyRow) -> Result<Run, Error> {
         version: row.maybe_parsed("version", |text| StrategyVersion::parse(text).ok())?,
         slot: row.moment("slot")?,
         trigger: row.parsed("cause", Trigger::parse)?,
+        slot_reason: row.parsed("slot_reason", SlotReason::parse)?,
+        turn: row.moment("turn")?,
+        begin_until: row.maybe_moment("begin_until")?,
         state: row.parsed("state", RunState::parse)?,
         reason: row.maybe_parsed("reason", Reason::parse)?,
         held: row.maybe_parsed("held", Shares::parse)?,

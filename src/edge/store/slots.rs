@@ -1,26 +1,21 @@
-//! The due-versus-done ledger: a run for every slot of every subscription, claimed by one worker at a time, and closed.
+//! The due-versus-done ledger: runs are claimed by one worker at a time, each when its turn has come.
 //!
 //! A claim is a run, an epoch and a lease. Every claim of a run has its own epoch, and whoever holds an older one can
 //! neither record, settle nor close (S12). An account has at most one running run, which the database itself keeps.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::edge::points;
 use crate::edge::store::closing;
 use crate::edge::store::db::{Engine, Error, Link, Reader, Store};
-use crate::edge::store::events;
-use crate::edge::store::runs::{run_of, with_outcome};
-use crate::model::canon;
+use crate::edge::store::moments::spoken;
+use crate::edge::store::runs::run_of;
 use crate::model::environment::{Environment, Kind, Live, Paper};
-use crate::model::event::{Actor, Event};
-use crate::model::ids::{AccountId, RunId, StrategyName, SubscriptionId};
-use crate::model::run::{DueMoment, Run, RunState, Trigger};
+use crate::model::ids::{AccountId, RunId, StrategyName};
+use crate::model::run::Run;
 use crate::model::time::Moment;
-use crate::model::verdict::{EndReason, Outcome, OutcomeKind};
 use crate::model::zoo::{Bug, planted};
 
 /// The right to work on one run. Made only by [`Store::claim`], and used up by [`Store::close`].
@@ -115,49 +110,29 @@ pub struct Held {
 /// What waits, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queue {
-    /// Runs that wait for a worker.
+    /// Runs whose turn has come, and that wait for a worker.
     pub due: i64,
     /// Runs that a worker has, or had when it died.
     pub running: i64,
-    /// The slot of the oldest run that waits.
+    /// The turn of the one that waits longest.
     pub oldest_due: Option<Moment>,
 }
 
-/// The oldest claimable run of every account that has no other run in work.
+/// The oldest claimable run of every account that has no other run in work. A run whose turn has not come waits, and holds
+/// up no other.
 macro_rules! claimable {
     () => {
         "SELECT r.* FROM runs r
-         WHERE (r.state = 'due' OR (r.state = 'running' AND r.lease_until <= $1))
+         WHERE ((r.state = 'due' AND r.turn <= $1) OR (r.state = 'running' AND r.lease_until <= $1))
            AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.account = r.account AND o.state = 'running' AND o.id <> r.id)
            AND NOT EXISTS (SELECT 1 FROM runs p WHERE p.account = r.account AND p.state = 'due' AND r.state = 'due'
-                           AND (p.slot < r.slot OR (p.slot = r.slot AND p.id < r.id)))
-         ORDER BY r.slot, r.id LIMIT $2"
+                           AND p.turn <= $1 AND (p.turn < r.turn OR (p.turn = r.turn AND p.id < r.id)))
+         ORDER BY r.turn, r.id LIMIT $2"
     };
 }
 
-/// The active subscriptions of a strategy.
-macro_rules! followers {
-    () => {
-        "SELECT s.id, s.account, s.strategy, s.started_at, a.environment
-         FROM subscriptions s JOIN accounts a ON a.id = s.account
-         WHERE s.strategy = $1 AND s.ended_at IS NULL ORDER BY s.id"
-    };
-}
-
-/// One active subscription.
-macro_rules! follower {
-    () => {
-        "SELECT s.id, s.account, s.strategy, s.started_at, a.environment
-         FROM subscriptions s JOIN accounts a ON a.id = s.account
-         WHERE s.id = $1 AND s.ended_at IS NULL"
-    };
-}
-
-// What SQLite's one writer has for granted, PostgreSQL is asked for: claimed rows are nobody else's, and a subscription
-// cannot end between being read and having its run.
+// What SQLite's one writer has for granted, PostgreSQL is asked for: claimed rows are nobody else's.
 const CLAIMABLE: [&str; 2] = [claimable!(), concat!(claimable!(), " FOR UPDATE OF r SKIP LOCKED")];
-const FOLLOWERS: [&str; 2] = [followers!(), concat!(followers!(), " FOR SHARE OF s")];
-const FOLLOWER: [&str; 2] = [follower!(), concat!(follower!(), " FOR SHARE OF s")];
 
 /// How often a run may be taken up: one that ends the process each time would otherwise do so for ever.
 const CLAIMS_MAX: i64 = 50;
@@ -174,96 +149,10 @@ fn cannot_be_carried(row: &AnyRow) -> Option<String> {
     }
 }
 
-/// The text for this database.
-fn spoken(texts: [&'static str; 2], engine: Engine) -> &'static str {
-    let [sqlite, postgres] = texts;
-    match engine {
-        Engine::Sqlite => sqlite,
-        Engine::Postgres => postgres,
-    }
-}
-
 /// The name of the claimers' lock among PostgreSQL's advisory locks: the bytes `claims`.
 const CLAIMERS: i64 = 0x636c_6169_6d73;
 
 impl Store {
-    /// How far each strategy's schedule has been evaluated.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn ledger(&self) -> Result<BTreeMap<StrategyName, Moment>, Error> {
-        let rows = sqlx::query("SELECT strategy, evaluated_until FROM ledger").fetch_all(self.read()).await?;
-        let read = |row| {
-            let row = Reader::new(row, "ledger", "strategy");
-            Ok((row.parsed("strategy", |text| StrategyName::parse(text).ok())?, row.moment("evaluated_until")?))
-        };
-        rows.iter().map(read).collect()
-    }
-
-    /// Makes a run for every active subscription and every moment since it started, and moves the ledger; returns how
-    /// many runs were made. Doing it twice makes nothing twice. Missed moments are made closed, with that reason.
-    ///
-    /// # Errors
-    /// When the database fails: then nothing was moved.
-    pub async fn enqueue(
-        &self,
-        strategy: &StrategyName,
-        due: &[DueMoment],
-        evaluated_until: Moment,
-        now: Moment,
-    ) -> Result<usize, Error> {
-        let mut tx = self.begin_write(points::ENQUEUE).await?;
-        move_ledger(&mut tx, strategy, evaluated_until).await?;
-        let subscriptions = if due.is_empty() { Vec::new() } else { self.followers(&mut tx, strategy).await? };
-        let subscriptions = &subscriptions[usize::from(planted(Bug::SlotLost)).min(subscriptions.len())..];
-        let (mut all, mut waiting) = (Vec::new(), 0_usize);
-        for moment in due {
-            for (subscription, _) in subscriptions.iter().filter(|(_, started)| *started <= moment.at) {
-                let slot = Slot { subscription, at: moment.at, trigger: Trigger::Schedule, missed: moment.missed };
-                let Some(run) = insert_run(&mut tx, &slot, now).await? else {
-                    continue;
-                };
-                if moment.missed {
-                    let event = Event::new(now, Actor::service(), "run.closed").account(&subscription.account);
-                    all.push(with_outcome(event.run(&run), &missed(moment.at)));
-                } else {
-                    waiting += 1;
-                }
-            }
-        }
-        let made = waiting + all.len();
-        if made > 0 {
-            let event = Event::new(now, Actor::service(), "slots.enqueued")
-                .with("strategy", strategy)
-                .with("due", waiting)
-                .with("missed", all.len())
-                .with("evaluated_until", evaluated_until);
-            all.insert(0, event);
-        }
-        events::append(&mut tx, &all).await?;
-        self.commit(tx, points::ENQUEUE).await?;
-        Ok(made)
-    }
-
-    /// Makes a run that a person asked for.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when the subscription is not active; otherwise when the database fails.
-    pub async fn trigger(&self, id: &SubscriptionId, at: Moment, by: &Actor) -> Result<RunId, Error> {
-        let mut tx = self.begin_write(points::TRIGGER).await?;
-        let row = sqlx::query(spoken(FOLLOWER, self.engine())).bind(id.as_str()).fetch_optional(&mut *tx).await?;
-        let row = row.ok_or_else(|| Error::Conflict { what: format!("subscription {id} is not active") })?;
-        let subscription = follower(&Reader::new(&row, "subscriptions", "id"))?;
-        let slot = Slot { subscription: &subscription, at, trigger: Trigger::Manual, missed: false };
-        if let Some(run) = insert_run(&mut tx, &slot, at).await? {
-            let event = Event::new(at, by.clone(), "run.triggered").account(&subscription.account).run(&run);
-            events::append(&mut tx, &[event.with("subscription", id)]).await?;
-            self.commit(tx, points::TRIGGER).await?;
-            return Ok(run);
-        }
-        named(&subscription, at)
-    }
-
     /// Takes up to `limit` runs into work, the oldest first.
     ///
     /// # Errors
@@ -367,25 +256,15 @@ impl Store {
     /// When the database fails.
     pub async fn queue(&self, now: Moment) -> Result<Queue, Error> {
         let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM runs WHERE state = 'due' AND slot <= $1) AS due,
+            "SELECT (SELECT COUNT(*) FROM runs WHERE state = 'due' AND turn <= $1) AS due,
                     (SELECT COUNT(*) FROM runs WHERE state = 'running') AS running,
-                    (SELECT MIN(slot) FROM runs WHERE state = 'due' AND slot <= $1) AS oldest_due",
+                    (SELECT MIN(turn) FROM runs WHERE state = 'due' AND turn <= $1) AS oldest_due",
         )
         .bind(now.micros())
         .fetch_one(self.read())
         .await?;
         let row = Reader::new(&row, "runs", "due");
         Ok(Queue { due: row.int("due")?, running: row.int("running")?, oldest_due: row.maybe_moment("oldest_due")? })
-    }
-
-    /// The active subscriptions of a strategy, each with its start.
-    async fn followers(&self, link: &mut Link, strategy: &StrategyName) -> Result<Vec<(Follower, Moment)>, Error> {
-        let rows = sqlx::query(spoken(FOLLOWERS, self.engine())).bind(strategy.as_str()).fetch_all(link).await?;
-        let read = |row| {
-            let row = Reader::new(row, "subscriptions", "id");
-            Ok((follower(&row)?, row.moment("started_at")?))
-        };
-        rows.iter().map(read).collect()
     }
 }
 
@@ -400,82 +279,4 @@ pub(super) async fn hold<E: Environment>(link: &mut Link, claim: &Claim<E>) -> R
         .execute(link)
         .await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// The ledger moves forward only.
-async fn move_ledger(link: &mut Link, strategy: &StrategyName, until: Moment) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO ledger (strategy, evaluated_until) VALUES ($1, $2)
-         ON CONFLICT (strategy) DO UPDATE SET evaluated_until = excluded.evaluated_until
-         WHERE excluded.evaluated_until > ledger.evaluated_until",
-    )
-    .bind(strategy.as_str())
-    .bind(until.micros())
-    .execute(link)
-    .await?;
-    Ok(())
-}
-
-/// A subscription, as far as a run needs it.
-struct Follower {
-    id: SubscriptionId,
-    account: AccountId,
-    environment: Kind,
-    strategy: StrategyName,
-}
-
-fn follower(row: &Reader<'_>) -> Result<Follower, Error> {
-    Ok(Follower {
-        id: row.parsed("id", |text| SubscriptionId::parse(text).ok())?,
-        account: row.parsed("account", |text| AccountId::parse(text).ok())?,
-        environment: row.parsed("environment", Kind::parse)?,
-        strategy: row.parsed("strategy", |text| StrategyName::parse(text).ok())?,
-    })
-}
-
-/// What a run is made from.
-struct Slot<'a> {
-    subscription: &'a Follower,
-    at: Moment,
-    trigger: Trigger,
-    missed: bool,
-}
-
-fn named(subscription: &Follower, slot: Moment) -> Result<RunId, Error> {
-    canon::run_id(&subscription.id, slot).map_err(|fault| Error::Conflict { what: fault.to_string() })
-}
-
-fn missed(slot: Moment) -> Outcome {
-    let detail = format!("the moment {slot} passed before it could be run, and the strategy does not run it later");
-    Outcome::ended(OutcomeKind::Skipped, EndReason::Missed, detail)
-}
-
-/// Makes the run of a slot; `None` when it is there already.
-async fn insert_run(link: &mut Link, slot: &Slot<'_>, now: Moment) -> Result<Option<RunId>, Error> {
-    let subscription = slot.subscription;
-    let id = named(subscription, slot.at)?;
-    let outcome = slot.missed.then(|| missed(slot.at));
-    let state = if slot.missed { RunState::Closed } else { RunState::Due };
-    let row = sqlx::query(
-        "INSERT INTO runs (id, subscription, account, environment, strategy, slot, cause, state, epoch, made_at,
-             closed_at, outcome, outcome_reason, outcome_detail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13)
-         ON CONFLICT DO NOTHING RETURNING id",
-    )
-    .bind(id.as_str())
-    .bind(subscription.id.as_str())
-    .bind(subscription.account.as_str())
-    .bind(subscription.environment.code())
-    .bind(subscription.strategy.as_str())
-    .bind(slot.at.micros())
-    .bind(slot.trigger.code())
-    .bind(state.code())
-    .bind(now.micros())
-    .bind(outcome.as_ref().map(|_| now.micros()))
-    .bind(outcome.as_ref().map(|outcome| outcome.kind.code().to_owned()))
-    .bind(outcome.as_ref().map(|outcome| outcome.reason.to_owned()))
-    .bind(outcome.map(|outcome| outcome.detail))
-    .fetch_optional(link)
-    .await?;
-    Ok(row.is_some_and(|row| row.len() == 1).then_some(id))
 }

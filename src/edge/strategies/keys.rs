@@ -40,7 +40,10 @@ pub(super) struct Key {
 
 /// The tables of a file; `weights` is a list of tables.
 pub(super) const TABLES: &[(&str, &str)] = &[
-    ("schedule", "When the strategy looks at its accounts: `cron`, or `every` with `at`."),
+    (
+        "schedule",
+        "When the strategy looks at its accounts: `cron`, or `every` with `at`. Several are a list, [[schedule]].",
+    ),
     ("weights", "What to hold; with [cash] exactly 100 percent."),
     ("cash", "What stays in cash."),
     ("rebalance", "When a look leads to trades, and how far they go."),
@@ -79,6 +82,13 @@ pub(super) const UNAVAILABLE: &[&str] = &["hold_cash", "skip_run"];
 pub(super) const KEYS: &[Key] = &[
     needed("", "name", Holds::Text, "The strategy's name, unique among all files."),
     key("", "description", Holds::Text, r#""""#, "One sentence for people."),
+    key(
+        "schedule",
+        "reason",
+        Holds::Text,
+        r#""scheduled""#,
+        "What its moments are for, a word such as `month-end`: every run carries it. Needed where there are several.",
+    ),
     key(
         "schedule",
         "cron",
@@ -123,6 +133,13 @@ pub(super) const KEYS: &[Key] = &[
         "A moment that passed while the service was down: run the newest once, or skip it.",
     ),
     key("schedule", "grace_minutes", Holds::Whole(10_080), "30", "How late a missed moment may still be run."),
+    key(
+        "schedule",
+        "spread_minutes",
+        Holds::Whole(390),
+        "0",
+        "Spreads the strategy's users over so many minutes after the moment, but not beyond the session's last look.",
+    ),
     needed("weights", "symbol", Holds::Text, "A ticker in Alpaca's spelling."),
     needed("weights", "percent", Holds::Number, "Its share of the portfolio, above 0."),
     key(
@@ -242,7 +259,8 @@ pub(super) fn schema() -> Value {
         });
         if *name == "schedule" {
             let only = |has: &str, not: &str| json!({ "required": [has], "not": { "required": [not] } });
-            set(&mut table, "oneOf", json!([only("cron", "every"), only("every", "cron")]));
+            let forms = json!([only("cron", "every"), only("every", "cron")]);
+            table = one_or_several(table, &forms);
         }
         if *name == "weights" {
             table = json!({ "type": "array", "minItems": 1, "items": table });
@@ -258,6 +276,19 @@ pub(super) fn schema() -> Value {
         "required": ["name", "schedule", "weights"],
         "additionalProperties": false,
     })
+}
+
+/// The table itself, or a list of such tables that have a reason each.
+fn one_or_several(mut table: Value, forms: &Value) -> Value {
+    let mut item = table.clone();
+    set(&mut item, "oneOf", forms.clone());
+    set(&mut table, "if", json!({ "type": "object" }));
+    set(&mut table, "then", json!({ "oneOf": forms }));
+    set(&mut table, "else", json!({ "if": { "minItems": 2 }, "then": { "items": { "required": ["reason"] } } }));
+    set(&mut table, "type", json!(["object", "array"]));
+    set(&mut table, "minItems", json!(1));
+    set(&mut table, "items", item);
+    table
 }
 
 fn own_properties(table: &str) -> Map<String, Value> {

@@ -44,8 +44,8 @@ impl Week {
         let (Some(first), Some(last)) = (sessions.first(), sessions.last()) else { bail!("no trading days to show") };
         let mut moments: BTreeMap<Moment, BTreeSet<StrategyName>> = BTreeMap::new();
         for strategy in stage.catalog.iter() {
-            for moment in rehearse::moments(strategy, &stage.sessions, first.open, last.close) {
-                moments.entry(moment).or_default().insert(strategy.name().clone());
+            for look in rehearse::calendar(strategy, &stage.sessions, first.open, last.close) {
+                moments.entry(look.at).or_default().insert(strategy.name().clone());
             }
         }
         let days = sessions.iter().map(|session| session.day).collect();
