@@ -29,8 +29,8 @@ use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
 use crate::app::commands::{
-    approvals, audit, check, demo, doctor, halts, keys, migrate, operators, plan, points, run, runs, strategies,
-    subscriptions, users,
+    approvals, audit, check, demo, doctor, explain, halts, keys, migrate, operators, plan, points, run, runs,
+    strategies, subscriptions, users,
 };
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
@@ -61,6 +61,8 @@ pub enum Command {
     Check(check::Args),
     /// Print the JSON Schema of a strategy file.
     Schema,
+    /// Say what a code means that a run, a refusal or `check` gave.
+    Explain(explain::Args),
     /// Show what a strategy would do with an account, from files alone.
     Plan(plan::Args),
     /// What a strategy file means: its calendar.
@@ -121,6 +123,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::obey(&context, &args).await,
         Command::Check(args) => check::obey(&context, &args),
         Command::Schema => check::schema(),
+        Command::Explain(args) => explain::obey(&context, &args),
         Command::Plan(args) => plan::obey(&context, &args),
         Command::Strategies(args) => strategies::obey(&context, &args),
         Command::Users(args) => users::obey(&context, args).await,

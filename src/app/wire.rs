@@ -11,7 +11,7 @@ use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::edge::World;
 use crate::edge::alpaca::transport::Wire;
-use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts, Streams};
+use crate::edge::alpaca::{AppCredentials, Client, DataKey, Hosts, Streams, snapshot_from_json};
 use crate::edge::clock::{Clock, RemoteClock};
 use crate::edge::entropy::Entropy;
 use crate::edge::metrics::Metrics;
@@ -27,6 +27,7 @@ use crate::flow::connect;
 use crate::model::ids::StrategyName;
 use crate::model::mandate::ServicePolicy;
 use crate::model::secret::Secret;
+use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
 
 /// What a command needs of the outside; it has no broker and opens no token.
@@ -133,6 +134,18 @@ pub fn strategy(folder: &Path, name: &StrategyName) -> Result<Arc<Strategy>, Fai
     let known: Vec<&str> = catalog.iter().map(|strategy| strategy.name().as_str()).collect();
     let what = format!("no valid strategy in {} is named `{name}`; there are: {}", folder.display(), known.join(", "));
     Err(Failure::Input(if faults.is_empty() { what } else { format!("{what}\n{}", lines(&faults)) }))
+}
+
+/// Reads a snapshot, which is made of Alpaca's own JSON.
+///
+/// # Errors
+/// When the file cannot be read as one.
+pub fn snapshot(file: &Path) -> Result<Snapshot, Failure> {
+    let named = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::input(format!("{named}: this snapshot cannot be read: {error}; give a readable file"))
+    })?;
+    snapshot_from_json(&text).map_err(|fault| Failure::input(format!("{named}: {fault}")))
 }
 
 /// One fault per line.

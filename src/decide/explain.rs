@@ -1,15 +1,84 @@
 //! A stable code to a sentence for a person.
 
-use crate::model::verdict::{EndReason, OutcomeKind, Reason, RefusalCode, SkipReason};
+use crate::model::verdict::{EndReason, LintCode, OutcomeKind, Reason, RefusalCode, SkipReason};
 
 /// One sentence for a stable code; `None` when no code of ours is spelled so.
 pub fn explain(code: &str) -> Option<&'static str> {
-    Reason::parse(code)
-        .map(reason)
-        .or_else(|| SkipReason::parse(code).map(skip))
-        .or_else(|| RefusalCode::parse(code).map(refusal))
-        .or_else(|| EndReason::parse(code).map(end))
-        .or_else(|| OutcomeKind::parse(code).map(outcome))
+    meanings(code).first().map(|(_, sentence)| *sentence)
+}
+
+/// Everything that a code means, each with the place where it is met: a few codes stand in two places.
+pub fn meanings(code: &str) -> Vec<(&'static str, &'static str)> {
+    [
+        Reason::parse(code).map(|it| ("why a plan trades or holds", reason(it))),
+        SkipReason::parse(code).map(|it| ("why an asset is not traded", skip(it))),
+        RefusalCode::parse(code).map(|it| ("why orders were refused", refusal(it))),
+        EndReason::parse(code).map(|it| ("why a run ended", end(it))),
+        OutcomeKind::parse(code).map(|it| ("how a run ended", outcome(it))),
+        LintCode::parse(code).map(|it| ("what `check` says of a strategy file", lint(it))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Every code, each once, in the order of the alphabet.
+pub fn codes() -> Vec<&'static str> {
+    let mut all: Vec<&'static str> = (Reason::ALL.iter().map(|it| it.code()))
+        .chain(SkipReason::ALL.iter().map(|it| it.code()))
+        .chain(RefusalCode::ALL.iter().map(|it| it.code()))
+        .chain(EndReason::ALL.iter().map(|it| it.code()))
+        .chain(OutcomeKind::ALL.iter().map(|it| it.code()))
+        .chain(LintCode::ALL.iter().map(|it| it.code()))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn lint(code: LintCode) -> &'static str {
+    match code {
+        LintCode::InvalidFile => {
+            "The file is no strategy; the message says what is wrong with it, and nobody can follow it."
+        }
+        LintCode::BandNarrow => {
+            "A band is narrower than the weight usually moves between two moments, so that nearly every look trades, and \
+             what is sold at one is bought back at the next. The usual move is the daily one of `config/usual-moves.csv`, \
+             or 1.5% where it has none, times the square root of the sessions between two moments. Widen the band."
+        }
+        LintCode::CashBelowFees => {
+            "The cash target is less than the regulatory fees of a day on which the strategy sells all that it may. They \
+             are taken after the day, cash falls below zero, and the next run sells something for it. Keep some cash."
+        }
+        LintCode::WeightTiny => {
+            "At the stated size of the portfolio a weight comes to less than the smallest order, or to less than one share \
+             of what does not trade in fractions: it is never bought, and its money stays cash. Raise it or leave it out."
+        }
+        LintCode::NeverDue => {
+            "No moment of the next two years lies in a session of the exchange, so that nothing ever happens. Correct the \
+             schedule; `strategies calendar` prints its moments."
+        }
+        LintCode::AtTheEdge => {
+            "Most moments lie in the first or last two minutes of the session, when quotes are wide or no time is left to \
+             buy after selling. Move them a quarter of an hour inwards."
+        }
+        LintCode::RestsTooLong => {
+            "The cooldown is at least as long as the time between two moments, so that moments after a rebalance can trade \
+             nothing. Rest less, or look less often."
+        }
+        LintCode::MinimumAboveBand => {
+            "At the stated size of the portfolio a holding that just left its band asks for less than the smallest order, \
+             so that it stays outside. Lower `min_notional` or widen the band."
+        }
+        LintCode::TurnoverBelowBand => {
+            "A holding that leaves its band upwards asks for more sales than `max_turnover_percent` allows, so that each \
+             such run is refused as a whole. Raise the limit or narrow the band."
+        }
+        LintCode::FirstInvestmentBlocked => {
+            "The first purchase of the largest weight, at the stated size of the portfolio, is above \
+             `max_order_notional`, so that the run is refused as a whole and the money is never invested. Raise the limit."
+        }
+    }
 }
 
 fn reason(reason: Reason) -> &'static str {

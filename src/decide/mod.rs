@@ -11,6 +11,7 @@ pub mod allocate;
 pub mod plan;
 pub mod personal;
 pub mod reasons;
+pub mod lint;
 pub mod limits;
 pub mod consent;
 pub mod guard;

@@ -26,5 +26,6 @@ pub mod cancel;
 pub mod tokens;
 pub mod connect;
 pub mod rehearse;
+pub mod advise;
 pub mod verify;
 pub mod trace;

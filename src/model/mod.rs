@@ -39,6 +39,7 @@ pub mod account;
 pub mod limits;
 pub mod operator;
 pub mod plan;
+pub mod lint;
 pub mod snapshot;
 pub mod books;
 pub mod report;

@@ -264,6 +264,34 @@ codes! {
     }
 }
 
+codes! {
+    /// What `check` says of a strategy file.
+    LintCode {
+        // A fault: the file is no strategy.
+        /// The file cannot be used.
+        InvalidFile = "invalid_file",
+        // Warnings: the file is a strategy, but perhaps not the one that was meant.
+        /// A band that a usual move of the price leaves between two moments.
+        BandNarrow = "band_narrow",
+        /// Less cash than a day's fees.
+        CashBelowFees = "cash_below_fees",
+        /// A weight that can never be bought.
+        WeightTiny = "weight_tiny",
+        /// No moment lies in a session.
+        NeverDue = "never_due",
+        /// Moments at the open or in the last minutes.
+        AtTheEdge = "at_the_edge",
+        /// A cooldown that swallows moments.
+        RestsTooLong = "rests_too_long",
+        /// A smallest order above the width of a band.
+        MinimumAboveBand = "minimum_above_band",
+        /// A turnover limit below what a breach of the bands needs.
+        TurnoverBelowBand = "turnover_below_band",
+        /// An order limit below the first purchase.
+        FirstInvestmentBlocked = "first_investment_blocked",
+    }
+}
+
 /// One refusal: what, and with which numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {

@@ -24,3 +24,4 @@ mod doors;
 mod checkpoints;
 mod traced;
 mod explained;
+mod linted;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rebalanced::decide::explain::explain;
-use rebalanced::model::verdict::{EndReason, OutcomeKind, Reason, RefusalCode, SkipReason};
+use rebalanced::model::verdict::{EndReason, LintCode, OutcomeKind, Reason, RefusalCode, SkipReason};
 
 #[test]
 fn every_code_has_a_sentence_of_its_own() {
@@ -11,7 +11,8 @@ fn every_code_has_a_sentence_of_its_own() {
         .chain(SkipReason::ALL.iter().map(|it| it.code()))
         .chain(RefusalCode::ALL.iter().map(|it| it.code()))
         .chain(EndReason::ALL.iter().map(|it| it.code()))
-        .chain(OutcomeKind::ALL.iter().map(|it| it.code()));
+        .chain(OutcomeKind::ALL.iter().map(|it| it.code()))
+        .chain(LintCode::ALL.iter().map(|it| it.code()));
     let mut said: BTreeMap<&str, &str> = BTreeMap::new();
     for code in codes {
         let sentence = explain(code).unwrap_or_else(|| panic!("`{code}` has no sentence"));

@@ -19,3 +19,4 @@ mod pouring;
 mod consent;
 mod operators;
 mod reasons;
+mod lint;

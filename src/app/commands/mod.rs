@@ -6,6 +6,7 @@
 pub mod run;
 pub mod check;
 pub mod plan;
+pub mod explain;
 pub mod strategies;
 pub mod users;
 pub mod subscriptions;

@@ -10,7 +10,6 @@ use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::app::settings::layers::Sources;
 use crate::app::{shown, wire};
-use crate::edge::alpaca::snapshot_from_json;
 use crate::edge::{decisions, sessions, strategies};
 use crate::flow::rehearse::rehearse;
 
@@ -35,11 +34,7 @@ pub struct Args {
 /// When a file cannot be read as what it should be.
 pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let (strategy, _) = strategies::read_file(&args.strategy).map_err(|faults| Failure::Input(wire::lines(&faults)))?;
-    let named = args.snapshot.display();
-    let text = std::fs::read_to_string(&args.snapshot).map_err(|error| {
-        Failure::input(format!("{named}: this snapshot cannot be read: {error}; give a readable file"))
-    })?;
-    let snapshot = snapshot_from_json(&text).map_err(|fault| Failure::input(format!("{named}: {fault}")))?;
+    let snapshot = wire::snapshot(&args.snapshot)?;
     let sessions = sessions::builtin().map_err(|error| anyhow!(error))?;
     // The environment is left out: the same files give the same answer everywhere.
     let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };

@@ -7,6 +7,8 @@ mod fault;
 mod keys;
 mod page;
 mod file;
+mod place;
+mod moves;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use fault::FileFault;
+pub use moves::usual_moves;
+pub use place::warned;
 
 use crate::model::ids::StrategyName;
 use crate::model::strategy::Strategy;
@@ -39,23 +43,36 @@ pub enum Error {
 /// The strategies that may be followed, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    by_name: BTreeMap<StrategyName, (Arc<Strategy>, String)>,
+    by_name: BTreeMap<StrategyName, Kept>,
+}
+
+/// A strategy with its file.
+#[derive(Debug, Clone)]
+struct Kept {
+    strategy: Arc<Strategy>,
+    text: String,
+    file: PathBuf,
 }
 
 impl Catalog {
     /// The strategy of this name.
     pub fn get(&self, name: &StrategyName) -> Option<&Arc<Strategy>> {
-        self.by_name.get(name).map(|(strategy, _)| strategy)
+        self.by_name.get(name).map(|kept| &kept.strategy)
     }
 
     /// All strategies, in the order of their names.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Strategy>> {
-        self.by_name.values().map(|(strategy, _)| strategy)
+        self.by_name.values().map(|kept| &kept.strategy)
     }
 
     /// The text of the file of this name.
     pub fn text(&self, name: &StrategyName) -> Option<&str> {
-        self.by_name.get(name).map(|(_, text)| text.as_str())
+        self.by_name.get(name).map(|kept| kept.text.as_str())
+    }
+
+    /// The file of this name.
+    pub fn file(&self, name: &StrategyName) -> Option<&Path> {
+        self.by_name.get(name).map(|kept| kept.file.as_path())
     }
 
     /// How many there are.
@@ -112,7 +129,8 @@ pub fn load_dir(folder: &Path) -> Result<(Catalog, Vec<FileFault>), Error> {
     let mut catalog = Catalog::default();
     for (name, mut files) in read {
         if files.len() == 1 {
-            catalog.by_name.extend(files.pop().map(|(_, strategy, text)| (name, (Arc::new(strategy), text))));
+            let kept = |(file, strategy, text)| Kept { strategy: Arc::new(strategy), text, file };
+            catalog.by_name.extend(files.pop().map(|one| (name, kept(one))));
         } else {
             faults.extend(files.iter().enumerate().map(|(index, (path, _, text))| {
                 let others = files.iter().enumerate().filter(|(other, _)| *other != index);

@@ -1,0 +1,169 @@
+//! Each warning on a strategy that deserves it, and not on the one beside it that does not.
+
+use std::collections::BTreeMap;
+
+use rebalanced::decide::lint::{Circumstances, lint};
+use rebalanced::edge::sessions;
+use rebalanced::edge::strategies::usual_moves;
+use rebalanced::model::ids::Symbol;
+use rebalanced::model::lint::Warning;
+use rebalanced::model::money::Fraction;
+use rebalanced::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::snapshot::Snapshot;
+use rebalanced::model::strategy::{Destination, StrategyParts};
+use rebalanced::model::time::Moment;
+use rebalanced::model::verdict::LintCode;
+
+use crate::cast::{account, dec, parts, strategy, usd, with};
+
+fn percent(text: &str) -> Fraction {
+    Fraction::from_percent(dec(text))
+}
+
+/// 60/35/5 with a band of five points: nothing to say about it.
+fn sound() -> StrategyParts {
+    let mut parts = parts(&[("SPY", "60"), ("AGG", "35")]);
+    parts.conditions.drift_absolute = Some(percent("5"));
+    parts
+}
+
+fn warned(parts: StrategyParts, portfolio: &str, snapshot: Option<&Snapshot>) -> Vec<Warning> {
+    let (sessions, moves): (_, BTreeMap<Symbol, Fraction>) = (sessions::builtin().unwrap(), usual_moves());
+    let from = Moment::parse("2026-01-01T00:00:00Z").unwrap();
+    let around = Circumstances { sessions: &sessions, from, moves: &moves, portfolio: usd(portfolio), snapshot };
+    lint(&strategy(parts), &around)
+}
+
+fn codes(parts: StrategyParts) -> Vec<LintCode> {
+    warned(parts, "10000", None).into_iter().map(|one| one.code).collect()
+}
+
+fn every(every: Every, at: SessionPoint) -> Schedule {
+    Schedule::Session(SessionRule { every, on: On::First, roll: Roll::Preceding, at })
+}
+
+fn cron(rule: &str) -> Schedule {
+    Schedule::Cron(Box::new(CronRule::parse(rule, "America/New_York").unwrap()))
+}
+
+#[test]
+fn a_sound_strategy_has_no_warning() {
+    assert_eq!(warned(sound(), "10000", None), []);
+}
+
+#[test]
+fn a_band_is_measured_by_what_the_price_does_between_two_moments() {
+    // A day of SPY is 1.11%: its weight of 60% moves by 1.11 * 0.6 * 0.4 = 0.2664 points.
+    for (band, is_narrow) in [("0.2663", true), ("0.2665", false)] {
+        let mut parts = sound();
+        parts.conditions.drift_absolute = Some(percent(band));
+        parts.when.schedule = every(Every::Session, SessionPoint::BeforeClose(15));
+        let found = warned(parts, "1000000", None);
+        assert_eq!(found.iter().any(|one| one.code == LintCode::BandNarrow), is_narrow, "{band}: {found:?}");
+    }
+    // A quarter of 63 sessions: nearly eight times as much, 2.1 points.
+    for (band, is_narrow) in [("2", true), ("2.3", false)] {
+        let mut parts = sound();
+        parts.conditions.drift_absolute = Some(percent(band));
+        parts.when.schedule = every(Every::Quarter, SessionPoint::BeforeClose(15));
+        let found = warned(parts, "1000000", None);
+        assert_eq!(found.iter().any(|one| one.code == LintCode::BandNarrow), is_narrow, "{band}: {found:?}");
+    }
+    // Who is in no table moves 1.5% a day.
+    let mut parts = parts(&[("QQQQ", "50"), ("AGG", "45")]);
+    parts.conditions.drift_absolute = Some(percent("0.37"));
+    let found = warned(parts, "1000000", None);
+    assert!(found[0].message.contains("(1.5% a day, assumed, "), "{found:?}");
+    assert!(found[0].message.contains("usually moves 0.38 points"), "{found:?}");
+}
+
+#[test]
+fn cash_pays_the_fees_of_a_day() {
+    let mut without = parts(&[("SPY", "65"), ("AGG", "35")]);
+    without.conditions.drift_absolute = Some(percent("5"));
+    assert_eq!(codes(without.clone()), [LintCode::CashBelowFees]);
+    let found = warned(without, "10000", None);
+    // 10,000 * 0.0000404 is 40.4 cents, and three cents of rounding: 43.4.
+    assert!(found[0].message.contains("may come to 0.44:"), "{found:?}");
+}
+
+#[test]
+fn what_can_never_be_bought_is_told() {
+    let mut tiny = parts(&[("SPY", "94.9"), ("AGG", "0.1")]);
+    tiny.orders.min_notional = usd("10.01");
+    assert_eq!(codes(tiny.clone()), [LintCode::WeightTiny]);
+    tiny.orders.min_notional = usd("10");
+    assert_eq!(codes(tiny.clone()), [], "exactly the smallest order");
+    // With an account at hand: a share of AGG costs 100.01, a tenth of a percent of 100,000 is 100.
+    for (split, ask, expected) in [(true, "100.01", 0), (false, "100.01", 1), (false, "100", 0)] {
+        let snapshot = with(with(account("100000"), "AGG", "0", ("99", ask), split), "SPY", "0", ("500", "500"), true);
+        let found = warned(tiny.clone(), "100000", Some(&snapshot));
+        assert_eq!(found.len(), expected, "{split} {ask}: {found:?}");
+    }
+}
+
+#[test]
+fn a_schedule_that_no_session_meets_is_told() {
+    let mut parts = sound();
+    for (schedule, expected) in [
+        (cron("0 0 20 * * Mon-Fri"), vec![LintCode::NeverDue]),
+        (cron("0 0 12 * * Sat"), vec![LintCode::NeverDue]),
+        (cron("0 0 12 * * Mon-Fri"), vec![]),
+        (cron("0 30 9 * * Mon-Fri"), vec![LintCode::AtTheEdge]),
+        (every(Every::Session, SessionPoint::AfterOpen(0)), vec![LintCode::AtTheEdge]),
+        (every(Every::Session, SessionPoint::BeforeClose(390)), vec![LintCode::AtTheEdge]),
+        (every(Every::Session, SessionPoint::BeforeClose(1)), vec![LintCode::AtTheEdge]),
+        (every(Every::Session, SessionPoint::BeforeClose(15)), vec![]),
+        (every(Every::Session, SessionPoint::AfterOpen(2)), vec![]),
+    ] {
+        parts.when.schedule = schedule;
+        assert_eq!(codes(parts.clone()), expected, "{:?}", parts.when.schedule);
+    }
+}
+
+#[test]
+fn a_rest_that_swallows_moments_is_told() {
+    let bandless = || parts(&[("SPY", "60"), ("AGG", "35")]);
+    for (mut parts, schedule, days, expected) in [
+        (bandless(), every(Every::Week, SessionPoint::AfterOpen(30)), 7, true),
+        (bandless(), every(Every::Week, SessionPoint::AfterOpen(30)), 5, false),
+        (bandless(), cron("0 45 15 * * Mon-Fri"), 1, true),
+        (sound(), cron("0 45 15 * * Mon-Fri"), 30, false),
+        (sound(), every(Every::Month, SessionPoint::AfterOpen(30)), 40, true),
+        (sound(), every(Every::Month, SessionPoint::AfterOpen(30)), 20, false),
+    ] {
+        parts.when.schedule = schedule;
+        parts.conditions.cooldown_days = days;
+        let found = warned(parts, "10000", None);
+        let is_told = found.iter().any(|one| one.code == LintCode::RestsTooLong);
+        assert_eq!(is_told, expected, "{days} days: {found:?}");
+    }
+}
+
+#[test]
+fn limits_that_forbid_what_the_bands_ask_for_are_told() {
+    let mut small = sound();
+    small.orders.min_notional = usd("100");
+    let told = |parts: &StrategyParts, portfolio| {
+        warned(parts.clone(), portfolio, None).into_iter().map(|one| one.code).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&small, "1999"), [LintCode::MinimumAboveBand, LintCode::MinimumAboveBand]);
+    assert_eq!(told(&small, "2000"), []);
+    let mut parts = sound();
+    for (destination, most, expected) in [
+        (Destination::Target, "4.9", vec![LintCode::TurnoverBelowBand]),
+        (Destination::Target, "5", vec![]),
+        (Destination::Halfway, "2.4", vec![LintCode::TurnoverBelowBand]),
+        (Destination::Halfway, "2.5", vec![]),
+        (Destination::BandEdge, "1", vec![]),
+    ] {
+        parts.conditions.destination = destination;
+        parts.limits.max_turnover = Some(percent(most));
+        assert_eq!(codes(parts.clone()), expected, "{destination:?} {most}");
+    }
+    let mut parts = sound();
+    parts.limits.max_order_notional = Some(usd("5999.99"));
+    assert_eq!(codes(parts.clone()), [LintCode::FirstInvestmentBlocked]);
+    parts.limits.max_order_notional = Some(usd("6000"));
+    assert_eq!(codes(parts), []);
+}
