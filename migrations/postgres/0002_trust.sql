@@ -1,4 +1,4 @@
--- Operators, consent texts, raised limits, what was last seen of an account. Twin of migrations/sqlite/0002_trust.sql.
+-- Operators, users' wishes, consent texts, raised limits, what was last seen of an account. Twin of migrations/sqlite/0002_trust.sql.
 
 -- Who may act, by which token. The token itself is nowhere: only its hash.
 CREATE TABLE operators (
@@ -9,6 +9,36 @@ CREATE TABLE operators (
     made_at BIGINT NOT NULL,
     removed_at BIGINT,
     removed_by TEXT
+);
+
+-- What users wish for their accounts, inside what their strategies allow: who said it, why, and until when.
+CREATE TABLE overrides (
+    id TEXT NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL REFERENCES accounts (id),
+    kind TEXT NOT NULL CHECK (kind IN ('exclude', 'do_not_sell', 'do_not_buy', 'cash', 'cap', 'withdraw')),
+    symbol TEXT NOT NULL,
+    amount TEXT,
+    left_amount TEXT,
+    said_by TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    said_at BIGINT NOT NULL,
+    until_at BIGINT,
+    ended_at BIGINT,
+    ended_by TEXT,
+    CHECK ((symbol = '') = (kind IN ('cash', 'cap', 'withdraw'))),
+    CHECK ((amount IS NULL) = (kind IN ('exclude', 'do_not_sell', 'do_not_buy'))),
+    CHECK ((left_amount IS NULL) = (kind <> 'withdraw'))
+);
+CREATE UNIQUE INDEX one_override_of_a_kind ON overrides (account, kind, symbol) WHERE ended_at IS NULL;
+
+-- The broker's rows that were counted towards a withdrawal, each once.
+CREATE TABLE withdrawals (
+    account TEXT NOT NULL REFERENCES accounts (id),
+    activity TEXT NOT NULL,
+    wish TEXT NOT NULL REFERENCES overrides (id),
+    amount TEXT NOT NULL,
+    counted_at BIGINT NOT NULL,
+    PRIMARY KEY (account, activity)
 );
 
 -- Every text that a user was ever asked to agree to, under its hash.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::app::settings::Faults;
 use crate::edge::store;
-use crate::flow::{approve, operators};
+use crate::flow::{approve, operators, wishes};
 use crate::model::ids::NotAnId;
 
 /// Why a command was not done.
@@ -92,6 +92,15 @@ impl From<approve::Error> for Failure {
                 Self::input(error)
             }
             other => Self::Other(anyhow::Error::new(other)),
+        }
+    }
+}
+
+impl From<wishes::Error> for Failure {
+    fn from(error: wishes::Error) -> Self {
+        match error {
+            wishes::Error::Act(error) => error.into(),
+            other => Self::input(other),
         }
     }
 }

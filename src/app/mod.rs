@@ -29,8 +29,8 @@ use clap::{Parser, Subcommand};
 
 use crate::app::commands::Context;
 use crate::app::commands::{
-    approvals, audit, check, demo, doctor, explain, halts, keys, migrate, operators, plan, points, run, runs,
-    strategies, subscriptions, users,
+    approvals, audit, check, demo, doctor, explain, halts, keys, migrate, operators, overrides, plan, points, run,
+    runs, strategies, subscriptions, users,
 };
 use crate::app::failure::Failure;
 use crate::app::settings::layers::Sources;
@@ -75,6 +75,8 @@ pub enum Command {
     Runs(runs::Args),
     /// Approvals for live trading: list, grant, revoke.
     Approvals(approvals::Args),
+    /// What users wish for their own accounts: list, set, withdraw, clear.
+    Overrides(overrides::Args),
     /// Operators with tokens of their own: list, add, rotate, remove.
     Operators(operators::Args),
     /// Pull the kill switch: stop every order of the service, of one account, or of one symbol.
@@ -130,6 +132,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Subscriptions(args) => subscriptions::obey(&context, args).await,
         Command::Runs(args) => runs::obey(&context, args).await,
         Command::Approvals(args) => approvals::obey(&context, args).await,
+        Command::Overrides(args) => overrides::obey(&context, args).await,
         Command::Operators(args) => operators::obey(&context, args).await,
         Command::Halt(args) => halts::halt(&context, args).await,
         Command::Resume(args) => halts::resume(&context, args).await,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::edge::decisions::{dollars, fraction};
 use crate::flow::cancel::Cancelled;
 use crate::flow::trace::Trace;
+use crate::flow::wishes;
 use crate::model::account::{Account, GrantHealth, Subscription};
 use crate::model::event::ChainedEvent;
 use crate::model::ids::{OrderId, StrategyVersion, Symbol};
@@ -17,6 +18,7 @@ use crate::model::intent::Intent;
 use crate::model::mandate::{Approval, ApprovalKind, Halt, HaltScope};
 use crate::model::money::Fraction;
 use crate::model::operator::Operator;
+use crate::model::personal::{Said, Wish};
 use crate::model::plan::{Amount, Pricing};
 use crate::model::run::Run;
 use crate::model::time::Moment;
@@ -174,6 +176,29 @@ pub fn halt(halt: &Halt) -> Value {
         "pulled_at": text(Some(halt.pulled_at)),
         "released_at": text(halt.released.as_ref().map(|(at, _)| *at)),
         "released_by": halt.released.as_ref().map(|(_, by)| by.as_str()),
+    })
+}
+
+/// What a user wishes, and whether it counts at `now`.
+pub fn wish(said: &Said, now: Moment) -> Value {
+    let what = match &said.wish {
+        Wish::Exclude(symbol) | Wish::DoNotSell(symbol) | Wish::DoNotBuy(symbol) => symbol.to_string(),
+        Wish::Cash(cash) => format!("{}%", cash.percent().normalize()),
+        Wish::Cap(amount) | Wish::Withdraw { amount, .. } => dollars(*amount),
+    };
+    json!({
+        "id": said.id.as_str(),
+        "account": said.account.as_str(),
+        "kind": said.wish.code(),
+        "what": what,
+        "pending": wishes::pending(said).map(dollars),
+        "holds": said.holds_at(now),
+        "by": said.by,
+        "reason": said.reason,
+        "said_at": text(Some(said.at)),
+        "until": text(said.until),
+        "ended_at": text(said.ended.as_ref().map(|(at, _)| *at)),
+        "ended_by": said.ended.as_ref().map(|(_, by)| by.as_str()),
     })
 }
 

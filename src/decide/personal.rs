@@ -13,7 +13,7 @@ use crate::decide::drift::{self, Valuation};
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Qty};
 use crate::model::personal::{ExcludedTo, Own, Personal, Unavailable, Wish};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Quote, Snapshot};
 use crate::model::strategy::{Strategy, Target};
 use crate::model::time::Moment;
 use crate::model::verdict::Reason;
@@ -135,12 +135,12 @@ fn wished(strategy: &Strategy, own: &Own, own_cash: Option<Fraction>, snapshot: 
         let substitute = strategy.allowance().substitutes.get(symbol);
         match substitute.filter(|it| !own.excluded.contains(it) && can_trade(snapshot, it)) {
             Some(substitute) => *weights.entry(substitute.clone()).or_default() = weight + of(&weights, substitute),
-            None => freed = freed + weight,
+            None => freed += weight,
         }
     }
     if !freed.is_zero() {
         if strategy.allowance().excluded_to == ExcludedTo::Cash || weights.is_empty() {
-            cash = cash + freed;
+            cash += freed;
         } else {
             fill(&mut weights, Fraction::ONE - cash);
         }
@@ -160,7 +160,7 @@ fn fill(weights: &mut Weights, sum: Fraction) {
     }
     let left = sum - weights.values().copied().sum::<Fraction>();
     if let Some(largest) = weights.values_mut().max() {
-        *largest = *largest + left;
+        *largest += left;
     }
 }
 
@@ -170,7 +170,7 @@ fn rounded(weight: Fraction) -> Fraction {
 
 /// Whether it may be traded and has a price.
 fn can_trade(snapshot: &Snapshot, symbol: &Symbol) -> bool {
-    let is_priced = snapshot.quotes.get(symbol).is_some_and(|quote| quote.is_usable());
+    let is_priced = snapshot.quotes.get(symbol).is_some_and(Quote::is_usable);
     is_priced && snapshot.assets.get(symbol).is_some_and(|asset| asset.tradable)
 }
 
@@ -220,7 +220,7 @@ fn strategy_with_both(strategy: &Strategy, weights: &Weights, own: &Own, snapsho
     let mut both = weights.clone();
     for (symbol, substitute) in &strategy.allowance().substitutes {
         let counts = can_trade(snapshot, substitute) || held(snapshot, substitute).is_positive();
-        let is_priced = snapshot.quotes.get(substitute).is_some_and(|quote| quote.is_usable());
+        let is_priced = snapshot.quotes.get(substitute).is_some_and(Quote::is_usable);
         if !weights.contains_key(symbol)
             || weights.contains_key(substitute)
             || own.excluded.contains(substitute)

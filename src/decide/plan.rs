@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
             return Ok(Reason::UnmanagedSold);
         }
         // Where the whole portfolio is rebalanced anyway, that raises the cash as well.
-        if self.short_for_withdrawal().is_positive() && (resting || (breach.is_none() && !bandless)) {
+        if self.short_for_withdrawal().is_positive() && (resting || (!bandless && self.raising_is_enough(breach))) {
             return Ok(Reason::RaiseCash);
         }
         let excess = self.spendable(self.valuation.value);
@@ -173,6 +173,20 @@ impl<'a> Draft<'a> {
             return true;
         }
         self.invest(snapshot);
+        self.was_inside()
+    }
+
+    /// Whether the sales for a withdrawal alone leave every holding inside its band.
+    fn raising_is_enough(&mut self, breach: Option<Reason>) -> bool {
+        if breach.is_none() {
+            return true;
+        }
+        self.raise();
+        self.was_inside()
+    }
+
+    /// Whether what was tried leaves every holding inside its band; it is undone.
+    fn was_inside(&mut self) -> bool {
         let value = self.valuation.value;
         let inside = self.valuation.rows.iter().zip(&self.moved).all(|(row, moved)| {
             if row.target.is_zero() {
@@ -184,7 +198,7 @@ impl<'a> Draft<'a> {
         self.legs.clear();
         self.skipped.clear();
         self.moved.fill(Usd::ZERO);
-        self.bought = Usd::ZERO;
+        (self.sold, self.bought) = (Usd::ZERO, Usd::ZERO);
         inside
     }
 

@@ -2,12 +2,17 @@
 //!
 //! Decimals are strings. Dollars carry at least two decimals; weights are fractions of one with at most ten.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use crate::model::books::{Ledgers, Sums};
+use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
+use crate::model::personal::{Own, Said};
 use crate::model::plan::{Amount, Explained, Leg, Plan, Pricing, Skip, SymbolDrift, WeightRow};
+use crate::model::strategy::{Strategy, Target};
 use crate::model::verdict::Refusal;
 
 /// The plan as JSON, in the order of the documented interface; `refusals` says what the guard would refuse.
@@ -42,11 +47,16 @@ pub fn text(plan: &Plan) -> String {
     json(plan, &[]).to_string()
 }
 
-/// The plan as it is kept with its run: with a sentence for every asset.
-pub fn kept(plan: &Plan, sentences: &[Explained]) -> String {
+/// The plan as it is kept with its run: with a sentence for every asset, and with the strategy of the account where that is
+/// not the file's. The second half of the run goes by it, also in another process.
+pub fn kept(plan: &Plan, sentences: &[Explained], (file, made): (&Strategy, &Strategy), wishes: &[&Said]) -> String {
     let mut decision = json(plan, &[]);
+    let is_the_files = made.targets() == file.targets() && made.cash() == file.cash() && made.own() == file.own();
     if let Some(fields) = decision.as_object_mut() {
         fields.insert("explained".to_owned(), explained(sentences));
+        if !is_the_files || !wishes.is_empty() {
+            fields.insert("effective".to_owned(), effective(made, wishes));
+        }
     }
     decision.to_string()
 }
@@ -54,6 +64,60 @@ pub fn kept(plan: &Plan, sentences: &[Explained]) -> String {
 /// Why each asset is traded or not, as `[{symbol, sentence}]`.
 pub fn explained(sentences: &[Explained]) -> Value {
     sentences.iter().map(|one| json!({ "symbol": one.symbol.as_str(), "sentence": one.sentence })).collect()
+}
+
+fn effective(made: &Strategy, wishes: &[&Said]) -> Value {
+    let symbols = |all: &BTreeSet<Symbol>| all.iter().map(|symbol| symbol.as_str().to_owned()).collect::<Vec<_>>();
+    let own = made.own();
+    let weights = made.targets().iter().map(|target| (target.symbol.to_string(), json!(exact(target.weight))));
+    json!({
+        "weights": weights.collect::<Map<_, _>>(),
+        "cash": exact(made.cash()),
+        "aside": own.aside.to_string(),
+        "cap": own.cap.map(|cap| cap.to_string()),
+        "excluded": symbols(&own.excluded),
+        "do_not_sell": symbols(&own.do_not_sell),
+        "do_not_buy": symbols(&own.do_not_buy),
+        "overrides": wishes.iter().map(|said| json!({
+            "id": said.id.as_str(),
+            "kind": said.wish.code(),
+            "symbol": said.wish.symbol().map(Symbol::as_str),
+            "by": said.by,
+            "reason": said.reason,
+            "until": said.until.map(|until| until.to_string()),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// A weight to its last digit.
+fn exact(weight: Fraction) -> String {
+    weight.decimal().normalize().to_string()
+}
+
+/// The strategy by which the first half of a run was decided, from the decisions that are kept with it. `None` when they
+/// say nothing that means one.
+pub fn decided_by(decisions: &str, file: &Strategy) -> Option<Strategy> {
+    let decisions: Value = serde_json::from_str(decisions).ok()?;
+    let Some(effective) = decisions.get(0)?.get("effective") else { return Some(file.clone()) };
+    let symbols = |name: &str| -> Option<BTreeSet<Symbol>> {
+        effective.get(name)?.as_array()?.iter().map(|it| Symbol::parse(it.as_str()?).ok()).collect()
+    };
+    let weights = effective.get("weights")?.as_object()?.iter().map(|(symbol, weight)| {
+        Some(Target { symbol: Symbol::parse(symbol).ok()?, weight: Fraction::parse(weight.as_str()?).ok()? })
+    });
+    let cap = match effective.get("cap")? {
+        Value::Null => None,
+        cap => Some(Usd::parse(cap.as_str()?).ok()?),
+    };
+    let own = Own {
+        aside: Usd::parse(effective.get("aside")?.as_str()?).ok()?,
+        cap,
+        excluded: symbols("excluded")?,
+        do_not_sell: symbols("do_not_sell")?,
+        do_not_buy: symbols("do_not_buy")?,
+    };
+    let cash = Fraction::parse(effective.get("cash")?.as_str()?).ok()?;
+    file.with_own((weights.collect::<Option<Vec<_>>>()?, cash), own).ok()
 }
 
 fn drift(row: &SymbolDrift) -> Value {

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use crate::decide;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
+use crate::edge::store;
 use crate::flow::observe::{Blind, read_account, retried};
-use crate::model::books::{Books, Ledgers, Sums};
+use crate::model::books::{Activity, Books, Ledgers, Sums};
 use crate::model::environment::Environment;
-use crate::model::ids::Symbol;
+use crate::model::ids::{AccountId, Symbol};
 use crate::model::intent::Intent;
 use crate::model::snapshot::{AccountView, Holding, Shares};
 
@@ -23,9 +24,11 @@ pub(super) fn shown(account: &AccountView, holdings: &BTreeMap<Symbol, Holding>)
     Sums { cash: account.cash, shares }
 }
 
-/// Compares what the broker shows with the books and the broker's rows since; an account without books opens them. The
-/// inner result is the books carried on, or both ledgers where they differ; no books where none can be opened
-/// yet.
+/// The books carried on, or both ledgers where they differ; no books where none can be opened yet.
+pub(super) type Compared = Result<Option<Books>, Box<Ledgers>>;
+
+/// Compares what the broker shows with the books and the broker's rows since; an account without books opens them. With
+/// what came of it are the rows that were not counted before.
 ///
 /// # Errors
 /// [`Blind`] when the rows cannot be seen.
@@ -34,20 +37,34 @@ pub(super) async fn compare<E: Environment>(
     access: &Access<E>,
     (books, intents): (Option<&Books>, &[Intent]),
     sums: &Sums,
-) -> Result<Result<Option<Books>, Box<Ledgers>>, Blind> {
+) -> Result<(Compared, Vec<Activity>), Blind> {
     let now = world.clock.now();
     let since = books.map_or(now, |books| books.at) - decide::books::LATE_BY;
     let rows = retried(world, || world.alpaca.activities(access, since)).await?;
+    let fresh = decide::books::fresh(books, &rows);
     let Some(books) = books else {
-        let Some(books) = decide::books::opened(sums, &rows, now) else { return Ok(Ok(None)) };
+        let Some(books) = decide::books::opened(sums, &rows, now) else { return Ok((Ok(None), fresh)) };
         // A row that came between the look and the rows would never be in the sums: the look must still be true.
         let (account, holdings, _) = read_account(world, access).await?;
         let again = shown(&account, &holdings);
         if again == *sums {
-            return Ok(Ok(Some(books)));
+            return Ok((Ok(Some(books)), fresh));
         }
         let differences = vec!["the account changes while its books are opened".to_owned()];
-        return Ok(Err(Box::new(Ledgers { at: now, ours: sums.clone(), theirs: again, differences })));
+        return Ok((Err(Box::new(Ledgers { at: now, ours: sums.clone(), theirs: again, differences })), fresh));
     };
-    Ok(decide::books::carried_on(books, (&rows, intents), sums, now).map(Some))
+    Ok((decide::books::carried_on(books, (&rows, intents), sums, now).map(Some), fresh))
+}
+
+/// Counts what left the account towards its pending withdrawal. It is done before the rows are counted in the books: a row
+/// that is read again after a crash counts once.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn withdrawn(world: &World, account: &AccountId, rows: &[Activity]) -> Result<(), store::Error> {
+    let left: Vec<Activity> = rows.iter().filter(|row| decide::books::left(row)).cloned().collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    world.store.withdrawn(account, &left, world.clock.now()).await
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::decide;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
+use crate::edge::decisions;
 use crate::edge::store::{self, Claim};
 use crate::edge::vault::{self, Owner};
 use crate::model::account::GrantHealth;
-use crate::model::books::Books;
+use crate::model::books::{Activity, Books};
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, GrantId};
 use crate::model::intent::Intent;
@@ -23,7 +24,12 @@ use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Reason};
 
 /// What a run has come to know on its way.
 pub(super) struct Course<E> {
+    /// The strategy as its file is now.
     pub(super) strategy: Arc<Strategy>,
+    /// The strategy of this account, by which the first half was decided; known also after a restart.
+    pub(super) made: Option<Arc<Strategy>>,
+    /// The broker's rows that were not counted before.
+    pub(super) moved: Vec<Activity>,
     pub(super) grant: GrantId,
     pub(super) access: Access<E>,
     /// Why the first plan trades; known from the first record on, also after a restart.
@@ -43,6 +49,34 @@ pub(super) struct Course<E> {
     pub(super) books: Option<Books>,
     /// Both ledgers, of the last comparison.
     pub(super) ledgers: Option<String>,
+}
+
+impl<E> Course<E> {
+    /// The strategy by which this account is traded.
+    pub(super) fn effective(&self) -> &Strategy {
+        self.made.as_ref().unwrap_or(&self.strategy)
+    }
+}
+
+/// The strategy by which an earlier process decided the first half of a run; what that was must be known (rule 5).
+async fn decided_by<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    file: &Strategy,
+) -> Result<Result<Option<Arc<Strategy>>, Outcome>, store::Error> {
+    let run = claim.run();
+    if run.reason.is_none() {
+        return Ok(Ok(None));
+    }
+    let kept = world.store.run(&run.id).await?.and_then(|(_, decisions)| decisions);
+    Ok(match kept.and_then(|decisions| decisions::decided_by(&decisions, file)) {
+        Some(made) => Ok(Some(Arc::new(made))),
+        None => Err(Outcome::ended(
+            OutcomeKind::Skipped,
+            EndReason::InternalFault,
+            "what its first half decided cannot be read; nothing more was sent, and the next moment looks anew",
+        )),
+    })
 }
 
 /// Opens what the run needs: the strategy as it is loaded now, and the token of the account.
@@ -92,8 +126,14 @@ pub(super) async fn set_out<E: Environment>(
         Ok(opened) => opened,
         Err(outcome) => return Ok(Err(outcome)),
     };
+    let made = match decided_by(world, claim, strategy).await? {
+        Ok(made) => made,
+        Err(outcome) => return Ok(Err(outcome)),
+    };
     Ok(Ok(Course {
         strategy: Arc::clone(strategy),
+        made,
+        moved: Vec::new(),
         grant,
         access: Access { account: run.account.clone(), token },
         reason: run.reason,

@@ -7,7 +7,7 @@ use crate::edge::World;
 use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, Claim};
-use crate::flow::bookkeeping::{compare, shown};
+use crate::flow::bookkeeping::{compare, shown, withdrawn};
 use crate::flow::course::Course;
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle::{self, Compared};
@@ -152,6 +152,7 @@ pub(super) async fn close<E: Environment>(
                 closing.outcome = outcome.clone();
             }
         }
+        withdrawn(world, &claim.run().account, &course.moved).await?;
         closing.seen = course.seen;
         closing.books = course.books;
         closing.ledgers = course.ledgers;
@@ -197,7 +198,7 @@ async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> After {
             Ok(snapshot) => snapshot,
             Err(blind) => return After { unexplained: None, token_dead: dead(blind), ..after },
         };
-        after.drift = decide::drift::drift(&course.strategy, &snapshot).ok().map(|(_, drift)| drift.portfolio);
+        after.drift = decide::drift::drift(course.effective(), &snapshot).ok().map(|(_, drift)| drift.portfolio);
         after.seen = Some(Seen::of(&snapshot));
         match balanced(world, course, &snapshot).await {
             Ok(Ok(())) => return After { unexplained: None, ..after },
@@ -222,8 +223,9 @@ pub(super) async fn balanced<E: Environment>(
     snapshot: &Snapshot,
 ) -> Result<Result<(), Box<Ledgers>>, Blind> {
     let sums = shown(&snapshot.account, &snapshot.holdings);
-    let compared = compare(world, &course.access, (course.books.as_ref(), &course.intents), &sums).await?;
+    let (compared, fresh) = compare(world, &course.access, (course.books.as_ref(), &course.intents), &sums).await?;
     Ok(compared.map(|books| {
+        course.moved.extend(fresh);
         let at = world.clock.now();
         let agreed = Ledgers { at, ours: sums.clone(), theirs: sums, differences: Vec::new() };
         course.ledgers = Some(decisions::ledgers(&agreed));

@@ -6,7 +6,7 @@
 //! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
 //! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`;
 //! `acquaint` is the first look of a process at an account. `tokens`,
-//! `connect` and `operators` name `approve`, `cancel` and `tokens`; the other stories name nobody.
+//! `connect`, `operators` and `wishes` name `approve`, `cancel` and `tokens`; the other stories name nobody.
 
 pub mod observe;
 mod bookkeeping;
@@ -21,6 +21,7 @@ pub mod balance;
 pub mod recover;
 pub mod tick;
 pub mod approve;
+pub mod wishes;
 pub mod operators;
 pub mod cancel;
 pub mod tokens;

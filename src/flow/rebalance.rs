@@ -9,6 +9,7 @@
 //! the middle: a half whose intents are stored already is followed to its end, not decided again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::decide;
 use crate::decide::guard::Facts;
@@ -18,6 +19,7 @@ use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::acquaint;
+use crate::flow::bookkeeping::withdrawn;
 use crate::flow::course::{Course, set_out};
 use crate::flow::dispatch::{self, Behalf, Sent, Wall};
 use crate::flow::ending::{balanced, close, ended_by_token, judge, kept, unexplained};
@@ -28,6 +30,7 @@ use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, Symbol};
 use crate::model::mandate::HaltScope;
+use crate::model::personal::Said;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
 use crate::model::time::Moment;
@@ -238,9 +241,7 @@ async fn consider<E: Environment>(
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
     let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
     let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
-    let plan = decide::plan::plan(&course.strategy, &snapshot, stage);
-    let sentences = decide::reasons::reasons(&course.strategy, &snapshot, &plan);
-    course.decisions.push(decisions::kept(&plan, &sentences));
+    let plan = made_for(world, course, &snapshot, stage).await?;
     world.points.cross(points::PLANNED.of(phase)).await;
     if stage == Stage::Opening {
         course.drift_before = Some(plan.drift.portfolio);
@@ -248,6 +249,45 @@ async fn consider<E: Environment>(
         world.metrics.drift(course.strategy.name(), "before", plan.drift.portfolio);
     }
     Ok(Ok((plan, snapshot)))
+}
+
+/// The plan by the strategy of this account: the file's, with what its user wishes now. The second half goes by what the
+/// first decided on; what was said meanwhile may stop more orders, never fewer.
+async fn made_for<E: Environment>(
+    world: &World,
+    course: &mut Course<E>,
+    snapshot: &Snapshot,
+    stage: Stage<'_>,
+) -> Result<Plan, store::Error> {
+    let account = &course.access.account;
+    // What has left the account already waits no longer.
+    withdrawn(world, account, &course.moved).await?;
+    let personal = world.store.personal(account).await?;
+    let now = snapshot.as_of;
+    let made = match stage {
+        Stage::Opening => decide::personal::effective(&course.strategy, &personal, snapshot),
+        Stage::Completing { .. } => Ok(decide::personal::completing(course.effective(), &personal, now)),
+    };
+    let (made, mut plan) = match made {
+        Ok(made) => {
+            let plan = decide::plan::plan(&made, snapshot, stage);
+            (Arc::new(made), plan)
+        }
+        Err(unfit) => {
+            let why = (unfit.reason, unfit.detail.as_str());
+            (Arc::clone(&course.strategy), decide::plan::refused(&course.strategy, snapshot, why))
+        }
+    };
+    if stage == Stage::Opening
+        && let Some(told) = decide::books::told(&course.moved)
+    {
+        plan.detail = format!("{}; {told}", plan.detail);
+    }
+    let wishes: Vec<&Said> = personal.in_force(now).collect();
+    let sentences = decide::reasons::reasons(&made, snapshot, &plan);
+    course.decisions.push(decisions::kept(&plan, &sentences, (&course.strategy, &made), &wishes));
+    course.made = Some(made);
+    Ok(plan)
 }
 
 /// What a look showed.
@@ -336,7 +376,7 @@ async fn wall<E: Environment>(
     let day = dispatch::exchange_day(world, now);
     let mandate = world.store.mandate(run, (&world.policy, day)).await?;
     let session = world.sessions.at(now).copied();
-    let facts = Facts { plan, phase, snapshot, session, now, strategy: &course.strategy, market: Some(market) };
+    let facts = Facts { plan, phase, snapshot, session, now, strategy: course.effective(), market: Some(market) };
     let cleared = match decide::guard::guard::<E>(&facts, &mandate) {
         Ok(cleared) => cleared,
         Err(refusals) => return Ok(Wall::Refused(refusals)),

@@ -14,6 +14,7 @@ mod keys;
 mod audit;
 mod support;
 mod operators;
+mod overrides;
 mod canary;
 mod restart;
 mod broker;

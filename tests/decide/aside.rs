@@ -73,6 +73,21 @@ fn cash_that_is_there_is_kept_and_not_invested() {
 }
 
 #[test]
+fn a_breach_that_only_the_withdrawal_makes_is_mended_by_raising_it() {
+    let mut made = parts(&[("SPY", "60"), ("AGG", "35")]);
+    made.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+    let strategy = aside(&strategy(made), "1500");
+    let snapshot = with(account("500"), "SPY", "60", ("100", "100"), true);
+    let made = open(&strategy, &with(snapshot, "AGG", "35", ("100", "100"), true));
+    assert!(
+        made.drift.symbols.iter().any(|row| row.absolute > Fraction::from_percent(dec("5"))),
+        "SPY is 70.6% of 8,500"
+    );
+    assert_eq!(made.reason, Reason::RaiseCash);
+    assert!(made.legs_of(Phase::Buy).next().is_none());
+}
+
+#[test]
 fn a_breach_rebalances_the_rest_and_raises_it_on_the_way() {
     let mut made = parts(&[("SPY", "60"), ("AGG", "35")]);
     made.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));

@@ -14,4 +14,5 @@ mod schema;
 mod moves;
 mod tokens;
 mod operators;
+mod wishes;
 mod roles;

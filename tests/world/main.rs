@@ -27,3 +27,4 @@ mod swapped;
 mod thousand;
 mod midrun;
 mod bulkhead;
+mod wishes;

@@ -14,6 +14,7 @@ use crate::app::{shown, wire};
 use crate::flow::approve;
 use crate::flow::connect::{self, Consent};
 use crate::flow::operators as flow_operators;
+use crate::flow::wishes;
 use crate::model::ids::{AccountId, ApprovalId, StrategyName, Symbol};
 use crate::model::limits::Raise;
 use crate::model::mandate::{Approval, ApprovalKind, Bound};
@@ -283,6 +284,13 @@ async fn grant(
     Ok(approve::grant(&desk, kind, (by, &said.reason), expires).await?)
 }
 
+/// What the strategy may trade, substitutes included, and the bound of its approval does not name.
+fn left_out(settings: &Settings, kind: &ApprovalKind) -> Result<Vec<String>, Failure> {
+    let ApprovalKind::Subscription { name, bound, .. } = kind else { return Ok(Vec::new()) };
+    let strategy = wire::strategy(&settings.strategies, name)?;
+    Ok(wishes::left_out(&strategy, bound.symbols.as_deref()))
+}
+
 /// The text of a strategy, as its file is now.
 fn consent(settings: &Settings, strategy: &str) -> Result<Consent, Failure> {
     let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
@@ -324,7 +332,15 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
                 return Err(Failure::input("--expires has passed already; give a later time"));
             }
             let approval = grant(&settings, &means, (kind, said), expires).await?;
-            context.print(&shown::approval(&approval, means.clock.now()), |_| format!("granted: {}", approval.id))
+            let left_out = left_out(&settings, &approval.kind)?;
+            let mut answer = shown::approval(&approval, means.clock.now());
+            if let Some(fields) = answer.as_object_mut().filter(|_| !left_out.is_empty()) {
+                fields.insert("left_out".to_owned(), json!(left_out));
+            }
+            context.print(&answer, |_| match left_out.join(", ") {
+                none if none.is_empty() => format!("granted: {}", approval.id),
+                some => format!("granted: {}; a run that needs one of these is refused: {some}", approval.id),
+            })
         }
         Action::ConsentText { strategy } => {
             let consent = consent(&settings, &strategy)?;

@@ -13,6 +13,7 @@ pub mod subscriptions;
 pub mod runs;
 pub mod approvals;
 pub mod operators;
+pub mod overrides;
 pub mod halts;
 pub mod audit;
 pub mod keys;

@@ -6,6 +6,7 @@ mod pages;
 mod throttle;
 mod public;
 mod operator;
+mod wishes;
 mod entry;
 
 use std::net::SocketAddr;

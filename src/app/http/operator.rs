@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::app::http::Shared;
 use crate::app::http::entry::{self, Caller};
+use crate::app::http::wishes;
 use crate::app::lifecycle::stop_if_broken;
 use crate::app::shown;
 use crate::app::telemetry::chain;
@@ -45,11 +46,14 @@ pub(super) fn routes(shared: Shared) -> Router {
         .route("/runs/{id}", get(run))
         .route("/halts", get(halts))
         .route("/approvals", get(approvals))
+        .route("/overrides", get(wishes::list))
         .fallback(nothing_here)
         .layer(needs(Scope::Read));
     let operated = Router::new()
         .route("/halts", post(halt))
         .route("/halts/resume", post(resume))
+        .route("/overrides", post(wishes::set))
+        .route("/overrides/clear", post(wishes::clear))
         .route_layer(needs(Scope::Operate));
     let approved = Router::new()
         .route("/approvals", post(approve))
@@ -93,7 +97,7 @@ impl From<approve::Error> for Refused {
     }
 }
 
-fn bad(error: impl std::fmt::Display) -> Refused {
+pub(super) fn bad(error: impl std::fmt::Display) -> Refused {
     Refused(StatusCode::BAD_REQUEST, error.to_string())
 }
 
@@ -344,7 +348,7 @@ async fn revoke(
     Err(Refused(StatusCode::NOT_FOUND, format!("no approval {id} is in force")))
 }
 
-fn desk(shared: &Shared) -> Desk<'_> {
+pub(super) fn desk(shared: &Shared) -> Desk<'_> {
     let world = &shared.world;
     Desk { store: &world.store, clock: &world.clock, entropy: &world.entropy }
 }
