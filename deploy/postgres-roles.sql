@@ -14,8 +14,8 @@ GRANT USAGE ON SCHEMA public TO :"service";
 
 -- What runs need: rows are added and changed, never removed.
 GRANT SELECT, INSERT, UPDATE ON
-    users, grants, accounts, subscriptions, strategies, ledger, runs, intents, halts, approvals, operators, chain_head,
-    overrides, withdrawals
+    users, grants, accounts, subscriptions, strategies, ledger, runs, intents, halts, approvals, operators, requirements,
+    chain_head, overrides, withdrawals
     TO :"service";
 
 -- Started connections are taken out once.

@@ -41,6 +41,15 @@ CREATE TABLE withdrawals (
     PRIMARY KEY (account, activity)
 );
 
+-- What must hold whatever a configuration says: how many operators must approve. A daemon raises it when it starts; lowering
+-- takes the tokens of as many operators as are required.
+CREATE TABLE requirements (
+    name TEXT NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL,
+    set_by TEXT NOT NULL,
+    set_at BIGINT NOT NULL
+);
+
 -- Every text that a user was ever asked to agree to, under its hash.
 CREATE TABLE consent_texts (
     hash TEXT NOT NULL PRIMARY KEY,

@@ -24,6 +24,8 @@ use crate::edge::World;
 use crate::edge::clock::Clock;
 use crate::edge::store;
 use crate::edge::strategies::Catalog;
+use crate::flow::approve::Desk;
+use crate::flow::operators;
 use crate::flow::recover::recover;
 use crate::flow::tick::tick;
 use crate::model::time::{Moment, Span};
@@ -55,9 +57,11 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     let operators = http::listen(settings.operator_listen, "web.operator_listen").await?;
     let browsers = http::listen(settings.public_listen, "web.public_listen").await?;
     let secure = settings.app.as_ref().is_some_and(|app| app.redirect_uri.starts_with("https:"));
-    let world = Arc::new(wire::world(settings, strategies).await?);
+    let mut world = wire::world(settings, strategies).await?;
     // A second daemon on one file would take the first one's runs for what an earlier process left.
     let _writer = world.store.lock_single_writer()?;
+    world.policy.operators_required = require(&world).await.context("how many must approve cannot be stored")?;
+    let world = Arc::new(world);
     if let Clock::Remote(remote) = &world.clock {
         let remote = remote.clone();
         life.spawn(async move { remote.follow().await });
@@ -117,6 +121,12 @@ async fn ahead_of(world: &World, now: Moment) -> Result<Option<Span>, store::Err
         );
     }
     Ok(ahead)
+}
+
+/// Stores how many operators this daemon requires, for every command beside it; returns how many must approve.
+async fn require(world: &World) -> Result<u32, store::Error> {
+    let desk = Desk { store: &world.store, clock: &world.clock, entropy: &world.entropy };
+    operators::require(&desk, world.policy.operators_required).await
 }
 
 /// Remembers the strategies as they are now, and frees what an earlier process left.

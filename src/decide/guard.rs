@@ -257,8 +257,16 @@ fn live<E: Environment>(
     let wanted = mandate.policy.consent_texts.get(name);
     let consents = holds(&|kind| matches!(kind, ApprovalKind::Consent { account: a, .. } if a == account));
     let to_this = |approval: &&Approval| matches!(&approval.kind, ApprovalKind::Consent { text_hash, .. } if Some(text_hash) == wanted);
-    if !consents.iter().any(to_this) && !planted(Bug::ConsentIgnored) {
-        let detail = if consents.is_empty() {
+    let required = mandate.policy.operators_required;
+    // Where two must approve, nobody consents for a user under a name that nobody has proven.
+    let counts = |approval: &&&Approval| required < 2 || approval.proven;
+    if !consents.iter().filter(counts).any(to_this) && !planted(Bug::ConsentIgnored) {
+        let detail = if consents.iter().any(to_this) {
+            format!(
+                "the consent of the user of account {account} was entered under a name that nobody has proven, which does not \
+                 count here: the user gives it on the page, or an operator shows their token"
+            )
+        } else if consents.is_empty() {
             format!("the user of account {account} has not consented to live trading")
         } else {
             format!(
@@ -267,7 +275,6 @@ fn live<E: Environment>(
         };
         missing(RefusalCode::ConsentMissing, detail);
     }
-    let required = mandate.policy.operators_required;
     let this_version =
         holds(&|kind| matches!(kind, ApprovalKind::Strategy { name: n, version: v } if n == name && v == version));
     if let Some(who) = too_few(&this_version, required).filter(|_| !planted(Bug::StrategyApprovalIgnored)) {

@@ -12,7 +12,7 @@ use crate::decide::{allocate, due};
 use crate::model::ids::Symbol;
 use crate::model::lint::{Place, Warning};
 use crate::model::money::{Fraction, Usd};
-use crate::model::schedule::Schedule;
+use crate::model::schedule::Rule;
 use crate::model::session::{Session, Sessions};
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::{Destination, Strategy, Target};
@@ -83,9 +83,9 @@ fn warning(code: LintCode, place: Place, message: String, mend: impl Into<String
 
 /// The key that says when.
 fn rule(strategy: &Strategy) -> Place {
-    match &strategy.when().schedule {
-        Schedule::Cron(_) => Place::Key("schedule", "cron"),
-        Schedule::Session(_) => Place::Key("schedule", "at"),
+    match strategy.when().schedules().next().map(|schedule| &schedule.rule) {
+        Some(Rule::Session(_)) => Place::Key("schedule", "at"),
+        _ => Place::Key("schedule", "cron"),
     }
 }
 

@@ -304,8 +304,8 @@ fn consent_of(
         id: ApprovalId::parse(&world.entropy.id("apr_"))?,
         kind: ApprovalKind::Consent { account: account.account.clone(), text_hash },
         by: user.to_string(),
-        // The user is no operator: what they agreed to is their own.
-        proven: false,
+        // The broker has just let this very user in.
+        proven: true,
         reason: "agreed on the page before connecting".to_owned(),
         granted_at: now,
         expires_at: None,

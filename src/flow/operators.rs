@@ -30,12 +30,77 @@ pub enum Error {
     /// An operator without a scope could do nothing.
     #[error("name at least one scope: read, operate, approve")]
     NoScope,
+    /// What is asked for is no fewer than now.
+    #[error(
+        "{now} operators are required now; this only lowers it: to raise it, set approvals.operators_required and restart \
+         the daemon"
+    )]
+    NotFewer {
+        /// How many are.
+        now: u32,
+    },
+    /// Fewer operators agree than must.
+    #[error(
+        "{now} operators are required now, so {now} different ones with the scope `approve` must agree, each with \
+         --operator-token-file; {shown} did"
+    )]
+    TooFew {
+        /// How many are required.
+        now: u32,
+        /// How many showed their token.
+        shown: usize,
+    },
     /// There is no such operator.
     #[error("there is no operator {0}; `rebalanced operators list` shows who is one")]
     Nobody(OperatorName),
     /// The database failed, or the name is taken.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+/// How many operators must approve: what this process was told, or what the daemon stored, whichever is more. Whoever has a
+/// shell chooses the first for themselves.
+///
+/// # Errors
+/// When the database fails.
+pub async fn required(store: &Store, own: u32) -> Result<u32, store::Error> {
+    Ok(store.operators_required().await?.max(own))
+}
+
+/// What a daemon does when it starts: what it was told holds from now on for every command and every daemon on this database,
+/// unless more was required already. Returns what holds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn require(desk: &Desk<'_>, own: u32) -> Result<u32, store::Error> {
+    let stored = desk.store.operators_required().await?;
+    if own > stored {
+        desk.store.require_operators(own, (&Actor::service(), desk.clock.now())).await?;
+    }
+    Ok(stored.max(own))
+}
+
+/// Requires fewer operators than now: as many different ones as are required must agree, each with their token. Returns their
+/// names.
+///
+/// # Errors
+/// [`Error::NotFewer`], [`Error::TooFew`].
+pub async fn require_fewer(desk: &Desk<'_>, number: u32, tokens: &[Secret]) -> Result<String, Error> {
+    let now = desk.store.operators_required().await?;
+    if number >= now {
+        return Err(Error::NotFewer { now });
+    }
+    let mut agreed = BTreeSet::new();
+    for token in tokens {
+        let shown = who(desk.store, token).await?.filter(|operator| operator.may(Scope::Approve));
+        agreed.extend(shown.map(|operator| operator.name.to_string()));
+    }
+    if agreed.len() < usize::try_from(now).unwrap_or(usize::MAX) {
+        return Err(Error::TooFew { now, shown: agreed.len() });
+    }
+    let names = agreed.into_iter().collect::<Vec<_>>().join(" and ");
+    desk.store.require_operators(number, (&Actor::operator(&names), desk.clock.now())).await?;
+    Ok(names)
 }
 
 /// Under which name somebody changes who is an operator. Where two must approve, that takes the token of an operator who may

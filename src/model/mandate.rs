@@ -111,7 +111,8 @@ pub struct Approval {
     pub kind: ApprovalKind,
     /// Who granted it.
     pub by: String,
-    /// Whether they showed an operator's token for it; a bare name is only a claim.
+    /// Whether they showed an operator's token for it, or, of a consent, were let in by the broker themselves; a bare name is
+    /// only a claim.
     pub proven: bool,
     /// Why, in their words.
     pub reason: String,

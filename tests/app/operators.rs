@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Daemon, Scratch, TOKEN, get, http};
+use crate::support::{Answer, Daemon, Ran, Scratch, TOKEN, get, http};
 
 fn made(scratch: &Scratch, name: &str, scopes: &str) -> String {
     let answer = scratch.run(&["operators", "add", name, "--scopes", scopes, "--by", "founder", "--json"]).ok().json();
@@ -126,6 +126,47 @@ fn where_two_must_approve_a_bare_name_counts_for_nothing_and_a_token_file_is_pri
     assert_eq!(ask(&daemon, TOKEN, ("POST", "/api/v1/halts"), &json!({ "by": "ben", "reason": "x" })).status, 200);
     let listed = scratch.run(&["approvals", "list", "--json"]).ok().json();
     assert_eq!(listed["approvals"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn d5_a_shell_with_an_environment_of_its_own_makes_no_second_operator_unnecessary() {
+    let scratch = Scratch::new();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), format!("{config}\n[approvals]\noperators_required = 2\n")).unwrap();
+    drop(scratch.daemon().stop());
+    let alone = |line: &str| {
+        let mut command = scratch.program();
+        command.args(line.split_whitespace()).arg("--config").arg(scratch.config());
+        Ran::of(command.env("REBALANCED_APPROVALS__OPERATORS_REQUIRED", "1"))
+    };
+    let [anns, bens] = ["ann", "ben"].map(|name| scratch.path().join(name).to_str().unwrap().to_owned());
+    alone(&format!("operators add ann --scopes approve --by x --token-file {anns}")).ok();
+    for line in [
+        "approvals grant strategy --strategy sixty-forty --reason x --by ben".to_owned(),
+        format!("approvals grant consent --account {ACCOUNT} --strategy sixty-forty --reason x --by ben"),
+        format!("approvals grant limits --account {ACCOUNT} --max-run-notional 90000 --reason x --by ben"),
+        "operators add ben --scopes approve --by ben".to_owned(),
+        "operators rotate ann --by ben".to_owned(),
+        "operators remove ann --by ben".to_owned(),
+        format!("operators require 1 --operator-token-file {anns}"),
+        format!("operators require 1 --operator-token-file {anns} --operator-token-file {anns}"),
+    ] {
+        let refused = alone(&line);
+        assert!(refused.code == 2 && refused.err.contains("--operator-token-file"), "{line}: {refused:?}");
+    }
+    // A daemon that is started with less lowers nothing, either.
+    let mut less = scratch.program();
+    less.args(["run", "--config"]).arg(scratch.config()).env("REBALANCED_APPROVALS__OPERATORS_REQUIRED", "1");
+    let daemon = Daemon::start(less, scratch.path());
+    let body = json!({ "kind": "strategy", "strategy": "sixty-forty", "reason": "x", "by": "ben" });
+    assert_eq!(ask(&daemon, TOKEN, ("POST", "/api/v1/approvals"), &body).status, 403);
+    drop(daemon.stop());
+    assert!(scratch.line("approvals list --json").ok().json()["approvals"].as_array().unwrap().is_empty());
+    // Two of them may lower it.
+    alone(&format!("operators add ben --scopes approve --operator-token-file {anns} --token-file {bens}")).ok();
+    alone(&format!("operators require 1 --operator-token-file {anns} --operator-token-file {bens}")).ok();
+    alone("approvals grant strategy --strategy sixty-forty --reason x --by ben").ok();
+    assert_eq!(scratch.line("audit verify --json").ok().json()["holds"], true);
 }
 
 #[test]

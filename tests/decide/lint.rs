@@ -8,13 +8,13 @@ use rebalanced::edge::strategies::usual_moves;
 use rebalanced::model::ids::Symbol;
 use rebalanced::model::lint::Warning;
 use rebalanced::model::money::Fraction;
-use rebalanced::model::schedule::{CronRule, Every, On, Roll, Schedule, SessionPoint, SessionRule};
+use rebalanced::model::schedule::{CronRule, Every, On, Roll, Rule, SessionPoint, SessionRule};
 use rebalanced::model::snapshot::Snapshot;
 use rebalanced::model::strategy::{Destination, StrategyParts};
 use rebalanced::model::time::Moment;
 use rebalanced::model::verdict::LintCode;
 
-use crate::cast::{account, dec, parts, strategy, usd, with};
+use crate::cast::{account, dec, looking, parts, strategy, usd, with};
 
 fn percent(text: &str) -> Fraction {
     Fraction::from_percent(dec(text))
@@ -38,12 +38,12 @@ fn codes(parts: StrategyParts) -> Vec<LintCode> {
     warned(parts, "10000", None).into_iter().map(|one| one.code).collect()
 }
 
-fn every(every: Every, at: SessionPoint) -> Schedule {
-    Schedule::Session(SessionRule { every, on: On::First, roll: Roll::Preceding, at })
+fn every(every: Every, at: SessionPoint) -> Rule {
+    Rule::Session(SessionRule { every, on: On::First, roll: Roll::Preceding, at })
 }
 
-fn cron(rule: &str) -> Schedule {
-    Schedule::Cron(Box::new(CronRule::parse(rule, "America/New_York").unwrap()))
+fn cron(rule: &str) -> Rule {
+    Rule::Cron(Box::new(CronRule::parse(rule, "America/New_York").unwrap()))
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_band_is_measured_by_what_the_price_does_between_two_moments() {
     for (band, is_narrow) in [("0.2663", true), ("0.2665", false)] {
         let mut parts = sound();
         parts.conditions.drift_absolute = Some(percent(band));
-        parts.when.schedule = every(Every::Session, SessionPoint::BeforeClose(15));
+        parts.when = looking(every(Every::Session, SessionPoint::BeforeClose(15)));
         let found = warned(parts, "1000000", None);
         assert_eq!(found.iter().any(|one| one.code == LintCode::BandNarrow), is_narrow, "{band}: {found:?}");
     }
@@ -65,7 +65,7 @@ fn a_band_is_measured_by_what_the_price_does_between_two_moments() {
     for (band, is_narrow) in [("2", true), ("2.3", false)] {
         let mut parts = sound();
         parts.conditions.drift_absolute = Some(percent(band));
-        parts.when.schedule = every(Every::Quarter, SessionPoint::BeforeClose(15));
+        parts.when = looking(every(Every::Quarter, SessionPoint::BeforeClose(15)));
         let found = warned(parts, "1000000", None);
         assert_eq!(found.iter().any(|one| one.code == LintCode::BandNarrow), is_narrow, "{band}: {found:?}");
     }
@@ -116,8 +116,8 @@ fn a_schedule_that_no_session_meets_is_told() {
         (every(Every::Session, SessionPoint::BeforeClose(15)), vec![]),
         (every(Every::Session, SessionPoint::AfterOpen(2)), vec![]),
     ] {
-        parts.when.schedule = schedule;
-        assert_eq!(codes(parts.clone()), expected, "{:?}", parts.when.schedule);
+        parts.when = looking(schedule);
+        assert_eq!(codes(parts.clone()), expected, "{:?}", parts.when);
     }
 }
 
@@ -132,7 +132,7 @@ fn a_rest_that_swallows_moments_is_told() {
         (sound(), every(Every::Month, SessionPoint::AfterOpen(30)), 40, true),
         (sound(), every(Every::Month, SessionPoint::AfterOpen(30)), 20, false),
     ] {
-        parts.when.schedule = schedule;
+        parts.when = looking(schedule);
         parts.conditions.cooldown_days = days;
         let found = warned(parts, "10000", None);
         let is_told = found.iter().any(|one| one.code == LintCode::RestsTooLong);

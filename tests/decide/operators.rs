@@ -57,6 +57,16 @@ impl Flag {
         }
     }
 
+    /// Whether a consent is one where so many operators must approve: the user's own is never doubled, but where two must, the
+    /// bare name of whoever entered it is nobody's.
+    fn consents(self, required: u32) -> bool {
+        match self {
+            Self::Named | Self::TwoNamed => required == 1,
+            Self::ProvenOnce | Self::SameTwice | Self::OneNamedOneProven => true,
+            other => other.holds(required),
+        }
+    }
+
     fn approvals(self, kind: &ApprovalKind) -> Vec<Approval> {
         let by = |name: &str, proven| Approval {
             id: ApprovalId::parse("apr_1").unwrap(),
@@ -180,8 +190,7 @@ fn s4_the_whole_table_of_flags_with_one_operator_and_with_two() {
                         let expected: Vec<RefusalCode> = [
                             (switches & 1 != 0, RefusalCode::LiveSwitchedOff),
                             (switches & 2 != 0, RefusalCode::AppNotApproved),
-                            // The user's consent is the user's own, and never doubled.
-                            (one.holds(1), RefusalCode::ConsentMissing),
+                            (one.consents(required), RefusalCode::ConsentMissing),
                             (two.holds(required), RefusalCode::StrategyNotApproved),
                             (three.holds(required), RefusalCode::SubscriptionNotApproved),
                         ]
@@ -199,20 +208,25 @@ fn s4_the_whole_table_of_flags_with_one_operator_and_with_two() {
         }
     }
     println!("{tried} combinations of flags tried, {cleared} cleared, the others refused for exactly what was missing");
-    // One operator: six kinds of flag are enough for each of three; two: one kind for two of them, six for the consent.
-    assert_eq!((tried, cleared), (8_000, 6 * 6 * 6 + 6));
+    // One operator: six kinds of flag are enough for each of three; two: one kind for two of them, four for the consent.
+    assert_eq!((tried, cleared), (8_000, 6 * 6 * 6 + 4));
 }
 
 #[test]
 fn a_refusal_says_who_has_approved_and_what_does_not_count() {
     let [consent, version, subscription] = kinds(Bound::default());
     let mut mandate = mandate(2);
-    mandate.approvals = Flag::Named.approvals(&consent);
+    mandate.approvals = Flag::ProvenOnce.approvals(&consent);
     mandate.approvals.extend(Flag::OneNamedOneProven.approvals(&version));
     mandate.approvals.extend(Flag::SameTwice.approvals(&subscription));
     let found = Scene::new().refusals(&mandate);
     assert!(found[0].1.contains("1 of 2 operators approved: ann; 1 more without an operator's token"), "{found:?}");
     assert!(found[1].1.contains("1 of 2 operators approved: ann)"), "{found:?}");
+    mandate.approvals.extend(Flag::Named.approvals(&consent));
+    assert_eq!(Scene::new().refusals(&mandate).len(), 2, "a proven consent is not spoilt by a bare one");
+    mandate.approvals = Flag::Named.approvals(&consent);
+    let found = Scene::new().refusals(&mandate);
+    assert!(found[0].0 == RefusalCode::ConsentMissing && found[0].1.contains("nobody has proven"), "{found:?}");
 }
 
 #[test]
@@ -221,7 +235,7 @@ fn every_bound_of_both_operators_binds() {
     let with_bounds = |first: Bound, second: Bound| {
         let [consent, version, _] = kinds(Bound::default());
         let mut mandate = mandate(2);
-        mandate.approvals = Flag::Named.approvals(&consent);
+        mandate.approvals = Flag::ProvenOnce.approvals(&consent);
         mandate.approvals.extend(Flag::Two.approvals(&version));
         for (name, bound) in [("ann", first), ("ben", second)] {
             let [_, _, subscription] = kinds(bound);

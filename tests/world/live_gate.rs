@@ -8,6 +8,7 @@ use rebalanced::flow::operators;
 use rebalanced::model::ids::{AccountId, StrategyName};
 use rebalanced::model::mandate::{ApprovalKind, Bound, ServicePolicy};
 use rebalanced::model::operator::Scope;
+use rebalanced::model::secret::Secret;
 use rebalanced::model::verdict::OutcomeKind;
 use rust_decimal::Decimal;
 
@@ -91,9 +92,12 @@ async fn d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_n
     let name = StrategyName::parse("sixty-forty").unwrap();
     let version = service.world.strategies.get(&name).unwrap().version().clone();
     let account = service.world.store.accounts().await.unwrap()[0].id.clone();
+    let text_hash = service.world.policy.consent_texts[&name].clone();
     let kinds = [
         ApprovalKind::Strategy { name: name.clone(), version },
-        ApprovalKind::Subscription { account, name, bound: Bound::default() },
+        ApprovalKind::Subscription { account: account.clone(), name, bound: Bound::default() },
+        // What `prepared` entered in the user's name has a bare name behind it.
+        ApprovalKind::Consent { account, text_hash },
     ];
     // Day by day: a bare name, ann, ann again, and at last ben.
     let days =
@@ -121,7 +125,37 @@ async fn d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_n
     service.settle_accounts().await;
 }
 
+async fn d5_what_the_daemon_requires_holds_in_a_process_that_was_told_less(on: Keeper) {
+    let service = prepared(on, 0b11111, Duration::ZERO).await;
+    let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+    assert_eq!(operators::require(&desk, 2).await.unwrap(), 2);
+    assert_eq!(operators::require(&desk, 1).await.unwrap(), 2, "a daemon that was told less lowers nothing");
+    assert!(service.world.policy.operators_required < 2, "this process was told so");
+    let outcomes = service.ring(new_york("2019-06-03T15:45:00")).await;
+    assert!(service.sim.ledger().orders.is_empty(), "{outcomes:?}");
+    assert!(outcomes[0].detail.contains("of 2 operators approved"), "{outcomes:?}");
+    // Lowering takes as many different operators as are required; then this process' own word is enough.
+    let mut tokens = Vec::new();
+    for who in ["ann", "ben"] {
+        tokens.push(operators::add(&desk, who, [Scope::Approve].into(), "founder").await.unwrap());
+    }
+    let cat = operators::add(&desk, "cat", [Scope::Operate].into(), "founder").await.unwrap();
+    for too_few in [&[&tokens[0]][..], &[&tokens[0], &tokens[0]], &[&tokens[0], &cat], &[]] {
+        let shown: Vec<Secret> = too_few.iter().map(|token| Secret::new(token.expose().to_owned())).collect();
+        let refused = operators::require_fewer(&desk, 1, &shown).await.unwrap_err();
+        assert!(matches!(refused, operators::Error::TooFew { now: 2, .. }), "{refused:?}");
+    }
+    assert_eq!(operators::require_fewer(&desk, 1, &tokens).await.unwrap(), "ann and ben");
+    let events = service.world.store.events(0, 1000).await.unwrap();
+    let changes: Vec<_> = events.iter().filter(|event| event.kind == "operators.required").collect();
+    assert_eq!(changes.len(), 2, "only changes are told: {changes:?}");
+    service.ring(new_york("2019-06-04T15:45:00")).await;
+    assert_eq!(service.sim.ledger().orders.len(), 2);
+    service.settle_accounts().await;
+}
+
 on_both_databases!(
+    d5_what_the_daemon_requires_holds_in_a_process_that_was_told_less,
     s4_no_live_order_leaves_unless_every_flag_is_set,
     d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_not_before,
 );

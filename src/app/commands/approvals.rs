@@ -275,8 +275,8 @@ async fn grant(
         })?;
         return Ok(approve::grant_proven(&desk, kind, (&operator, &said.reason), expires).await?);
     }
-    if settings.policy.operators_required > 1 {
-        let why = "two operators must approve here (approvals.operators_required), each with a token of their own: show \
+    if flow_operators::required(&means.store, settings.policy.operators_required).await? > 1 {
+        let why = "two operators must approve here (approvals.operators_required of this configuration or of the daemon), each with a token of their own: show \
                    it with --operator-token-file; a bare --by counts for nothing";
         return Err(Failure::input(why));
     }

@@ -50,6 +50,14 @@ pub enum Action {
         #[command(flatten)]
         handing: Handing,
     },
+    /// Require fewer operators than the daemon stored. More are required by the daemon's configuration, when it starts.
+    Require {
+        /// How many must approve from now on.
+        number: u32,
+        /// The files with the tokens of different operators who may approve: as many as are required now.
+        #[arg(long, value_name = "FILE", required = true)]
+        operator_token_file: Vec<PathBuf>,
+    },
     /// End an operator's rights at once. Approvals that they gave hold on until they are revoked.
     Remove {
         /// Their name.
@@ -89,7 +97,7 @@ pub struct Handing {
 pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
     let (settings, means) = context.means().await?;
     let desk = means.desk();
-    let required = settings.policy.operators_required;
+    let required = operators::required(&means.store, settings.policy.operators_required).await?;
     match args.action.unwrap_or(Action::List) {
         Action::List => {
             let rows: Vec<Value> = means.store.operators().await?.iter().map(shown::operator).collect();
@@ -110,6 +118,14 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             let by = changer(&means, required, &handing.by).await?;
             let token = operators::rotate(&desk, &name, &by).await?;
             hand_over(context, (&name, &token), handing.token_file.as_deref())
+        }
+        Action::Require { number, operator_token_file } => {
+            let tokens = operator_token_file.iter().map(|file| token_in(file)).collect::<Result<Vec<_>, _>>()?;
+            let by = operators::require_fewer(&desk, number.max(1), &tokens).await?;
+            let now = operators::required(&means.store, 1).await?;
+            context.print(&json!({ "operators_required": now, "by": by }), |_| {
+                format!("{now} must approve from now on, by {by}; set approvals.operators_required in the daemon's configuration too")
+            })
         }
         Action::Remove { name, by } => {
             let by = changer(&means, required, &by).await?;

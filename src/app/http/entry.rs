@@ -81,7 +81,8 @@ async fn caller(shared: &Shared, token: &Secret) -> Result<Option<Caller>, Refus
         && bool::from(token.expose().as_bytes().ct_eq(configured.expose().as_bytes()))
     {
         // One token that several people hold proves no name: where two operators must approve, it approves nothing.
-        let alone = shared.world.policy.operators_required < 2;
+        // Another daemon on the same database may have required more since this one started.
+        let alone = operators::required(&shared.world.store, shared.world.policy.operators_required).await? < 2;
         let scopes = Scope::ALL.into_iter().filter(|scope| alone || *scope != Scope::Approve).collect();
         return Ok(Some(Caller::Configured(scopes)));
     }

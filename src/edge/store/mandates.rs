@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use sqlx::any::AnyRow;
 
 use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
-use crate::edge::store::events;
 use crate::edge::store::intents::intent_of;
+use crate::edge::store::{events, operators};
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{AccountId, ApprovalId, HaltId, RunId, StrategyName, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
@@ -222,6 +222,7 @@ pub(super) async fn read_mandate(
     (policy, (start, end)): (&ServicePolicy, (Moment, Moment)),
 ) -> Result<Mandate, Error> {
     let halts = halts(&mut *link, true).await?;
+    let required = operators::required(&mut *link).await?;
     let rows = sqlx::query(
         "SELECT * FROM approvals WHERE account = $1 OR (kind = 'strategy' AND strategy = $2) ORDER BY granted_at, id",
     )
@@ -241,7 +242,8 @@ pub(super) async fn read_mandate(
     Ok(Mandate {
         account: run.account.clone(),
         environment: run.environment,
-        policy: policy.clone(),
+        // Whatever this process was told: a shell's own configuration makes no second operator unnecessary.
+        policy: ServicePolicy { operators_required: policy.operators_required.max(required), ..policy.clone() },
         halts,
         approvals: rows.iter().map(approval_of).collect::<Result<_, _>>()?,
         trading_runs_today: u32::try_from(trading_runs).unwrap_or(u32::MAX),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::any::AnyRow;
 
-use crate::edge::store::db::{Error, Reader, Store, clean};
+use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::edge::store::events;
 use crate::model::event::{Actor, Event};
 use crate::model::operator::{Operator, OperatorName, Scope};
@@ -103,6 +103,56 @@ impl Store {
             .await?;
         row.as_ref().map(operator_of).transpose()
     }
+}
+
+impl Store {
+    /// How many operators must approve, as the last daemon required it; one where none ever asked for more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn operators_required(&self) -> Result<u32, Error> {
+        let mut link = self.read().acquire().await?;
+        required(&mut link).await
+    }
+
+    /// Requires so many operators from the commit on. A change is an event; what is so already is none.
+    ///
+    /// # Errors
+    /// When the database fails: then it is as it was.
+    pub async fn require_operators(&self, number: u32, (by, at): (&Actor, Moment)) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        // Who waits here decides by what the other has committed.
+        events::hold(&mut tx).await?;
+        let before = required(&mut tx).await?;
+        if before == number {
+            return Ok(());
+        }
+        sqlx::query(
+            "INSERT INTO requirements (name, number, set_by, set_at) VALUES ('operators', $1, $2, $3)
+             ON CONFLICT (name) DO UPDATE SET number = excluded.number, set_by = excluded.set_by, set_at = excluded.set_at",
+        )
+        .bind(i64::from(number))
+        .bind(clean(by.as_str()))
+        .bind(at.micros())
+        .execute(&mut *tx)
+        .await?;
+        let event = Event::new(at, by.clone(), "operators.required").with("before", before).with("number", number);
+        events::append(&mut tx, &[event]).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// How many operators must approve, as this connection sees it.
+pub(super) async fn required(link: &mut Link) -> Result<u32, Error> {
+    let row =
+        sqlx::query("SELECT name, number FROM requirements WHERE name = 'operators'").fetch_optional(link).await?;
+    let Some(row) = row else { return Ok(1) };
+    let number = Reader::new(&row, "requirements", "name").int("number")?;
+    u32::try_from(number).map_err(|_| Error::Inconsistent {
+        table: "requirements",
+        column: "number",
+        row: "operators".to_owned(),
+    })
 }
 
 fn listed(scopes: &BTreeSet<Scope>) -> String {
