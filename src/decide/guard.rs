@@ -8,11 +8,12 @@ use std::marker::PhantomData;
 
 use rust_decimal::Decimal;
 
+use crate::decide::limits::Measure;
 use crate::decide::{drift, limits};
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, StrategyName, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
-use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate, ServicePolicy};
+use crate::model::mandate::{Approval, ApprovalKind, Bound, HaltScope, Mandate, Past, ServicePolicy};
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Phase, Plan};
 use crate::model::session::Session;
@@ -31,6 +32,8 @@ pub struct Cleared<E> {
     account: AccountId,
     phase: Phase,
     legs: Vec<Leg>,
+    /// What the limits are held against; an order that is stored already has lost its plan.
+    measure: Option<Measure>,
     environment: PhantomData<E>,
 }
 
@@ -87,12 +90,13 @@ pub fn guard<E: Environment>(facts: &Facts<'_>, mandate: &Mandate) -> Result<Cle
         account: facts.snapshot.account.id.clone(),
         phase: facts.phase,
         legs: facts.plan.legs_of(facts.phase).cloned().collect(),
+        measure: Some(Measure::of(facts.plan, facts.strategy, facts.snapshot)),
         environment: PhantomData,
     };
     let version = (facts.strategy.name(), facts.strategy.version());
     let mut refusals = gate(&cleared, version, mandate, facts.now);
     refusals.extend(world(facts, mandate, &cleared.legs));
-    refusals.extend(sizes(facts, mandate, &cleared.legs));
+    refusals.extend(prices(facts, mandate, &cleared.legs));
     refusals.extend(books(facts, &cleared.legs));
     if refusals.is_empty() { Ok(cleared) } else { Err(refusals) }
 }
@@ -101,8 +105,7 @@ fn refusal(code: RefusalCode, detail: String) -> Refusal {
     Refusal { code, detail }
 }
 
-/// The wall right before sending: halts, the live flags, approvals with their bounds, the caps of run and day. It is asked
-/// again in the transaction that records the intents (design, section 6).
+/// The wall right before sending: halts, the live flags, approvals with their bounds, the limits in force. It is asked again in the transaction that records the intents (design, section 6).
 pub fn gate<E: Environment>(
     cleared: &Cleared<E>,
     strategy: (&StrategyName, &StrategyVersion),
@@ -111,6 +114,9 @@ pub fn gate<E: Environment>(
 ) -> Vec<Refusal> {
     let mut refusals = flags((cleared, recorded_before(mandate)), strategy, mandate, now);
     refusals.extend(limits::caps(cleared.legs(), mandate, now));
+    if let Some(measure) = &cleared.measure {
+        refusals.extend(limits::sizes(cleared.legs(), measure, mandate, now));
+    }
     refusals
 }
 
@@ -155,7 +161,8 @@ fn flags<E: Environment>(
 const SEND_WITHIN: Span = Span::from_mins(15);
 
 /// The same wall for one intent that is stored already, asked right before each send. A restart or a long pause may lie
-/// between the record and the send, and every flag may have been withdrawn in it (S4).
+/// between the record and the send, and every flag may have been withdrawn in it, a raised limit too (S4). What is held against
+/// the plan (shares of equity, turnover, counts) was held last in the transaction that recorded it.
 pub fn may_still_leave<E: Environment>(
     intent: &Intent,
     strategy: (&StrategyName, &StrategyVersion),
@@ -170,17 +177,34 @@ pub fn may_still_leave<E: Environment>(
         value: intent.value,
         reference_price: Price::ZERO,
     };
-    let cleared: Cleared<E> =
-        Cleared { account: intent.account.clone(), phase: intent.phase, legs: vec![leg], environment: PhantomData };
-    // The intent itself is among those recorded.
-    let before = (recorded_before(mandate) - intent.value).max(Usd::ZERO);
-    let mut refusals = flags((&cleared, before), strategy, mandate, now);
+    let cleared: Cleared<E> = Cleared {
+        account: intent.account.clone(),
+        phase: intent.phase,
+        legs: vec![leg],
+        measure: None,
+        environment: PhantomData,
+    };
+    let mut refusals = gate(&cleared, strategy, &beside(intent, mandate), now);
     let age = now.since(intent.recorded_at);
     if age > SEND_WITHIN {
         let detail = format!("it was recorded {} s ago, {} are allowed", age.as_secs(), SEND_WITHIN.as_secs());
         refusals.push(refusal(RefusalCode::QuoteStale, detail));
     }
     refusals
+}
+
+/// The mandate as it is without the intent itself, which is among those recorded.
+fn beside(intent: &Intent, mandate: &Mandate) -> Mandate {
+    let mut mandate = mandate.clone();
+    let is_it = |past: &Past| {
+        past.of_this_run
+            && (past.phase, &past.symbol, past.amount) == (intent.phase, &intent.symbol, intent.amount)
+            && (past.value, past.recorded_at) == (intent.value, intent.recorded_at)
+    };
+    if let Some(place) = mandate.today.iter().position(is_it) {
+        mandate.today.remove(place);
+    }
+    mandate
 }
 
 /// Up to this age an intent is sent at the price that it was reckoned at; an older one is held beside the market again (S11).
@@ -383,11 +407,10 @@ fn world(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
     refusals
 }
 
-/// Sizes, prices and repetitions.
-fn sizes(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
+/// The prices by which all was reckoned.
+fn prices(facts: &Facts<'_>, mandate: &Mandate, legs: &[Leg]) -> Vec<Refusal> {
     let in_force = limits::in_force(mandate, facts.now);
-    let mut refusals = limits::sizes((facts.plan, legs), (facts.strategy, facts.snapshot), mandate, facts.now);
-    refusals.extend(limits::valuation_ages(facts.plan, facts.snapshot, &in_force, facts.now));
+    let mut refusals = limits::valuation_ages(facts.plan, facts.snapshot, &in_force, facts.now);
     if let Some(market) = facts.market {
         refusals.extend(limits::market(legs, facts.snapshot, market, &in_force));
     }

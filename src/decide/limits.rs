@@ -12,7 +12,7 @@ use crate::model::mandate::{ApprovalKind, Mandate, Past};
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Plan, Pricing};
 use crate::model::snapshot::{Market, Seen, Snapshot};
-use crate::model::strategy::Strategy;
+use crate::model::strategy::{Limits, Strategy};
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
 use crate::model::zoo::{Bug, planted};
@@ -117,17 +117,36 @@ fn live_orders(legs: &[Leg], limits: &ServiceLimits) -> Vec<Refusal> {
     refusals
 }
 
-/// What must hold of orders at the moment of the plan.
-pub fn sizes(
-    (plan, legs): (&Plan, &[Leg]),
-    (strategy, snapshot): (&Strategy, &Snapshot),
-    mandate: &Mandate,
-    now: Moment,
-) -> Vec<Refusal> {
+/// What of a plan, its strategy and its snapshot the limits are held against: kept with what was cleared, so that they can be
+/// held against it again when a raise was withdrawn meanwhile.
+#[derive(Debug, Clone)]
+pub struct Measure {
+    equity: Usd,
+    turnover: Fraction,
+    orders: usize,
+    holdings: usize,
+    own: Limits,
+}
+
+impl Measure {
+    /// Takes the measure of a plan.
+    pub fn of(plan: &Plan, strategy: &Strategy, snapshot: &Snapshot) -> Self {
+        Self {
+            equity: snapshot.account.equity,
+            turnover: plan.turnover,
+            orders: plan.legs.len(),
+            holdings: strategy.targets().len().max(snapshot.holdings.len()),
+            own: strategy.limits().clone(),
+        }
+    }
+}
+
+/// What must hold of orders beside the plan that they are of; asked again in the transaction that records them.
+pub fn sizes(legs: &[Leg], measure: &Measure, mandate: &Mandate, now: Moment) -> Vec<Refusal> {
     let limits = in_force(mandate, now);
     let mut refusals = Vec::new();
     // What a person raised for this account lifts the strategy's own limit too; the configuration alone does not.
-    let own = strategy.limits();
+    let own = &measure.own;
     let lifted = |of: fn(&ServiceLimits) -> Option<Fraction>| of(&limits) != of(&mandate.policy.limits);
     for leg in legs {
         // What the user said themselves is lifted by nobody else.
@@ -146,7 +165,7 @@ pub fn sizes(
             );
             refusals.push(refusal(RefusalCode::MaxOrderNotional, detail));
         }
-        let share = leg.value.over(snapshot.account.equity);
+        let share = leg.value.over(measure.equity);
         if mandate.environment == Kind::Live
             && let Some(most) = limits.max_order_equity.filter(|most| share > *most)
         {
@@ -162,23 +181,23 @@ pub fn sizes(
     }
     let by_strategy = own.max_turnover.filter(|_| !lifted(|limits| limits.max_turnover));
     let bounds = [by_strategy, limits.max_turnover].into_iter().flatten().min();
-    if let Some(most) = bounds.filter(|most| plan.turnover > *most) {
+    if let Some(most) = bounds.filter(|most| measure.turnover > *most) {
         let detail = format!(
             "the run would sell {}% of the portfolio, {}% are allowed (limits.max_turnover_percent; an approval of limits \
              raises it for one account)",
-            percent(plan.turnover),
+            percent(measure.turnover),
             percent(most)
         );
         refusals.push(refusal(RefusalCode::MaxTurnover, detail));
     }
     // A plan never needs more orders than this; more is a fault, not a plan (S10).
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let holdings = strategy.targets().len().max(snapshot.holdings.len());
-    let most = count(limits.orders_per_holding).saturating_mul(holdings).saturating_add(count(limits.orders_beside));
-    if plan.legs.len() > most {
+    let most =
+        count(limits.orders_per_holding).saturating_mul(measure.holdings).saturating_add(count(limits.orders_beside));
+    if measure.orders > most {
         let detail = format!(
             "the run has {} orders, {most} are allowed (limits.orders_per_holding, limits.orders_beside)",
-            plan.legs.len()
+            measure.orders
         );
         refusals.push(refusal(RefusalCode::MaxOrders, detail));
     }

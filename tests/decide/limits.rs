@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rebalanced::decide::guard::{Facts, gate, guard};
+use rebalanced::decide::guard::{Facts, gate, guard, may_still_leave};
 use rebalanced::decide::limits::{in_force, unbelievable};
 use rebalanced::edge::sessions;
 use rebalanced::model::environment::{Environment, Kind, Live, Paper};
@@ -434,6 +434,103 @@ fn the_caps_are_asked_again_where_the_orders_are_recorded() {
     let version = (case.strategy.name(), case.strategy.version());
     let refused = gate(&cleared, version, &later, now());
     assert_eq!(refused.iter().map(|refusal| refusal.code).collect::<Vec<_>>(), [RefusalCode::MaxDayNotional]);
+}
+
+#[test]
+fn s4_every_limit_that_a_plan_is_held_against_is_held_again_where_its_orders_are_recorded() {
+    let case = live();
+    let plan = case.plan();
+    let sessions = sessions::builtin().unwrap();
+    let facts = Facts {
+        plan: &plan,
+        phase: Phase::Buy,
+        snapshot: &case.snapshot,
+        session: sessions.at(now()).copied(),
+        now: now(),
+        strategy: &case.strategy,
+        market: Some(&case.market),
+    };
+    let half = Some(Fraction::from_percent(dec("50")));
+    let limited = [
+        (RefusalCode::MaxOrderNotional, ServiceLimits { max_order_notional: Some(usd("17000")), ..unlimited() }),
+        (RefusalCode::MaxOrderShare, ServiceLimits { max_order_equity: half, ..unlimited() }),
+        (RefusalCode::MaxRunNotional, ServiceLimits { max_run_notional: Some(usd("20000")), ..unlimited() }),
+        (RefusalCode::MaxDayNotional, ServiceLimits { max_day_notional: Some(usd("20000")), ..unlimited() }),
+    ];
+    let all = Raise {
+        max_order_notional: Some(usd("99999")),
+        max_order_equity: Some(Fraction::ONE),
+        max_run_notional: Some(usd("99999")),
+        max_day_notional: Some(usd("99999")),
+        max_turnover: Some(Fraction::ONE),
+        ..Raise::default()
+    };
+    for (code, limits) in limited {
+        let mut mandate = case.mandate.clone();
+        mandate.policy.limits = limits;
+        let raise = ApprovalKind::Limits { account: mandate.account.clone(), raise: all.clone() };
+        mandate.approvals.push(granted(raise));
+        let cleared = guard::<Live>(&facts, &mandate).unwrap();
+        let version = (case.strategy.name(), case.strategy.version());
+        let codes = |mandate: &Mandate| -> Vec<_> {
+            gate(&cleared, version, mandate, now()).into_iter().map(|refusal| refusal.code).collect()
+        };
+        assert_eq!(codes(&mandate), []);
+        // The raise is withdrawn between the guard and the record.
+        mandate.approvals.last_mut().unwrap().revoked = Some((now(), "eve".to_owned()));
+        assert_eq!(codes(&mandate), [code]);
+        mandate.approvals.last_mut().unwrap().revoked = None;
+        mandate.approvals.last_mut().unwrap().expires_at = Some(now());
+        assert_eq!(codes(&mandate), [code], "or ends by itself");
+    }
+}
+
+#[test]
+fn s4_a_stored_order_does_not_leave_once_the_raise_that_it_needs_is_gone() {
+    let mut case = live();
+    case.mandate.policy.limits.max_order_notional = Some(usd("17000"));
+    case.mandate.policy.limits.max_run_notional = Some(usd("28500"));
+    let raise = Raise { max_order_notional: Some(usd("18000")), ..Raise::default() };
+    let account = case.mandate.account.clone();
+    case.mandate.approvals.push(granted(ApprovalKind::Limits { account, raise }));
+    let plan = case.plan();
+    let sessions = sessions::builtin().unwrap();
+    let facts = Facts {
+        plan: &plan,
+        phase: Phase::Buy,
+        snapshot: &case.snapshot,
+        session: sessions.at(now()).copied(),
+        now: now(),
+        strategy: &case.strategy,
+        market: Some(&case.market),
+    };
+    let run = rebalanced::model::ids::RunId::parse("run_1").unwrap();
+    let cleared = guard::<Live>(&facts, &case.mandate).unwrap();
+    let stored = rebalanced::decide::intents::intents(&cleared, &run, now()).unwrap();
+    let past = |intent: &rebalanced::model::intent::Intent| Past {
+        of_this_run: true,
+        phase: intent.phase,
+        symbol: intent.symbol.clone(),
+        amount: intent.amount,
+        value: intent.value,
+        state: intent.state,
+        recorded_at: intent.recorded_at,
+    };
+    case.mandate.today = stored.iter().map(past).collect();
+    let version = (case.strategy.name(), case.strategy.version());
+    let refused = |mandate: &Mandate| -> Vec<Vec<RefusalCode>> {
+        let of = |intent| may_still_leave::<Live>(intent, version, mandate, now());
+        stored.iter().map(|intent| of(intent).into_iter().map(|refusal| refusal.code).collect()).collect()
+    };
+    assert_eq!(refused(&case.mandate), [vec![], vec![]], "each is counted once: the run is at its limit, not above");
+    let mut lower = case.mandate.clone();
+    lower.approvals.pop();
+    let mut expected = refused(&lower);
+    expected.sort();
+    assert_eq!(expected, [vec![], vec![RefusalCode::MaxOrderNotional]], "SPY's 18,000 needed the raise");
+    let mut lower = case.mandate.clone();
+    lower.policy.limits.max_run_notional = Some(usd("28499"));
+    assert_eq!(refused(&lower), [vec![RefusalCode::MaxRunNotional], vec![RefusalCode::MaxRunNotional]]);
 }
 
 #[test]

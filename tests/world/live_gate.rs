@@ -5,10 +5,13 @@ use std::time::Duration;
 use alpaca_sim::{Environment, NewAccount};
 use rebalanced::flow::approve::{self, Desk};
 use rebalanced::flow::operators;
-use rebalanced::model::ids::{AccountId, StrategyName};
-use rebalanced::model::mandate::{ApprovalKind, Bound, ServicePolicy};
+use rebalanced::model::ids::{AccountId, StrategyName, Symbol};
+use rebalanced::model::limits::Raise;
+use rebalanced::model::mandate::{ApprovalKind, Bound, HaltScope, ServicePolicy};
+use rebalanced::model::money::Usd;
 use rebalanced::model::operator::Scope;
 use rebalanced::model::secret::Secret;
+use rebalanced::model::time::Span;
 use rebalanced::model::verdict::OutcomeKind;
 use rust_decimal::Decimal;
 
@@ -16,13 +19,26 @@ use crate::support::{Keeper, Setup, TestWorld, new_york, on_both_databases, poli
 
 const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
 
-/// The five flags that a person can give; the kill switch and the limits are tested elsewhere.
-const FLAGS: [&str; 5] =
-    ["live_switched_off", "app_not_approved", "consent_missing", "strategy_not_approved", "subscription_not_approved"];
+/// The six flags that a person can give, the raise of a limit among them; the kill switch is tested elsewhere.
+const FLAGS: [&str; 6] = [
+    "live_switched_off",
+    "app_not_approved",
+    "consent_missing",
+    "strategy_not_approved",
+    "subscription_not_approved",
+    "max_order_notional",
+];
+
+/// A raise without which the orders are too large.
+fn raise(account: &AccountId) -> ApprovalKind {
+    let raise = Raise { max_order_notional: Some(Usd::parse("15000").unwrap()), ..Raise::default() };
+    ApprovalKind::Limits { account: account.clone(), raise }
+}
 
 async fn prepared(on: Keeper, flags: u32, latency: Duration) -> TestWorld {
     let given = |index: u32| flags & (1 << index) != 0;
-    let policy = ServicePolicy { live_trading: given(0), app_approved: given(1), ..policy() };
+    let mut policy = ServicePolicy { live_trading: given(0), app_approved: given(1), ..policy() };
+    policy.limits.max_order_notional = Some(Usd::parse("5000").unwrap());
     let setup = Setup {
         strategies: &[("sixty-forty.toml", SIXTY_FORTY)],
         policy,
@@ -47,7 +63,8 @@ async fn prepared(on: Keeper, flags: u32, latency: Duration) -> TestWorld {
             },
         ),
         (3, ApprovalKind::Strategy { name: name.clone(), version }),
-        (4, ApprovalKind::Subscription { account, name, bound: Bound::default() }),
+        (4, ApprovalKind::Subscription { account: account.clone(), name, bound: Bound::default() }),
+        (5, raise(&account)),
     ];
     for (index, kind) in kinds {
         if given(index) {
@@ -76,8 +93,8 @@ async fn s4_no_live_order_leaves_unless_every_flag_is_set(on: Keeper) {
             assert!(outcome.starts_with(OutcomeKind::Completed.code()), "{outcome}");
             assert_eq!(orders, 2, "with every flag the live orders leave");
         } else {
-            assert!(outcome.starts_with(OutcomeKind::Refused.code()), "{flags:05b}: {outcome}");
-            assert_eq!(orders, 0, "{flags:05b}: no live order");
+            assert!(outcome.starts_with(OutcomeKind::Refused.code()), "{flags:06b}: {outcome}");
+            assert_eq!(orders, 0, "{flags:06b}: no live order");
             let stored = service.world.store.events(0, 10_000).await.unwrap();
             let refused = stored.iter().rev().find(|event| event.kind == "run.refused" || event.kind == "run.closed");
             assert!(refused.is_some(), "a refusal is recorded");
@@ -96,6 +113,7 @@ async fn d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_n
     let kinds = [
         ApprovalKind::Strategy { name: name.clone(), version },
         ApprovalKind::Subscription { account: account.clone(), name, bound: Bound::default() },
+        raise(&account),
         // What `prepared` entered in the user's name has a bare name behind it.
         ApprovalKind::Consent { account, text_hash },
     ];
@@ -126,7 +144,7 @@ async fn d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_n
 }
 
 async fn d5_what_the_daemon_requires_holds_in_a_process_that_was_told_less(on: Keeper) {
-    let service = prepared(on, 0b11111, Duration::ZERO).await;
+    let service = prepared(on, 0b11_1111, Duration::ZERO).await;
     let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
     assert_eq!(operators::require(&desk, 2).await.unwrap(), 2);
     assert_eq!(operators::require(&desk, 1).await.unwrap(), 2, "a daemon that was told less lowers nothing");
@@ -161,25 +179,85 @@ on_both_databases!(
 );
 
 /// What happens between the crash and the restart.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meanwhile {
     Nothing,
     LiveSwitchedOff,
-    StrategyRevoked,
+    AppNotApproved,
+    Revoked(&'static str),
+    RaiseExpired,
+    Halted(&'static str),
     UserLeft,
     ADayPasses,
 }
 
+const MEANWHILE: [Meanwhile; 13] = [
+    Meanwhile::Nothing,
+    Meanwhile::LiveSwitchedOff,
+    Meanwhile::AppNotApproved,
+    Meanwhile::Revoked("consent"),
+    Meanwhile::Revoked("strategy"),
+    Meanwhile::Revoked("subscription"),
+    Meanwhile::Revoked("limits"),
+    Meanwhile::RaiseExpired,
+    Meanwhile::Halted("service"),
+    Meanwhile::Halted("account"),
+    Meanwhile::Halted("symbol"),
+    Meanwhile::UserLeft,
+    Meanwhile::ADayPasses,
+];
+
+impl Meanwhile {
+    async fn happen(self, service: &mut TestWorld) {
+        let now = service.clock.now();
+        let account = service.world.store.accounts().await.unwrap()[0].id.clone();
+        match self {
+            Self::Nothing => {}
+            Self::LiveSwitchedOff => service.world.policy.live_trading = false,
+            Self::AppNotApproved => service.world.policy.app_approved = false,
+            // The raise that holds at the record ends two minutes later.
+            Self::RaiseExpired => service.clock.set(now + Span::from_mins(3)),
+            Self::ADayPasses => service.clock.set(now + Span::from_hours(24)),
+            Self::UserLeft => {
+                let by = rebalanced::model::event::Actor::operator("ada");
+                service.world.store.disconnect(&account, &by, now).await.unwrap();
+            }
+            Self::Revoked(kind) => {
+                let desk =
+                    Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+                let approvals = desk.store.approvals().await.unwrap();
+                let approval = approvals.iter().find(|approval| approval.kind.code() == kind).unwrap();
+                assert!(approve::revoke(&desk, &approval.id, "ada").await.unwrap());
+            }
+            Self::Halted(what) => {
+                let desk =
+                    Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+                let scopes = match what {
+                    "service" => vec![HaltScope::Service],
+                    "account" => vec![HaltScope::Account(account)],
+                    _ => ["SPY", "AGG"].map(|name| HaltScope::Symbol(Symbol::parse(name).unwrap())).to_vec(),
+                };
+                for scope in scopes {
+                    approve::halt(&desk, scope, ("ada", "test")).await.unwrap();
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn s4_live_orders_that_a_crash_left_unsent_need_every_flag_again_after_the_restart() {
-    for meanwhile in [
-        Meanwhile::Nothing,
-        Meanwhile::LiveSwitchedOff,
-        Meanwhile::StrategyRevoked,
-        Meanwhile::UserLeft,
-        Meanwhile::ADayPasses,
-    ] {
-        let mut service = prepared(Keeper::Sqlite, (1 << FLAGS.len()) - 1, Duration::from_millis(20)).await;
+    for meanwhile in MEANWHILE {
+        let expires = meanwhile == Meanwhile::RaiseExpired;
+        let flags = if expires { 0b01_1111 } else { 0b11_1111 };
+        let mut service = prepared(Keeper::Sqlite, flags, Duration::from_millis(20)).await;
+        if expires {
+            let account = service.world.store.accounts().await.unwrap()[0].id.clone();
+            let desk =
+                Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+            let end = Some(new_york("2019-06-03T15:47:00"));
+            approve::grant(&desk, raise(&account), ("ada", "test"), end).await.unwrap();
+        }
         let first = async {
             while service.sent.lock().unwrap().is_empty() {
                 tokio::time::sleep(Duration::from_micros(300)).await;
@@ -191,25 +269,7 @@ async fn s4_live_orders_that_a_crash_left_unsent_need_every_flag_again_after_the
             () = first => {}
         }
         assert!(service.sim.ledger().orders.is_empty());
-        let now = service.clock.now();
-        let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
-        match meanwhile {
-            Meanwhile::Nothing => {}
-            Meanwhile::LiveSwitchedOff => service.world.policy.live_trading = false,
-            Meanwhile::StrategyRevoked => {
-                for approval in service.world.store.approvals().await.unwrap() {
-                    if matches!(approval.kind, ApprovalKind::Strategy { .. }) {
-                        assert!(approve::revoke(&desk, &approval.id, "ada").await.unwrap());
-                    }
-                }
-            }
-            Meanwhile::UserLeft => {
-                let account = service.world.store.accounts().await.unwrap()[0].id.clone();
-                let by = rebalanced::model::event::Actor::operator("ada");
-                service.world.store.disconnect(&account, &by, now).await.unwrap();
-            }
-            Meanwhile::ADayPasses => service.clock.set(now - rebalanced::model::time::Span::from_hours(-24)),
-        }
+        meanwhile.happen(&mut service).await;
         rebalanced::flow::recover::recover(&service.world).await.unwrap();
         let outcomes = service.drain().await;
         let orders = service.sim.ledger().orders.len();
@@ -217,7 +277,7 @@ async fn s4_live_orders_that_a_crash_left_unsent_need_every_flag_again_after_the
             Meanwhile::Nothing => assert_eq!(orders, 2, "recovery carries it on: {outcomes:?}"),
             _ => assert_eq!(orders, 0, "{meanwhile:?}: nothing leaves: {outcomes:?}"),
         }
-        if matches!(meanwhile, Meanwhile::UserLeft) {
+        if meanwhile == Meanwhile::UserLeft {
             // The token is gone, so nobody can ask what became of them: that is never a plain "skipped" (L2).
             assert_eq!(outcomes[0].kind, OutcomeKind::Quarantined, "{outcomes:?}");
             assert_eq!(service.world.store.halts(true).await.unwrap().len(), 1);

@@ -2,7 +2,7 @@
 //! withdrawal would be an order that nobody allows any more.
 //!
 //! A step is a request of the service: the flag is withdrawn while the service waits for it. Every other await of a run lies
-//! between two of them. Each flag is tried at every step, and every combination of the six that people hold at some step. Flags
+//! between two of them. Each flag is tried at every step, and every combination of the seven that people hold at some step. Flags
 //! of the configuration change with a restart only, which `live_gate` tries.
 
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,9 @@ use rebalanced::flow::approve::{self, Desk};
 use rebalanced::model::environment::Kind;
 use rebalanced::model::event::Actor;
 use rebalanced::model::ids::{AccountId, ApprovalId, GrantId, HaltId, StrategyName, SubscriptionId, Symbol, UserId};
+use rebalanced::model::limits::Raise;
 use rebalanced::model::mandate::{ApprovalKind, Bound, Halt, HaltScope, ServicePolicy};
+use rebalanced::model::money::Usd;
 use rebalanced::model::secret::Secret;
 use rust_decimal::Decimal;
 
@@ -31,6 +33,8 @@ enum Flag {
     Consent,
     Strategy,
     Subscription,
+    /// The raise without which the orders are too large.
+    Limits,
     HaltService,
     HaltAccount,
     HaltSymbol,
@@ -43,11 +47,12 @@ enum Flag {
     Following,
 }
 
-/// The first six are held by people, one by one, and withdrawn in every combination too.
-const FLAGS: [Flag; 11] = [
+/// The first seven are held by people, one by one, and withdrawn in every combination too.
+const FLAGS: [Flag; 12] = [
     Flag::Consent,
     Flag::Strategy,
     Flag::Subscription,
+    Flag::Limits,
     Flag::HaltService,
     Flag::HaltAccount,
     Flag::HaltSymbol,
@@ -61,16 +66,18 @@ const FLAGS: [Flag; 11] = [
 struct Prepared {
     service: TestWorld,
     account: AccountId,
-    /// Ids of the consent, of the strategy's and of the subscription's approval.
-    approvals: [ApprovalId; 3],
+    /// Ids of the consent, of the strategy's and of the subscription's approval, and of the raised limit.
+    approvals: [ApprovalId; 4],
     folder: tempfile::TempDir,
 }
 
 async fn prepared(on: Keeper) -> Prepared {
     let folder = tempfile::tempdir().unwrap();
+    let mut allowed = ServicePolicy { live_trading: true, app_approved: true, ..policy() };
+    allowed.limits.max_order_notional = Some(usd("5000"));
     let setup = Setup {
         strategies: &[("sixty-forty.toml", SIXTY_FORTY)],
-        policy: ServicePolicy { live_trading: true, app_approved: true, ..policy() },
+        policy: allowed,
         app_approved_at_broker: true,
         database: on,
         switch: Switch::with_file(Some(folder.path().join("halt"))),
@@ -89,11 +96,19 @@ async fn prepared(on: Keeper) -> Prepared {
         ApprovalKind::Consent { account: account.clone(), text_hash },
         ApprovalKind::Strategy { name: name.clone(), version },
         ApprovalKind::Subscription { account: account.clone(), name, bound: Bound::default() },
+        ApprovalKind::Limits {
+            account: account.clone(),
+            raise: Raise { max_order_notional: Some(usd("15000")), ..Raise::default() },
+        },
     ] {
         ids.push(approve::grant(&desk, kind, ("ada", "test"), None).await.unwrap().id);
     }
     service.ring(new_york("2019-06-03T10:00:00")).await;
     Prepared { service, account, approvals: ids.try_into().unwrap(), folder }
+}
+
+fn usd(text: &str) -> Usd {
+    Usd::parse(text).unwrap()
 }
 
 impl Prepared {
@@ -126,11 +141,12 @@ impl Prepared {
                 pulled_at: now,
                 released: None,
             };
-            let [consent, strategy, subscription] = approvals;
+            let [consent, strategy, subscription, limits] = approvals;
             match flag {
                 Flag::Consent => assert!(store.revoke(&consent, &by, now).await.unwrap()),
                 Flag::Strategy => assert!(store.revoke(&strategy, &by, now).await.unwrap()),
                 Flag::Subscription => assert!(store.revoke(&subscription, &by, now).await.unwrap()),
+                Flag::Limits => assert!(store.revoke(&limits, &by, now).await.unwrap()),
                 Flag::HaltService => store.halt(&halt(HaltScope::Service)).await.unwrap(),
                 Flag::HaltAccount => store.halt(&halt(HaltScope::Account(account))).await.unwrap(),
                 Flag::HaltSymbol => {
@@ -191,8 +207,8 @@ async fn row_78_whatever_is_withdrawn_at_whatever_step_no_live_order_leaves_afte
     for (place, flag) in FLAGS.into_iter().enumerate() {
         cases.extend((1..=steps).skip(place % stride).step_by(stride).map(|nth| (vec![flag], nth)));
     }
-    for combination in (1_usize..64).step_by(stride) {
-        let flags = (0..6).filter(|place| combination >> place & 1 == 1).map(|place| FLAGS[place]).collect();
+    for combination in (1_usize..128).step_by(stride) {
+        let flags = (0..7).filter(|place| combination >> place & 1 == 1).map(|place| FLAGS[place]).collect();
         cases.push((flags, combination % steps + 1));
     }
     for (flags, nth) in cases {
