@@ -80,6 +80,7 @@ impl From<operators::Error> for Failure {
             operators::Error::Name(_)
             | operators::Error::NoScope
             | operators::Error::Nobody(_)
+            | operators::Error::MayNotResume
             | operators::Error::NotFewer { .. }
             | operators::Error::TooFew { .. }
             | operators::Error::Unproven => Self::input(error),

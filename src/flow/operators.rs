@@ -27,6 +27,12 @@ pub enum Error {
          renew or remove another: show their token with --operator-token-file"
     )]
     Unproven,
+    /// Where two must approve, nobody lets the service go on under a bare name.
+    #[error(
+        "two operators must approve here (approvals.operators_required), so the kill switch is released by an operator with the \
+         scope `operate`: show their token with --operator-token-file"
+    )]
+    MayNotResume,
     /// An operator without a scope could do nothing.
     #[error("name at least one scope: read, operate, approve")]
     NoScope,
@@ -125,6 +131,26 @@ pub async fn changer(
         return Err(Error::Unproven);
     }
     Ok(approve::said_by(said.unwrap_or_default(), "--by (who does this)")?)
+}
+
+/// Under which name the kill switch is released. Where two must approve, that takes the token of an operator who may operate:
+/// pulling it is the safe direction, and open to anybody; releasing it is not.
+///
+/// # Errors
+/// [`Error::MayNotResume`] without such a token, [`Error::Act`] without a name where a name is enough.
+pub async fn releaser(
+    store: &Store,
+    required: u32,
+    (said, token): (Option<&str>, Option<&Secret>),
+) -> Result<String, Error> {
+    let Some(token) = token else {
+        if required > 1 {
+            return Err(Error::MayNotResume);
+        }
+        return Ok(approve::said_by(said.unwrap_or_default(), "--by (who resumes)")?);
+    };
+    let operator = who(store, token).await?.filter(|operator| operator.may(Scope::Operate));
+    Ok(operator.ok_or(Error::MayNotResume)?.name.to_string())
 }
 
 /// What a token is kept under.

@@ -170,6 +170,42 @@ fn d5_a_shell_with_an_environment_of_its_own_makes_no_second_operator_unnecessar
 }
 
 #[test]
+fn d5_where_two_must_approve_anybody_halts_and_only_an_operators_token_resumes() {
+    let scratch = Scratch::new();
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), format!("{config}\n[approvals]\noperators_required = 2\n")).unwrap();
+    let daemon = scratch.daemon();
+    let in_file = |name: &str, scopes: &str, by: &str| {
+        let file = scratch.path().join(name).to_str().unwrap().to_owned();
+        scratch.line(&format!("operators add {name} --scopes {scopes} {by} --token-file {file}")).ok();
+        file
+    };
+    let ann = in_file("ann", "approve", "--by founder");
+    let ben = in_file("ben", "operate", &format!("--operator-token-file {ann}"));
+    let bens = fs::read_to_string(&ben).unwrap().trim().to_owned();
+    let held = || scratch.line("halts --json").ok().json()["halts"].as_array().unwrap().len();
+    scratch.line("halt --by anybody --reason smoke").ok();
+    for line in ["resume --by ben", &format!("resume --operator-token-file {ann}")] {
+        let refused = scratch.line(line);
+        assert!(refused.code == 2 && refused.err.contains("scope `operate`"), "{line}: {refused:?}");
+    }
+    let mut alone = scratch.program();
+    alone.args(["resume", "--by", "ben", "--config"]).arg(scratch.config());
+    let refused = Ran::of(alone.env("REBALANCED_APPROVALS__OPERATORS_REQUIRED", "1"));
+    assert!(refused.code == 2 && refused.err.contains("scope `operate`"), "{refused:?}");
+    let named = ask(&daemon, TOKEN, ("POST", "/api/v1/halts/resume"), &json!({ "by": "ben" }));
+    assert_eq!(named.status, 403, "the one token of the configuration proves no name: {named:?}");
+    assert_eq!(held(), 1);
+    scratch.line(&format!("resume --operator-token-file {ben}")).ok();
+    assert_eq!(held(), 0);
+    assert_eq!(ask(&daemon, TOKEN, ("POST", "/api/v1/halts"), &json!({ "by": "ann", "reason": "x" })).status, 200);
+    assert_eq!(held(), 1);
+    assert_eq!(ask(&daemon, &bens, ("POST", "/api/v1/halts/resume"), &json!({})).status, 200);
+    let all = scratch.line("halts --all --json").ok().json();
+    assert!(all["halts"].as_array().unwrap().iter().all(|halt| halt["released_by"] == "ben"), "{all}");
+}
+
+#[test]
 fn the_api_takes_bounds_raises_and_ends_and_says_what_is_wrong_with_them() {
     let scratch = Scratch::new();
     let daemon = scratch.daemon();

@@ -2,14 +2,18 @@
 //!
 //! It works beside a running daemon, and while none runs: halts are read in the transaction that stores an order.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::app::commands::Context;
+use crate::app::commands::operators::token_in;
 use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::app::{shown, wire};
 use crate::flow::approve;
 use crate::flow::cancel::{self, Cancelled};
+use crate::flow::operators;
 use crate::model::event::Actor;
 use crate::model::ids::{AccountId, Symbol};
 use crate::model::mandate::HaltScope;
@@ -59,9 +63,12 @@ pub struct ResumeArgs {
     /// What to release: exactly what was halted.
     #[command(flatten)]
     pub of: Of,
-    /// Who resumes.
-    #[arg(long, value_name = "NAME")]
-    pub by: String,
+    /// Who resumes; where two operators must approve, show the token instead.
+    #[arg(long, value_name = "NAME", required_unless_present = "operator_token_file")]
+    pub by: Option<String>,
+    /// The file with the token of an operator who may operate.
+    #[arg(long, value_name = "FILE", conflicts_with = "by")]
+    pub operator_token_file: Option<PathBuf>,
 }
 
 /// Arguments of `halts`.
@@ -125,8 +132,11 @@ pub(super) fn orders_table(orders: &[Value]) -> String {
 /// When it could not be recorded.
 pub async fn resume(context: &Context, args: ResumeArgs) -> Result<(), Failure> {
     let scope = args.of.scope()?;
-    let (_, means) = context.means().await?;
-    let released = approve::resume(&means.desk(), &scope, &args.by).await?;
+    let (settings, means) = context.means().await?;
+    let required = operators::required(&means.store, settings.policy.operators_required).await?;
+    let token = args.operator_token_file.as_deref().map(token_in).transpose()?;
+    let by = operators::releaser(&means.store, required, (args.by.as_deref(), token.as_ref())).await?;
+    let released = approve::resume(&means.desk(), &scope, &by).await?;
     context.print(&json!({ "released": released }), |_| match released {
         0 => "nothing of this scope was halted; `rebalanced halts` lists what is".to_owned(),
         some => format!("released: {some}"),

@@ -24,6 +24,7 @@ use crate::app::telemetry::chain;
 use crate::edge::store::{self, RunFilter};
 use crate::flow::approve::{self, Desk};
 use crate::flow::cancel::{self, Cancelled};
+use crate::flow::operators;
 use crate::model::event::Actor;
 use crate::model::ids::{AccountId, ApprovalId, RunId, StrategyName, Symbol};
 use crate::model::limits::Raise;
@@ -237,8 +238,24 @@ async fn resume(
     Json(act): Json<Act>,
 ) -> Result<Json<Value>, Refused> {
     let by = caller.acts_as(act.by.as_deref())?;
+    if matches!(caller, Caller::Configured(_)) {
+        let world = &shared.world;
+        let required = operators::required(&world.store, world.policy.operators_required).await?;
+        operators::releaser(&world.store, required, (Some(&by), None)).await.map_err(released_by_name)?;
+    }
     let released = approve::resume(&desk(&shared), &act.scope()?, &by).await?;
     Ok(Json(json!({ "released": released })))
+}
+
+/// The one token of the configuration proves no name.
+fn released_by_name(error: operators::Error) -> Refused {
+    match error {
+        operators::Error::Act(error) => error.into(),
+        operators::Error::Store(error) => error.into(),
+        other => {
+            Refused(StatusCode::FORBIDDEN, other.to_string().replace("with --operator-token-file", "as the bearer"))
+        }
+    }
 }
 
 async fn approvals(State(shared): State<Shared>) -> Result<Json<Value>, Refused> {
