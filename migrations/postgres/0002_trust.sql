@@ -57,6 +57,12 @@ CREATE TABLE consent_texts (
     first_shown_at BIGINT NOT NULL
 );
 
+CREATE TRIGGER consent_texts_are_never_changed BEFORE UPDATE ON consent_texts
+FOR EACH ROW EXECUTE FUNCTION refuse_change('texts that were agreed to are append-only');
+
+CREATE TRIGGER consent_texts_are_never_deleted BEFORE DELETE ON consent_texts
+FOR EACH ROW EXECUTE FUNCTION refuse_change('texts that were agreed to are append-only');
+
 -- A started connection: the account it must bring back, if it is to reconnect one, and what its user agreed to.
 ALTER TABLE oauth_states ADD COLUMN account TEXT;
 ALTER TABLE oauth_states ADD COLUMN text_hash TEXT;

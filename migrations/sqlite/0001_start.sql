@@ -197,6 +197,32 @@ BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
 
+-- INSERT OR REPLACE removes the old row without asking the triggers above. PostgreSQL knows no such thing: what a conflict does
+-- there is an UPDATE.
+CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
+WHEN EXISTS (
+    SELECT 1 FROM events WHERE rowid = NEW.rowid OR sequence = NEW.sequence OR previous = NEW.previous OR hash = NEW.hash)
+BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;
+
+CREATE TRIGGER intents_that_ended_are_never_replaced BEFORE INSERT ON intents
+WHEN EXISTS (
+    SELECT 1 FROM intents WHERE (rowid = NEW.rowid OR id = NEW.id OR client_order_id = NEW.client_order_id
+            OR (run = NEW.run AND phase = NEW.phase AND symbol = NEW.symbol AND attempt = NEW.attempt))
+        AND state NOT IN ('recorded', 'unknown', 'open'))
+BEGIN
+    SELECT RAISE(ABORT, 'an intent that has ended never changes');
+END;
+
+-- A slot that is enqueued again is no fault: its run stays as it is.
+CREATE TRIGGER runs_that_closed_are_never_replaced BEFORE INSERT ON runs
+WHEN EXISTS (
+    SELECT 1 FROM runs WHERE (rowid = NEW.rowid OR id = NEW.id OR (subscription = NEW.subscription AND slot = NEW.slot)) AND state = 'closed')
+BEGIN
+    SELECT RAISE(IGNORE);
+END;
+
 CREATE TRIGGER intents_that_ended_absorb BEFORE UPDATE ON intents
 WHEN OLD.state NOT IN ('recorded', 'unknown', 'open')
 BEGIN

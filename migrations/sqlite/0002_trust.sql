@@ -57,6 +57,23 @@ CREATE TABLE consent_texts (
     first_shown_at BIGINT NOT NULL
 );
 
+CREATE TRIGGER consent_texts_are_never_changed BEFORE UPDATE ON consent_texts
+BEGIN
+    SELECT RAISE(ABORT, 'texts that were agreed to are append-only');
+END;
+
+CREATE TRIGGER consent_texts_are_never_deleted BEFORE DELETE ON consent_texts
+BEGIN
+    SELECT RAISE(ABORT, 'texts that were agreed to are append-only');
+END;
+
+-- Against INSERT OR REPLACE; the same text again is no fault.
+CREATE TRIGGER consent_texts_are_never_replaced BEFORE INSERT ON consent_texts
+WHEN EXISTS (SELECT 1 FROM consent_texts WHERE rowid = NEW.rowid OR hash = NEW.hash)
+BEGIN
+    SELECT RAISE(IGNORE);
+END;
+
 -- A started connection: the account it must bring back, if it is to reconnect one, and what its user agreed to.
 ALTER TABLE oauth_states ADD COLUMN account TEXT;
 ALTER TABLE oauth_states ADD COLUMN text_hash TEXT;

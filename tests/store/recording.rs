@@ -11,7 +11,7 @@ use rebalanced::model::verdict::{Refusal, RefusalCode};
 
 use crate::cast::{
     account, claimed, closing, connected, day, enqueued, intent, kinds, minutes, operator, paper, policy, raw,
-    recording, strategy, update, version,
+    recording, strategy, texts, update, version,
 };
 use crate::databases;
 
@@ -243,6 +243,54 @@ async fn the_chain_holds_whoever_writes_and_nobody_changes_it() {
         if db.name == "PostgreSQL" {
             assert!(sqlx::query("TRUNCATE events").execute(&mut raw(&db.url).await).await.is_err());
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d8_what_was_recorded_for_good_is_not_replaced_by_an_insert_either() {
+    let db = databases::sqlite().await;
+    connected(&db.store, 1).await;
+    enqueued(&db.store, minutes(5)).await;
+    let claim = claimed(&db.store, minutes(5)).await;
+    let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(6))];
+    db.store.record(&claim, &recording(), (&policy(), day()), minutes(6), |_| Ok(orders.clone())).await.unwrap();
+    db.store.settle(&claim, &[update(&orders[0], IntentState::Filled, minutes(7))], minutes(7)).await.unwrap();
+    db.store.close(claim, &closing(true), minutes(8)).await.unwrap();
+    db.store.keep_consent_text("hash", "the text", minutes(9)).await.unwrap();
+    db.store.keep_consent_text("hash", "the text", minutes(10)).await.unwrap();
+    let everything = async || {
+        let mut all = Vec::new();
+        for sql in [
+            "SELECT facts || actor || hash FROM events ORDER BY sequence",
+            "SELECT id || state || filled_qty FROM intents",
+            "SELECT id || state || outcome FROM runs",
+            "SELECT hash || text || first_shown_at FROM consent_texts",
+        ] {
+            all.push(texts(&db.url, sql).await);
+        }
+        all
+    };
+    let before = everything().await;
+    assert!(before.iter().all(|rows| !rows.is_empty()), "{before:?}");
+    for (sql, is_refused) in [
+        ("INSERT OR REPLACE INTO events SELECT sequence, at, 'eve', kind, account, run, facts, previous, hash FROM events", true),
+        ("REPLACE INTO events SELECT 900, at, 'eve', kind, account, run, facts, 'x', hash FROM events LIMIT 1", true),
+        ("REPLACE INTO events SELECT 900, at, 'eve', kind, account, run, facts, previous, 'x' FROM events LIMIT 1", true),
+        ("REPLACE INTO events (rowid, sequence, at, actor, kind, account, run, facts, previous, hash)
+              VALUES (1, 900, 0, 'eve', 'x', '', '', '{}', 'x', 'y')", true),
+        ("INSERT INTO events SELECT sequence, at, 'eve', kind, account, run, facts, 'x', 'y' FROM events WHERE sequence = 1
+              ON CONFLICT (sequence) DO UPDATE SET actor = 'eve'", true),
+        ("CREATE TEMP TABLE other AS SELECT * FROM intents; UPDATE other SET state = 'recorded', filled_qty = '0', settled_at = NULL;
+              INSERT OR REPLACE INTO intents SELECT * FROM other", true),
+        ("CREATE TEMP TABLE other AS SELECT * FROM runs; UPDATE other SET state = 'due';
+              INSERT OR REPLACE INTO runs SELECT * FROM other", false),
+        ("INSERT OR REPLACE INTO consent_texts (hash, text, first_shown_at) VALUES ('hash', 'another', 0)", false),
+        ("UPDATE consent_texts SET text = 'another'", true),
+        ("DELETE FROM consent_texts", true),
+    ] {
+        let tried = sqlx::raw_sql(sql).execute(&mut raw(&db.url).await).await;
+        assert_eq!(tried.is_err(), is_refused, "{sql}: {tried:?}");
+        assert_eq!(everything().await, before, "{sql}");
     }
 }
 

@@ -42,8 +42,9 @@ async fn the_twins_have_the_same_tables_columns_indexes_triggers_and_views() {
         tables.insert(db.name, columns);
     }
     assert_eq!(tables["SQLite"], tables["PostgreSQL"]);
+    // SQLite alone knows INSERT OR REPLACE, and PostgreSQL alone TRUNCATE.
     let named = "SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger', 'view') AND name NOT LIKE 'sqlite_%'
-         ORDER BY name";
+         AND name NOT LIKE '%never_replaced' ORDER BY name";
     let also = "SELECT CAST(name AS TEXT) FROM (
              SELECT indexname AS name FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT LIKE '%key'
              UNION SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname <> 'events_are_never_truncated'
