@@ -218,7 +218,7 @@ impl KeyKey {
         let file = File::open(key_file).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         let refused = match keeping {
-            _ if key_file.starts_with(CREDENTIALS) => 0o037,
+            _ if is_handed_over(key_file) => 0o037,
             Keeping::Private => 0o077,
             Keeping::ReadOnly => 0o377,
         };
@@ -245,6 +245,20 @@ impl KeyKey {
         }
         key.copy_from_slice(&bytes);
         Ok(key)
+    }
+}
+
+/// Whether a file lies where the service manager puts what it hands over.
+pub fn is_handed_over(file: &Path) -> bool {
+    lies_in(file, Path::new(CREDENTIALS))
+}
+
+/// Whether a file really lies in a folder. Its name alone says nothing: `..` and links lead elsewhere. What cannot be looked at
+/// does not.
+pub fn lies_in(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rebalanced::edge::entropy::Entropy;
-use rebalanced::edge::vault::{Error, Owner, Vault};
+use rebalanced::edge::vault::{Error, Owner, Vault, lies_in};
 use rebalanced::model::ids::{GrantId, UserId};
 use rebalanced::model::secret::{Sealed, Secret};
 use tempfile::TempDir;
@@ -124,6 +124,28 @@ fn row_81_another_key_does_not_open_and_is_named() {
     assert!(matches!(other.open_sealed(owner(1), &relabelled), Err(Error::DoesNotOpen)));
     let again = vault.seal(owner(1), &Secret::new("a token".to_owned()), &entropy).unwrap();
     assert_ne!(sealed.bytes, again.bytes, "a nonce is never used twice");
+}
+
+#[test]
+fn d1_what_the_service_manager_hands_over_is_where_the_file_really_lies_and_not_what_its_name_says() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("credentials");
+    fs::create_dir(&place).unwrap();
+    let outside = key_file(folder.path(), &[7; 32], 0o440);
+    let inside = key_file(&place, &[7; 32], 0o440);
+    assert!(lies_in(&inside, &place));
+    assert!(lies_in(&place.join("..").join("credentials").join(inside.file_name().unwrap()), &place));
+    let around = place.join("..").join(outside.file_name().unwrap());
+    assert!(around.starts_with(&place) && around.exists() && !lies_in(&around, &place), "by its name only");
+    std::os::unix::fs::symlink(&outside, place.join("link")).unwrap();
+    assert!(!lies_in(&place.join("link"), &place), "a link leads out of it");
+    assert!(!lies_in(&place.join("nothing"), &place), "what is not there");
+    // The vault itself: a name that begins as the service manager's and ends elsewhere needs a private mode like any other.
+    let mut named = PathBuf::from("/run/credentials/../..");
+    named.extend(outside.components().skip(1));
+    if named.exists() {
+        assert!(matches!(Vault::open(&named), Err(Error::Mode { mode: 0o440, .. })));
+    }
 }
 
 #[test]

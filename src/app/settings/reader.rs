@@ -12,6 +12,7 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::app::settings::layers::{Fault, Found, Merged, Origin, Sources};
+use crate::edge::vault;
 use crate::model::secret::Secret;
 
 /// How a key is shown to people: its text, and where it comes from.
@@ -22,9 +23,6 @@ pub struct Shown {
     /// Where it comes from.
     pub origin: String,
 }
-
-/// Where the service manager hands over credentials.
-const CREDENTIALS: &str = "/run/credentials";
 
 /// A reader of merged values.
 pub struct Reader<'a> {
@@ -193,8 +191,7 @@ impl<'a> Reader<'a> {
     /// service manager hands over is guarded by it.
     fn guard(&mut self, key: &'static str, path: &Path) {
         // A folder that anybody may name in the environment is no proof: the service manager's own place is.
-        let handed_over = path.starts_with(CREDENTIALS);
-        if !self.strict || handed_over {
+        if !self.strict || vault::is_handed_over(path) {
             return;
         }
         let Ok(found) = std::fs::metadata(path) else { return };
