@@ -45,6 +45,9 @@ const FAST_RING: Span = Span::from_secs(1);
 /// # Errors
 /// When something that the daemon needs does not open, or runs had to be dropped while stopping.
 pub async fn run(mut settings: Settings, strategies: Catalog) -> anyhow::Result<()> {
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     let life = Lifecycle::default();
     life.obey_signals(settings.runs.stop_wait.unsigned_abs()).context("signals cannot be listened for")?;
     let bell = Bell::default();

@@ -318,6 +318,24 @@ fn d1_with_live_trading_on_secrets_must_be_where_nobody_else_reaches_them() {
     );
     mode("vault.key", 0o400);
     scratch.run(&["check"]).ok();
+    // The record of live orders is worth a signature.
+    let warned = |scratch: &Scratch| {
+        let check = scratch.run(&["check", "--json"]).ok().json()["warnings"].as_array().unwrap().len();
+        let text = scratch.run(&["check"]).ok().out.contains("warning: live trading is on and no checkpoint");
+        let doctor = scratch.run(&["doctor", "--json"]).json();
+        let unwise = doctor["findings"].as_array().unwrap().iter().any(|finding| {
+            finding["state"] == "unwise" && finding["detail"].as_str().unwrap().contains("audit.checkpoint_file")
+        });
+        (check, text, unwise)
+    };
+    assert_eq!(warned(&scratch), (1, true, true));
+    let live = fs::read_to_string(scratch.config()).unwrap();
+    scratch.secret("audit.key", &"c3".repeat(32));
+    mode("audit.key", 0o400);
+    let audit = "[audit]\nkey_file = \"audit.key\"\ncheckpoint_file = \"checkpoints.jsonl\"\n";
+    fs::write(scratch.config(), format!("{live}{audit}")).unwrap();
+    assert_eq!(warned(&scratch), (0, false, false));
+    fs::write(scratch.config(), live).unwrap();
     for (name, bad, key) in [
         ("client-secret", 0o640, "alpaca.client_secret_file"),
         ("operator-token", 0o604, "web.operator_token_file"),
@@ -344,5 +362,6 @@ fn d1_with_live_trading_on_secrets_must_be_where_nobody_else_reaches_them() {
     // With live trading off the looser rule of before holds.
     fs::write(scratch.config(), config).unwrap();
     mode("vault.key", 0o600);
-    scratch.run(&["check"]).ok();
+    let paper = scratch.run(&["check", "--json"]).ok().json();
+    assert_eq!(paper["warnings"].as_array().unwrap().len(), 0);
 }

@@ -90,16 +90,19 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let rows: Vec<Value> = strategies.iter().map(|strategy| row(strategy)).collect();
     let missing = settings.as_ref().map(|settings| settings.missing.clone()).unwrap_or_default();
     let wrong: Vec<String> = missing.iter().map(ToString::to_string).chain(faults.clone()).collect();
+    let warnings = settings.as_ref().map(Settings::warnings).unwrap_or_default();
     let answer = json!({
         "settings": settings.as_ref().map(in_force),
         "strategies": rows,
         "faults": wrong,
+        "warnings": warnings,
         "findings": findings,
     });
     context.print(&answer, |answer| {
         let settings = answer.get("settings").and_then(Value::as_object).map(settings_table).unwrap_or_default();
-        let mut text =
-            format!("{settings}{}", shown::table(&rows, &["strategy", "holdings", "version", "description"]));
+        let warned: String = warnings.iter().map(|warning| format!("warning: {warning}\n\n")).collect();
+        let table = shown::table(&rows, &["strategy", "holdings", "version", "description"]);
+        let mut text = format!("{settings}{warned}{table}");
         if !told.is_empty() {
             text.extend(["\n\nwarnings (`rebalanced explain CODE` says more)\n", &told.join("\n")]);
         }

@@ -21,17 +21,36 @@ const SKEW_SECONDS_MAX: i64 = 5;
 /// One thing that was tried.
 struct Finding {
     what: String,
-    is_well: bool,
+    state: State,
     detail: String,
+}
+
+/// How a thing is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Well,
+    /// The daemon runs all the same, and a promise is not kept.
+    Unwise,
+    Sick,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Unwise => "unwise",
+            Self::Sick => "not well",
+        }
+    }
 }
 
 impl Finding {
     fn of(what: impl Into<String>, result: Result<String, String>) -> Self {
-        let (is_well, detail) = match result {
-            Ok(detail) => (true, detail),
-            Err(detail) => (false, detail),
+        let (state, detail) = match result {
+            Ok(detail) => (State::Well, detail),
+            Err(detail) => (State::Sick, detail),
         };
-        Self { what: what.into(), is_well, detail }
+        Self { what: what.into(), state, detail }
     }
 }
 
@@ -44,13 +63,13 @@ pub async fn obey(context: &Context) -> Result<(), Failure> {
     let mut findings = vec![configuration(&settings), strategies(&settings), key(&settings)];
     let (database, clock) = database(&settings).await;
     findings.push(database);
+    let unwise = |detail| Finding { what: "audit".to_owned(), state: State::Unwise, detail };
+    findings.extend(settings.warnings().into_iter().map(unwise));
     findings.extend(hosts(&settings, clock.as_ref()).await);
-    let sick = findings.iter().filter(|finding| !finding.is_well).count();
+    let sick = findings.iter().filter(|finding| finding.state == State::Sick).count();
     let rows: Vec<Value> = findings
         .iter()
-        .map(|finding| {
-            json!({ "what": finding.what, "state": if finding.is_well { "well" } else { "not well" }, "detail": finding.detail })
-        })
+        .map(|finding| json!({ "what": finding.what, "state": finding.state.word(), "detail": finding.detail }))
         .collect();
     context.print(&json!({ "well": sick == 0, "findings": rows }), |_| {
         shown::table(&rows, &["what", "state", "detail"])

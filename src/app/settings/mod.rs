@@ -166,6 +166,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What is allowed and unwise.
+    pub fn warnings(&self) -> Vec<String> {
+        let is_signed = self.audit_key.is_some() && self.checkpoint_file.is_some();
+        let unsigned = "live trading is on and no checkpoint of the audit is signed: whoever can write the database could cut or \
+                        rewrite what was recorded, and nothing would show it; set `audit.key_file` and `audit.checkpoint_file`";
+        (self.policy.live_trading && !is_signed).then(|| unsigned.to_owned()).into_iter().collect()
+    }
+
     /// Reads the layers.
     ///
     /// # Errors
