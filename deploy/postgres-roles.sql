@@ -5,6 +5,7 @@
 --    after each update of the program, before the daemon starts.
 -- 2. As the owner, once and after each migration:
 --        psql -v service=rebalanced_service -f deploy/postgres-roles.sql OWNERS_DATABASE_URL
+--    and `rebalanced doctor` with the service role's URL: it says whether the role can do all that it must.
 --    The role itself is made before: CREATE ROLE rebalanced_service LOGIN PASSWORD '...';
 -- 3. Give the daemon the service role's URL. `rebalanced doctor` says whether the role could change events.
 
@@ -17,6 +18,18 @@ GRANT SELECT, INSERT, UPDATE ON
     users, grants, accounts, subscriptions, strategies, ledger, runs, intents, halts, approvals, operators, requirements,
     chain_head, overrides, withdrawals
     TO :"service";
+
+-- Tokens that were destroyed must leave the table's file, which is written anew for it: that is the right to maintain this one
+-- table, or, before PostgreSQL 17, to own it. As its owner the role could also drop it: tokens would be lost, and nothing told.
+-- Making it the owner takes a superuser, or an owner of the database who is a member of the service role.
+SELECT current_setting('server_version_num')::INT >= 170000 AS can_maintain \gset
+\if :can_maintain
+    GRANT MAINTAIN ON grants TO :"service";
+\else
+    GRANT CREATE ON SCHEMA public TO :"service";
+    ALTER TABLE grants OWNER TO :"service";
+    REVOKE CREATE ON SCHEMA public FROM :"service";
+\endif
 
 -- Started connections are taken out once.
 GRANT SELECT, INSERT, UPDATE, DELETE ON oauth_states TO :"service";

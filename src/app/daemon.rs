@@ -135,6 +135,12 @@ async fn require(world: &World) -> Result<u32, store::Error> {
 /// Remembers the strategies as they are now, and frees what an earlier process left.
 async fn prepare(world: &World) -> Result<usize, store::Error> {
     world.store.check().await?;
+    if !world.store.may_scrub().await? {
+        tracing::error!(
+            "destroyed tokens leave traces in the table `grants`, which this role may not maintain: run \
+             deploy/postgres-roles.sql as the owner"
+        );
+    }
     let now = world.clock.now();
     for strategy in world.strategies.iter() {
         let text = world.strategies.text(strategy.name()).unwrap_or_default();

@@ -131,10 +131,13 @@ pub async fn leave(
     by: &Actor,
 ) -> Result<Vec<Cancelled>, store::Error> {
     let key = cancel::keep_key(world, account).await?;
-    disconnect(desk, account, by).await?;
-    // Only now: an order that was recorded and sent until the commit is found too.
+    desk.store.disconnect(account, by, desk.clock.now()).await?;
+    let wiped = wipe(desk).await;
+    // Only now: an order that was recorded and sent until the commit is found too. Traces that could not be wiped keep nobody
+    // from cancelling.
     let open = cancel::find_open_with(world, account, key).await?;
-    cancel::cancel(world, open, by).await
+    let cancelled = cancel::cancel(world, open, by).await?;
+    wiped.map(|()| cancelled)
 }
 
 /// Wipes what destroyed or replaced tokens left in the database's files. A reader may be in the way for a moment.

@@ -1,12 +1,70 @@
 //! The daemon's own role in PostgreSQL, made by the SQL that operators are given: it works, and it cannot rewrite the audit.
 
-use rebalanced::edge::store::{RecordAnswer, Store};
+use rebalanced::edge::store::{Error, RecordAnswer, Store};
 use rebalanced::model::intent::IntentState;
 
 use crate::cast::{
-    account, claimed, closing, connected, day, enqueued, intent, minutes, policy, raw, recording, update,
+    account, claimed, closing, connected, day, enqueued, intent, minutes, operator, policy, raw, recording, texts,
+    update,
 };
 use crate::postgres::{as_owner, empty_postgres};
+
+/// The files of this database that hold these bytes, after all pages were written out. The server's log is no part of them.
+async fn files_with(owner: &str, bytes: &[u8]) -> Vec<String> {
+    sqlx::query("CHECKPOINT").execute(&mut raw(owner).await).await.unwrap();
+    let folder = texts(
+        owner,
+        "SELECT current_setting('data_directory') || '/base/' || CAST(oid AS TEXT) FROM pg_database
+         WHERE datname = current_database()",
+    )
+    .await;
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(&folder[0]).unwrap() {
+        let file = file.unwrap();
+        if std::fs::read(file.path()).is_ok_and(|all| all.windows(bytes.len()).any(|window| window == bytes)) {
+            found.push(file.file_name().into_string().unwrap());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d3_the_daemons_role_leaves_no_trace_of_a_destroyed_token_in_the_servers_files() {
+    let owner = empty_postgres();
+    Store::open(&owner).await.unwrap();
+    let role = "CREATE ROLE rebalanced_wiper LOGIN";
+    as_owner(&owner, &["-c", "DROP ROLE IF EXISTS rebalanced_wiper", "-c", role]);
+    let service = owner.replace("user=postgres", "user=rebalanced_wiper");
+    // The rights of before: everything but the table's upkeep.
+    as_owner(&owner, &["-c", "GRANT ALL ON ALL TABLES IN SCHEMA public TO rebalanced_wiper"]);
+    let version = texts(&owner, "SELECT current_setting('server_version_num')").await[0].parse::<u32>().unwrap();
+    if version >= 170_000 {
+        as_owner(&owner, &["-c", "REVOKE MAINTAIN ON grants FROM rebalanced_wiper"]);
+    }
+    let store = Store::open(&service).await.unwrap();
+    connected(&store, 50).await;
+    // What the planner would keep of the values, it must not keep of these.
+    sqlx::query("ANALYZE grants").execute(&mut raw(&owner).await).await.unwrap();
+    let token = |number: usize| format!("sealed token {number}").into_bytes();
+    assert!(!store.may_scrub().await.unwrap());
+    store.disconnect(&account(7), &operator(), minutes(1)).await.unwrap();
+    store.disconnect(&account(50), &operator(), minutes(1)).await.unwrap();
+    let refused = store.scrub().await.unwrap_err();
+    assert!(matches!(refused, Error::MayNot { .. }) && refused.to_string().contains("postgres-roles"), "{refused:?}");
+    assert!(!files_with(&owner, &token(7)).await.is_empty(), "the search finds what is there");
+    as_owner(&owner, &["-v", "service=rebalanced_wiper", "-f", "deploy/postgres-roles.sql"]);
+    assert!(store.may_scrub().await.unwrap());
+    store.scrub().await.unwrap();
+    for gone in [7, 50] {
+        assert_eq!(files_with(&owner, &token(gone)).await, Vec::<String>::new(), "token {gone}");
+    }
+    assert_eq!(files_with(&owner, &token(8)).await.len(), 1, "the others are there, in one file");
+    assert!(store.sealed_token(&account(8)).await.unwrap().is_some());
+    for attempt in ["CREATE TABLE elsewhere (a BIGINT)", "DELETE FROM events", "ALTER TABLE accounts ADD COLUMN a TEXT"]
+    {
+        assert!(sqlx::query(attempt).execute(&mut raw(&service).await).await.is_err(), "{attempt}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d8_the_daemons_role_does_its_work_and_cannot_rewrite_what_was_recorded() {

@@ -110,7 +110,17 @@ async fn database(settings: &Settings) -> (Finding, Option<Clock>) {
                 Ok(false) => "this role can only add to the audit",
                 Err(_) => "whether this address could rewrite the audit is not known",
             };
-            let result = queue.map(|queue| format!("{} runs due, {} running; {audit}", queue.due, queue.running));
+            let traces = match means.store.may_scrub().await {
+                Ok(true) => "it can remove the traces of destroyed tokens".to_owned(),
+                Ok(false) => {
+                    let what = "this role cannot remove the traces of destroyed tokens from the table `grants`: run \
+                                deploy/postgres-roles.sql as the owner";
+                    return (Finding::of("database", Err(what.to_owned())), Some(means.clock));
+                }
+                Err(error) => format!("{:#}", anyhow::Error::new(error)),
+            };
+            let result =
+                queue.map(|queue| format!("{} runs due, {} running; {audit}; {traces}", queue.due, queue.running));
             (
                 Finding::of("database", result.map_err(|error| format!("{:#}", anyhow::Error::new(error)))),
                 Some(means.clock),

@@ -79,6 +79,12 @@ pub enum Error {
         /// What, in one sentence.
         what: String,
     },
+    /// The database's role lacks a right; a person must give it.
+    #[error("{what}")]
+    MayNot {
+        /// What it cannot do, and what to do.
+        what: &'static str,
+    },
     /// Another worker has the run: what this one learned is not stored by it.
     #[error("the claim on run {run} was lost to another worker")]
     ClaimLost {

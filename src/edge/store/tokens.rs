@@ -116,15 +116,57 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Leaves no trace of destroyed tokens in the database's own files: on SQLite the log is folded into the file, whose
-    /// freed bytes are zeros already, and cut to nothing; on PostgreSQL dead rows are removed. What the server's
-    /// write-ahead log, its backups or the disk remember is out of reach.
+    /// Whether this role may remove the traces of destroyed tokens. PostgreSQL skips a table with a mere warning that the role
+    /// neither owns nor may maintain.
     ///
     /// # Errors
-    /// When it cannot be done now, for a reader is in the way; ask again.
+    /// When the database fails.
+    pub async fn may_scrub(&self) -> Result<bool, Error> {
+        if self.engine() == Engine::Sqlite {
+            return Ok(true);
+        }
+        let owns: i64 = sqlx::query_scalar(
+            "SELECT CAST(CASE WHEN pg_has_role(c.relowner, 'USAGE') OR pg_has_role(d.datdba, 'USAGE') THEN 1 ELSE 0 END
+                     AS BIGINT)
+             FROM pg_class c, pg_database d
+             WHERE c.oid = CAST('grants' AS regclass) AND d.datname = current_database()",
+        )
+        .fetch_one(self.read())
+        .await?;
+        if owns == 1 {
+            return Ok(true);
+        }
+        let version: i64 = sqlx::query_scalar("SELECT CAST(current_setting('server_version_num') AS BIGINT)")
+            .fetch_one(self.read())
+            .await?;
+        // Older servers do not know the word.
+        if version < 170_000 {
+            return Ok(false);
+        }
+        let maintains: i64 = sqlx::query_scalar(
+            "SELECT CAST(CASE WHEN has_table_privilege('grants', 'MAINTAIN') THEN 1 ELSE 0 END AS BIGINT)",
+        )
+        .fetch_one(self.read())
+        .await?;
+        Ok(maintains == 1)
+    }
+
+    /// Leaves no trace of destroyed tokens in the database's own files: on SQLite the log is folded into the file, whose
+    /// freed bytes are zeros already, and cut to nothing; on PostgreSQL the table is written anew, for a plain VACUUM leaves
+    /// the bytes of a dead row in its page. What the server's write-ahead log, its backups or the disk remember is out of
+    /// reach; and while somebody else's transaction is older than the destruction, the row that it could still read is kept,
+    /// until the next scrub.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a reader is in the way: ask again. [`Error::MayNot`] when this role must not do it.
     pub async fn scrub(&self) -> Result<(), Error> {
         if self.engine() == Engine::Postgres {
-            sqlx::raw_sql("VACUUM grants").execute(self.write()).await?;
+            if !self.may_scrub().await? {
+                let what = "the traces of destroyed tokens stay in the table `grants`, which this role may not maintain: run \
+                            deploy/postgres-roles.sql as the owner";
+                return Err(Error::MayNot { what });
+            }
+            sqlx::raw_sql("VACUUM (FULL) grants").execute(self.write()).await?;
             return Ok(());
         }
         let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.write()).await?;
