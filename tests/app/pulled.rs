@@ -20,21 +20,21 @@ use crate::search::Seen;
 use crate::support::{Daemon, PATIENCE, Scratch, TOKEN, http};
 
 const PULLS: usize = 20;
-const SYMBOLS: [&str; 10] = ["KO", "PG", "JNJ", "XOM", "CVX", "WMT", "PFE", "PEP", "MRK", "HD"];
+pub const SYMBOLS: [&str; 10] = ["KO", "PG", "JNJ", "XOM", "CVX", "WMT", "PFE", "PEP", "MRK", "HD"];
 
 /// The service, its broker and both their ends.
-struct Service {
-    runtime: Runtime,
-    broker: Broker,
-    sim: Sim,
-    address: String,
-    scratch: Scratch,
-    daemon: Daemon,
-    store: Store,
+pub struct Service {
+    pub runtime: Runtime,
+    pub broker: Broker,
+    pub sim: Sim,
+    pub address: String,
+    pub scratch: Scratch,
+    pub daemon: Daemon,
+    pub store: Store,
 }
 
 /// Due once a year, so that a run begins when the test asks for it.
-fn strategy(symbols: &[&str], orders: &str) -> String {
+pub fn strategy(symbols: &[&str], orders: &str) -> String {
     let percent = Decimal::from(95) / Decimal::from(symbols.len());
     let weights: Vec<String> =
         symbols.iter().map(|name| format!("[[weights]]\nsymbol = \"{name}\"\npercent = {percent}\n")).collect();
@@ -43,7 +43,7 @@ fn strategy(symbols: &[&str], orders: &str) -> String {
 }
 
 impl Service {
-    fn new(strategy: &str) -> Self {
+    pub fn new(strategy: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let state = Broker::default();
         let (sim, address) = runtime.block_on(broker(&state));
@@ -60,6 +60,13 @@ impl Service {
 
     /// A new user, whose run is due; their account and their token.
     fn due(&self, name: &str) -> (AccountId, String) {
+        let (account, token) = self.connected(name);
+        self.trigger(&account);
+        (account, token)
+    }
+
+    /// A new user; their account and their token.
+    pub fn connected(&self, name: &str) -> (AccountId, String) {
         let known = self.broker.secrets.lock().unwrap().clone();
         connects(
             &self.daemon,
@@ -73,17 +80,21 @@ impl Service {
         let token = new.difference(&known).find(|secret| self.sim.account_of_token(secret, environment).is_some());
         let token = token.unwrap().clone();
         let account = AccountId::parse(&self.sim.account_of_token(&token, environment).unwrap()).unwrap();
-        let now = Moment::from(self.sim.now());
-        self.runtime.block_on(async {
-            let all = self.store.subscriptions(true).await.unwrap();
-            let mine = all.into_iter().find(|subscription| subscription.account == account).unwrap();
-            self.store.trigger(&mine.id, now, &Actor::operator("ann")).await.unwrap();
-        });
         (account, token)
     }
 
+    /// Has a run of the account come due.
+    pub fn trigger(&self, account: &AccountId) {
+        let now = Moment::from(self.sim.now());
+        self.runtime.block_on(async {
+            let all = self.store.subscriptions(true).await.unwrap();
+            let mine = all.into_iter().find(|subscription| subscription.account == *account).unwrap();
+            self.store.trigger(&mine.id, now, &Actor::operator("ann")).await.unwrap();
+        });
+    }
+
     /// When the orders of a token came.
-    fn orders_of(&self, token: &str) -> Vec<Instant> {
+    pub fn orders_of(&self, token: &str) -> Vec<Instant> {
         let orders = self.broker.orders.lock().unwrap();
         orders.iter().filter(|(_, with)| with == token).map(|(at, _)| *at).collect()
     }
@@ -96,7 +107,7 @@ impl Service {
         answer.json()
     }
 
-    fn is_closed(&self, account: &AccountId) -> bool {
+    pub fn is_closed(&self, account: &AccountId) -> bool {
         let filter = RunFilter { account: Some(account.clone()), ..RunFilter::all() };
         let runs = self.runtime.block_on(self.store.runs(&filter)).unwrap();
         runs.iter().all(|run| run.state == RunState::Closed)
@@ -107,7 +118,7 @@ impl Service {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < until, "never came: {what}");
