@@ -100,7 +100,7 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     });
     context.print(&answer, |answer| {
         let settings = answer.get("settings").and_then(Value::as_object).map(settings_table).unwrap_or_default();
-        let warned: String = warnings.iter().map(|warning| format!("warning: {warning}\n\n")).collect();
+        let warned: String = warnings.iter().flat_map(|warning| ["warning: ", warning, "\n\n"]).collect();
         let table = shown::table(&rows, &["strategy", "holdings", "version", "description"]);
         let mut text = format!("{settings}{warned}{table}");
         if !told.is_empty() {
