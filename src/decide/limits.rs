@@ -126,6 +126,8 @@ pub struct Measure {
     orders: usize,
     holdings: usize,
     own: Limits,
+    /// The account's own cap of one order.
+    cap: Option<Usd>,
 }
 
 impl Measure {
@@ -137,6 +139,7 @@ impl Measure {
             orders: plan.legs.len(),
             holdings: strategy.targets().len().max(snapshot.holdings.len()),
             own: strategy.limits().clone(),
+            cap: strategy.own().cap,
         }
     }
 }
@@ -150,7 +153,7 @@ pub fn sizes(legs: &[Leg], measure: &Measure, mandate: &Mandate, now: Moment) ->
     let lifted = |of: fn(&ServiceLimits) -> Option<Fraction>| of(&limits) != of(&mandate.policy.limits);
     for leg in legs {
         // What the user said themselves is lifted by nobody else.
-        if let Some(most) = strategy.own().cap.filter(|most| leg.value > *most) {
+        if let Some(most) = measure.cap.filter(|most| leg.value > *most) {
             let detail = format!(
                 "the order for {} is {} dollars, and the account's own cap is {most} (`rebalanced overrides list`)",
                 leg.symbol, leg.value
