@@ -35,7 +35,7 @@ SELECT current_setting('server_version_num')::INT >= 170000 AS can_maintain \gse
 GRANT SELECT, INSERT, UPDATE, DELETE ON oauth_states TO :"service";
 
 -- Written once, for good.
-GRANT SELECT, INSERT ON events, consent_texts TO :"service";
+GRANT SELECT, INSERT ON events, consent_texts, hooks TO :"service";
 
 -- Which migrations there are; only the owner makes more.
 GRANT SELECT ON _sqlx_migrations TO :"service";

@@ -65,10 +65,19 @@ CREATE TABLE strategies (
     first_seen_at BIGINT NOT NULL
 );
 
--- How far each strategy's schedule has been evaluated.
+-- How far each strategy's schedule has been evaluated, and the version for which runs were made last, as new.
 CREATE TABLE ledger (
     strategy TEXT NOT NULL PRIMARY KEY,
-    evaluated_until BIGINT NOT NULL
+    evaluated_until BIGINT NOT NULL,
+    version TEXT
+);
+
+-- Signed messages that asked for runs: an id asks once.
+CREATE TABLE hooks (
+    id TEXT NOT NULL PRIMARY KEY,
+    strategy TEXT NOT NULL,
+    account TEXT,
+    received_at BIGINT NOT NULL
 );
 
 CREATE TABLE runs (
@@ -83,6 +92,8 @@ CREATE TABLE runs (
     slot_reason TEXT NOT NULL DEFAULT 'scheduled',
     turn BIGINT NOT NULL DEFAULT 0,
     begin_until BIGINT,
+    new_version TEXT,
+    hook TEXT REFERENCES hooks (id),
     state TEXT NOT NULL CHECK (state IN ('due', 'running', 'closed')),
     epoch BIGINT NOT NULL,
     lease_until BIGINT,
@@ -103,6 +114,8 @@ CREATE TABLE runs (
     CHECK ((state = 'closed') = (outcome IS NOT NULL))
 );
 CREATE UNIQUE INDEX one_running_run ON runs (account) WHERE state = 'running';
+CREATE UNIQUE INDEX one_run_of_new_version ON runs (subscription, new_version) WHERE new_version IS NOT NULL;
+CREATE INDEX runs_by_hook ON runs (hook) WHERE hook IS NOT NULL;
 CREATE INDEX runs_by_state ON runs (state, turn, id);
 CREATE INDEX runs_by_account ON runs (account, state, turn);
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::app::balancer;
 use crate::app::checkpoints::Checkpoints;
-use crate::app::http::{self, Shared, Throttle};
+use crate::app::http::{self, Hooks, Shared, Throttle};
 use crate::app::killswitch;
 use crate::app::lifecycle::{Lifecycle, stop_if_broken, tell_ready};
 use crate::app::readiness::Readiness;
@@ -87,6 +87,10 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
         secure,
         throttle,
         wrong_tokens,
+        hooks: Hooks {
+            secret: settings.hook_secret.take().map(Arc::new),
+            throttle: Arc::new(Throttle::new((settings.hooks_per_minute, settings.hooks_per_minute))),
+        },
         life: life.clone(),
     };
     tracing::info!(public = %browsers.local_addr()?, operator = %operators.local_addr()?, "listening");

@@ -124,6 +124,12 @@ fn what(strategy: &Strategy) -> Vec<String> {
 fn when(strategy: &Strategy) -> Vec<String> {
     let conditions = strategy.conditions();
     let mut lines: Vec<String> = strategy.when().schedules().map(look).collect();
+    if strategy.when().on_new_version() {
+        lines.push(
+            "When this strategy is changed, it looks at your account at the next opportunity too, also while it rests."
+                .to_owned(),
+        );
+    }
     let bands = [
         conditions
             .drift_absolute

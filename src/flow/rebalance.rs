@@ -32,6 +32,7 @@ use crate::model::ids::{AccountId, Symbol};
 use crate::model::mandate::HaltScope;
 use crate::model::personal::Said;
 use crate::model::plan::{Decision, Phase, Plan};
+use crate::model::run::Trigger;
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
@@ -208,7 +209,11 @@ async fn consider<E: Environment>(
         )));
     }
     world.points.cross(points::CONSIDERING.of(phase)).await;
-    let last = world.store.last_rebalanced_at(&claim.run().subscription).await?;
+    // A new version does not wait for the cooldown that the old one began (facts 8.9).
+    let last = match claim.run().trigger {
+        Trigger::NewVersion => None,
+        _ => world.store.last_rebalanced_at(&claim.run().subscription).await?,
+    };
     let snapshot = match look(world, course, last).await {
         Ok(Look::Fits(snapshot)) => *snapshot,
         Ok(Look::Changed(why)) => {

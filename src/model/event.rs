@@ -20,6 +20,11 @@ impl Actor {
         Self(format!("operator:{name}"))
     }
 
+    /// Whoever signed a message to `/hooks/trigger`.
+    pub fn webhook() -> Self {
+        Self("webhook".to_owned())
+    }
+
     /// A user, through the connect pages.
     pub fn user(id: &str) -> Self {
         Self(format!("user:{id}"))

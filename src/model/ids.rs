@@ -98,6 +98,9 @@ id!(
     /// What a user wishes for their account: `wsh_...`, ours.
     WishId, "wish id");
 id!(
+    /// A signed message's id, its sender's own.
+    HookId, "message id");
+id!(
     /// A strategy's name, from its file.
     StrategyName, "strategy name");
 id!(

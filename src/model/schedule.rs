@@ -396,6 +396,7 @@ impl Schedule {
 pub struct When {
     first: Schedule,
     others: Vec<Schedule>,
+    on_new_version: bool,
 }
 
 impl When {
@@ -404,7 +405,7 @@ impl When {
     /// # Errors
     /// [`NotASchedule::Twice`] when two have one reason.
     pub fn new(first: Schedule, others: Vec<Schedule>) -> Result<Self, NotASchedule> {
-        let when = Self { first, others };
+        let when = Self { first, others, on_new_version: false };
         for (place, schedule) in when.schedules().enumerate() {
             if when.schedules().take(place).any(|before| before.reason == schedule.reason) {
                 return Err(NotASchedule::Twice { place, reason: schedule.reason.clone() });
@@ -415,7 +416,18 @@ impl When {
 
     /// One schedule alone.
     pub fn only(schedule: Schedule) -> Self {
-        Self { first: schedule, others: Vec::new() }
+        Self { first: schedule, others: Vec::new(), on_new_version: false }
+    }
+
+    /// The same, and whether a new version of the strategy is looked at once, beside all schedules.
+    #[must_use]
+    pub fn and_on_new_version(self, on_new_version: bool) -> Self {
+        Self { on_new_version, ..self }
+    }
+
+    /// Whether a new version is looked at once, beside all schedules.
+    pub fn on_new_version(&self) -> bool {
+        self.on_new_version
     }
 
     /// The schedules, in the order of the file; there is at least one.

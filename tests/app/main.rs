@@ -9,6 +9,7 @@ mod settings;
 mod commands;
 mod daemon;
 mod http;
+mod hooks;
 mod workers;
 mod keys;
 mod audit;

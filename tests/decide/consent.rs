@@ -42,7 +42,7 @@ fn it_says_what_is_bought_when_what_is_sold_what_it_costs_and_what_can_be_lost()
 #[test]
 fn every_term_that_changes_what_may_happen_changes_the_text() {
     type Change = fn(&mut StrategyParts);
-    let changes: [Change; 15] = [
+    let changes: [Change; 16] = [
         |parts| {
             parts.targets[1].weight = Fraction::from_percent(dec("36"));
             parts.cash = Fraction::from_percent(dec("4"));
@@ -63,6 +63,7 @@ fn every_term_that_changes_what_may_happen_changes_the_text() {
             let rule = SessionRule { every: Every::Month, on: On::First, roll: Roll::Preceding, at };
             parts.when = looking(Rule::Session(rule));
         },
+        |parts| parts.when = parts.when.clone().and_on_new_version(true),
         |parts| {
             let schedule = parts.when.schedules().next().unwrap().clone();
             parts.when = When::only(Schedule { spread_minutes: 20, ..schedule });

@@ -8,6 +8,7 @@ mod support;
 
 mod year;
 mod moments;
+mod versions;
 mod trouble;
 mod live_gate;
 mod halt;

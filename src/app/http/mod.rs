@@ -1,6 +1,6 @@
 //! HTTP, a thin skin: parse, call a story, render. Two listeners: one for users' browsers, one for operators.
 //!
-//! The public listener knows two paths and nothing of operators; an operator's path never appears on it.
+//! The public listener knows three paths and nothing of operators; an operator's path never appears on it.
 
 mod pages;
 mod throttle;
@@ -8,6 +8,7 @@ mod public;
 mod operator;
 mod wishes;
 mod entry;
+mod hooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,13 +39,24 @@ pub struct Shared {
     pub throttle: Arc<Throttle>,
     /// How many wrong tokens are answered before they are told to wait.
     pub wrong_tokens: Arc<Throttle>,
+    /// Who may ask for runs by signed messages, if anybody.
+    pub hooks: Hooks,
     /// Keeps what must go on when a caller hangs up.
     pub life: Lifecycle,
 }
 
-/// The routes for users' browsers.
+/// What signed messages need.
+#[derive(Clone)]
+pub struct Hooks {
+    /// The secret that both sides hold; without one there is no such path.
+    pub secret: Option<Arc<Secret>>,
+    /// How many messages may come.
+    pub throttle: Arc<Throttle>,
+}
+
+/// The routes for users' browsers, and for signed messages.
 pub fn public(shared: Shared) -> Router {
-    public::routes(shared)
+    hooks::routes(&shared).merge(public::routes(shared))
 }
 
 /// The routes for operators.

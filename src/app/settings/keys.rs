@@ -59,6 +59,8 @@ pub const KEYS: &[Key] = &[
     plain("web.connects_per_minute"),
     plain("web.connects_per_minute_and_address"),
     plain("web.consent_note"),
+    secret("web.hook_secret_file"),
+    plain("web.hooks_per_minute"),
     plain("strategies.dir"),
     plain("clock.url"),
     plain("tests.kill_at"),

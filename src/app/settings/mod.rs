@@ -149,6 +149,10 @@ pub struct Settings {
     pub consent_note: String,
     /// What operators must show.
     pub operator_token: Option<Secret>,
+    /// What messages to `/hooks/trigger` are signed with.
+    pub hook_secret: Option<Secret>,
+    /// Most such messages a minute.
+    pub hooks_per_minute: u32,
     /// The folder of strategy files.
     pub strategies: PathBuf,
     /// Where time comes from, if not from the system.
@@ -199,7 +203,9 @@ impl Settings {
                 reader.whole("web.connects_per_minute_and_address", (1, 1_000_000)),
             ),
             consent_note: reader.text("web.consent_note").unwrap_or_default(),
-            operator_token: operator_token(&mut reader),
+            operator_token: long_secret(&mut reader, "web.operator_token_file", "operator token", 16),
+            hook_secret: long_secret(&mut reader, "web.hook_secret_file", "secret of the hooks", 32),
+            hooks_per_minute: reader.whole("web.hooks_per_minute", (1, 100_000)),
             strategies: reader.path("strategies.dir").unwrap_or_default(),
             clock: clock(&mut reader, addresses.as_ref()),
             kill_at: kill_at(&mut reader, addresses.as_ref()),
@@ -393,17 +399,14 @@ fn policy(reader: &mut Reader<'_>) -> ServicePolicy {
     }
 }
 
-fn operator_token(reader: &mut Reader<'_>) -> Option<Secret> {
-    let token = reader.secret("web.operator_token_file")?;
-    if token.expose().len() < 16 {
-        reader.fault(
-            "web.operator_token_file",
-            "the operator token is shorter than 16 characters",
-            "make a longer one",
-        );
+/// A secret that is long enough not to be guessed.
+fn long_secret(reader: &mut Reader<'_>, key: &'static str, name: &str, least: usize) -> Option<Secret> {
+    let secret = reader.secret(key)?;
+    if secret.expose().len() < least {
+        reader.fault(key, format!("the {name} is shorter than {least} characters"), "make a longer one");
         return None;
     }
-    Some(token)
+    Some(secret)
 }
 
 /// A clock that is not the system's is for tests: with a real broker it would trade at wrong hours.

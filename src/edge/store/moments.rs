@@ -13,7 +13,7 @@ use crate::edge::store::runs::with_outcome;
 use crate::model::canon;
 use crate::model::environment::Kind;
 use crate::model::event::{Actor, Event};
-use crate::model::ids::{AccountId, RunId, StrategyName, SubscriptionId};
+use crate::model::ids::{AccountId, HookId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::run::{DueMoment, Fate, RunState, Trigger};
 use crate::model::schedule::SlotReason;
 use crate::model::time::{Moment, Span};
@@ -38,9 +38,23 @@ macro_rules! follower {
     };
 }
 
+/// The active subscriptions of a strategy that began before a version of it was first loaded, and have no run of it.
+macro_rules! not_yet {
+    () => {
+        "SELECT s.id, s.account, s.strategy, s.started_at, a.environment
+         FROM subscriptions s JOIN accounts a ON a.id = s.account
+         WHERE s.strategy = $1 AND s.ended_at IS NULL
+           AND s.started_at < (SELECT v.first_seen_at FROM strategies v WHERE v.version = $2)
+           AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.subscription = s.id
+                           AND (r.version = $2 OR r.new_version = $2))
+         ORDER BY s.id"
+    };
+}
+
 // What SQLite's one writer has for granted, PostgreSQL is asked for: a subscription cannot end between being read and
 // having its run.
 const FOLLOWERS: [&str; 2] = [followers!(), concat!(followers!(), " FOR SHARE OF s")];
+const NOT_YET: [&str; 2] = [not_yet!(), concat!(not_yet!(), " FOR SHARE OF s")];
 const FOLLOWER: [&str; 2] = [follower!(), concat!(follower!(), " FOR SHARE OF s")];
 
 /// The text for this database.
@@ -129,15 +143,78 @@ impl Store {
         let slot = Slot { subscription: &subscription, at, asked: Asked::Manual };
         if let Some(run) = insert_run(&mut tx, &slot, at).await? {
             let event = Event::new(at, by.clone(), "run.triggered").account(&subscription.account).run(&run);
-            events::append(&mut tx, &[event.with("subscription", id)]).await?;
+            let event = event.with("subscription", id).with("slot_reason", slot.asked.reason());
+            events::append(&mut tx, &[event]).await?;
             self.commit(tx, points::TRIGGER).await?;
             return Ok(run);
         }
         named(&subscription, at)
     }
 
+    /// The version of each strategy for which runs were made last, as new.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn offered_versions(&self) -> Result<BTreeMap<StrategyName, StrategyVersion>, Error> {
+        let sql = "SELECT strategy, version FROM ledger WHERE version IS NOT NULL";
+        let rows = sqlx::query(sql).fetch_all(self.read()).await?;
+        let read = |row| {
+            let row = Reader::new(row, "ledger", "strategy");
+            let name = row.parsed("strategy", |text| StrategyName::parse(text).ok())?;
+            Ok((name, row.parsed("version", |text| StrategyVersion::parse(text).ok())?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Makes a run for every active subscription that is older than this version of its strategy and has not run it yet;
+    /// returns how many. None is ever made twice for one version. They may begin until `until`.
+    ///
+    /// # Errors
+    /// When the database fails: then none was made.
+    pub async fn offer_version(
+        &self,
+        (strategy, version): (&StrategyName, &StrategyVersion),
+        until: Moment,
+        now: Moment,
+    ) -> Result<usize, Error> {
+        let mut tx = self.begin_write(points::ENQUEUE).await?;
+        // Takes the ledger's row: another daemon that offers the same version waits here, and then finds its runs made.
+        sqlx::query(
+            "INSERT INTO ledger (strategy, evaluated_until, version) VALUES ($1, $2, $3)
+             ON CONFLICT (strategy) DO UPDATE SET version = excluded.version",
+        )
+        .bind(strategy.as_str())
+        .bind(now.micros())
+        .bind(version.as_str())
+        .execute(&mut *tx)
+        .await?;
+        let rows = sqlx::query(spoken(NOT_YET, self.engine()))
+            .bind(strategy.as_str())
+            .bind(version.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut all = Vec::new();
+        for row in &rows {
+            let subscription = follower(&Reader::new(row, "subscriptions", "id"))?;
+            let asked = Asked::NewVersion { version, until };
+            let run = insert_beside(&mut tx, (&subscription, asked), now).await?;
+            let event = Event::new(now, Actor::service(), "run.triggered").account(&subscription.account).run(&run);
+            all.push(event.with("subscription", &subscription.id).with("slot_reason", asked.reason()));
+        }
+        let made = all.len();
+        let event = Event::new(now, Actor::service(), "version.offered");
+        all.insert(0, event.with("strategy", strategy).with("version", version).with("runs", made));
+        events::append(&mut tx, &all).await?;
+        self.commit(tx, points::ENQUEUE).await?;
+        Ok(made)
+    }
+
     /// The active subscriptions of a strategy, each with its start.
-    async fn followers(&self, link: &mut Link, strategy: &StrategyName) -> Result<Vec<(Follower, Moment)>, Error> {
+    pub(super) async fn followers(
+        &self,
+        link: &mut Link,
+        strategy: &StrategyName,
+    ) -> Result<Vec<(Follower, Moment)>, Error> {
         let rows = sqlx::query(spoken(FOLLOWERS, self.engine())).bind(strategy.as_str()).fetch_all(link).await?;
         let read = |row| {
             let row = Reader::new(row, "subscriptions", "id");
@@ -183,9 +260,9 @@ fn told(moment: &DueMoment, now: Moment) -> Option<Event> {
 }
 
 /// A subscription, as far as a run needs it.
-struct Follower {
-    id: SubscriptionId,
-    account: AccountId,
+pub(super) struct Follower {
+    pub(super) id: SubscriptionId,
+    pub(super) account: AccountId,
     environment: Kind,
     strategy: StrategyName,
 }
@@ -201,11 +278,15 @@ fn follower(row: &Reader<'_>) -> Result<Follower, Error> {
 
 /// What asks for a run.
 #[derive(Clone, Copy)]
-enum Asked<'a> {
+pub(super) enum Asked<'a> {
     /// A schedule.
     Schedule(&'a DueMoment),
     /// A person.
     Manual,
+    /// A version that is new, and may be looked at until then.
+    NewVersion { version: &'a StrategyVersion, until: Moment },
+    /// A signed message.
+    Webhook(&'a HookId),
 }
 
 impl Asked<'_> {
@@ -213,13 +294,17 @@ impl Asked<'_> {
         match self {
             Self::Schedule(_) => Trigger::Schedule,
             Self::Manual => Trigger::Manual,
+            Self::NewVersion { .. } => Trigger::NewVersion,
+            Self::Webhook(_) => Trigger::Webhook,
         }
     }
 
-    fn reason(self) -> SlotReason {
+    pub(super) fn reason(self) -> SlotReason {
         match self {
             Self::Schedule(moment) => moment.reason.clone(),
             Self::Manual => SlotReason::manual(),
+            Self::NewVersion { .. } => SlotReason::new_version(),
+            Self::Webhook(_) => SlotReason::webhook(),
         }
     }
 
@@ -235,8 +320,17 @@ impl Asked<'_> {
     fn until(self) -> Option<Moment> {
         match self {
             Self::Schedule(moment) => Some(moment.turns.until),
-            Self::Manual => None,
+            Self::NewVersion { until, .. } => Some(until),
+            Self::Manual | Self::Webhook(_) => None,
         }
+    }
+
+    fn version(self) -> Option<String> {
+        if let Self::NewVersion { version, .. } = self { Some(version.as_str().to_owned()) } else { None }
+    }
+
+    fn hook(self) -> Option<String> {
+        if let Self::Webhook(hook) = self { Some(hook.as_str().to_owned()) } else { None }
     }
 }
 
@@ -256,6 +350,24 @@ fn missed(slot: Moment) -> Outcome {
     Outcome::ended(OutcomeKind::Skipped, EndReason::Missed, detail)
 }
 
+/// Other runs may stand on the very moment; so many of them are stepped over, a microsecond each.
+const STEPS_MAX: i64 = 1_000;
+
+/// Makes a run that no schedule named, at this moment or just after it.
+pub(super) async fn insert_beside(
+    link: &mut Link,
+    (subscription, asked): (&Follower, Asked<'_>),
+    now: Moment,
+) -> Result<RunId, Error> {
+    for step in 0..STEPS_MAX {
+        let slot = Slot { subscription, at: now + Span::from_micros(step), asked };
+        if let Some(run) = insert_run(&mut *link, &slot, now).await? {
+            return Ok(run);
+        }
+    }
+    Err(Error::Conflict { what: format!("subscription {} has too many runs of this moment", subscription.id) })
+}
+
 /// Makes the run of a slot; `None` when it is there already.
 async fn insert_run(link: &mut Link, slot: &Slot<'_>, now: Moment) -> Result<Option<RunId>, Error> {
     let (subscription, asked) = (slot.subscription, slot.asked);
@@ -264,8 +376,8 @@ async fn insert_run(link: &mut Link, slot: &Slot<'_>, now: Moment) -> Result<Opt
     let state = if asked.is_missed() { RunState::Closed } else { RunState::Due };
     let row = sqlx::query(
         "INSERT INTO runs (id, subscription, account, environment, strategy, slot, cause, slot_reason, turn,
-             begin_until, state, epoch, made_at, closed_at, outcome, outcome_reason, outcome_detail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16)
+             begin_until, state, epoch, made_at, closed_at, outcome, outcome_reason, outcome_detail, new_version, hook)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, $17, $18)
          ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(id.as_str())
@@ -284,6 +396,8 @@ async fn insert_run(link: &mut Link, slot: &Slot<'_>, now: Moment) -> Result<Opt
     .bind(outcome.as_ref().map(|outcome| outcome.kind.code().to_owned()))
     .bind(outcome.as_ref().map(|outcome| outcome.reason.to_owned()))
     .bind(outcome.map(|outcome| outcome.detail))
+    .bind(asked.version())
+    .bind(asked.hook())
     .fetch_optional(link)
     .await?;
     Ok(row.is_some().then_some(id))

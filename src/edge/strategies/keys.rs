@@ -181,6 +181,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "rebalance",
+        "on_new_version",
+        Holds::Flag,
+        "false",
+        "Look once at every account when a new version of this file is loaded, also in the cooldown.",
+    ),
+    key(
+        "rebalance",
         "unmanaged",
         Holds::OneOf(UNMANAGED),
         r#""ignore""#,

@@ -36,8 +36,10 @@ pub(super) fn when<'a>(page: &mut Page<'a>, root: &DeTable<'a>) -> When {
     let mut schedules = schedules.into_iter().map(|(schedule, _)| schedule);
     let harmless = || Schedule::of(FALLBACK);
     let first = schedules.next().unwrap_or_else(harmless);
+    let rebalance = page.table(root, "rebalance");
+    let on_new_version = rebalance.and_then(|table| page.flag(&table, ("rebalance", "on_new_version")));
     match When::new(first, schedules.collect()) {
-        Ok(when) => when,
+        Ok(when) => when.and_on_new_version(on_new_version.is_some_and(|flag| flag.value)),
         Err(error) => {
             let text = error.to_string();
             let (what, mend) = text.split_once("; ").unwrap_or((&text, "give each schedule a reason of its own"));
