@@ -145,6 +145,7 @@ CREATE TABLE intents (
 CREATE INDEX intents_by_run ON intents (run, recorded_at, place);
 CREATE INDEX intents_by_account ON intents (account, recorded_at);
 CREATE INDEX intents_by_state ON intents (state);
+CREATE INDEX intents_by_order ON intents (account, order_id);
 
 CREATE TABLE halts (
     id TEXT NOT NULL PRIMARY KEY,

@@ -9,9 +9,10 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
+use crate::decide::executions;
 use crate::model::books::{Activity, Books, Ledgers, Sums};
 use crate::model::ids::Symbol;
-use crate::model::intent::{Intent, IntentState};
+use crate::model::intent::Intent;
 use crate::model::money::{Qty, Usd};
 use crate::model::plan::Phase;
 use crate::model::snapshot::{AccountView, Shares};
@@ -95,15 +96,16 @@ pub fn opened(shown: &Sums, rows: &[Activity], at: Moment) -> Option<Books> {
 }
 
 /// The next books, when the old ones and the broker's rows since come to what the broker shows, to the cent and the ninth
-/// decimal of a share, and when its executions of our orders are what we have on record. Otherwise both ledgers.
+/// decimal of a share, and when its executions of our orders are what we have on record: of the run's own here, and of all
+/// others by what was `found` of them. Otherwise both ledgers.
 ///
 /// # Errors
 /// The two ledgers and what differs.
 pub fn carried_on(
     books: &Books,
     (rows, intents): (&[Activity], &[Intent]),
-    shown: &Sums,
-    at: Moment,
+    found: Vec<String>,
+    (shown, at): (&Sums, Moment),
 ) -> Result<Books, Box<Ledgers>> {
     let mut ours = books.sums.clone();
     let mut allowed = Decimal::ZERO;
@@ -117,6 +119,7 @@ pub fn carried_on(
         }
     }
     let mut differences = misfilled(intents, rows);
+    differences.extend(found);
     let apart = (ours.cash - shown.cash).decimal().abs();
     if apart > allowed {
         let (expected, found) = (ours.cash, shown.cash);
@@ -168,22 +171,10 @@ pub fn told(rows: &[Activity]) -> Option<String> {
 
 /// Orders of ours whose executions, by the broker's rows, are not what we have on record.
 fn misfilled(intents: &[Intent], rows: &[Activity]) -> Vec<String> {
-    let mut executed: BTreeMap<&str, Qty> = BTreeMap::new();
-    for row in rows {
-        if let (Some(order), Some((_, qty))) = (&row.order, &row.shares) {
-            let sum = executed.entry(order.as_str()).or_insert(Qty::ZERO);
-            *sum += Qty::new(qty.decimal().abs());
-        }
-    }
-    let known = intents.iter().filter(|it| it.state.is_terminal() && it.state != IntentState::Quarantined);
-    let mut wrong = Vec::new();
-    for intent in known {
-        let theirs = intent.order.as_ref().and_then(|order| executed.get(order.as_str())).copied();
-        let theirs = theirs.unwrap_or(Qty::ZERO);
-        if theirs != intent.filled_qty {
-            let (id, ours) = (&intent.client_order_id, intent.filled_qty);
-            wrong.push(format!("order {id}: we count {ours} filled, the broker's rows {theirs}"));
-        }
-    }
-    wrong
+    let executed = executions::sums(rows);
+    let count = |intent: &Intent| {
+        let theirs = intent.order.as_ref().and_then(|order| executed.get(order)).copied();
+        executions::unlike(intent, theirs.unwrap_or(Qty::ZERO))
+    };
+    intents.iter().filter_map(count).map(|finding| finding.to_string()).collect()
 }

@@ -21,6 +21,7 @@ pub mod order;
 pub mod run;
 pub mod backoff;
 pub mod reconcile;
+pub mod executions;
 pub mod books;
 pub mod chain;
 pub mod explain;

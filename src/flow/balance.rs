@@ -12,7 +12,7 @@ use crate::edge::alpaca::Access;
 use crate::edge::decisions;
 use crate::edge::store;
 use crate::flow::acquaint;
-use crate::flow::bookkeeping::{compare, shown, withdrawn};
+use crate::flow::bookkeeping::{Beside, compare, shown, withdrawn};
 use crate::flow::course::token;
 use crate::flow::observe::{Blind, read_account};
 use crate::model::books::Ledgers;
@@ -111,16 +111,16 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
             return Ok(Found::Unseen); // A run finds this, and says it.
         }
         let sums = shown(&view, &holdings);
-        match compare(world, &access, (Some(&books), &[]), &sums).await {
-            Err(blind) => return unseen(world, &grant, blind).await,
-            Ok((Ok(next), fresh)) => {
+        match compare(world, &access, (Some(&books), &[]), &sums).await? {
+            Beside::Unseen(blind) => return unseen(world, &grant, blind).await,
+            Beside::Agrees { books: next, fresh } => {
                 withdrawn(world, account, &fresh).await?;
                 if let Some(next) = next {
                     world.store.balance(account, books.at, &next).await?;
                 }
                 return Ok(Found::Agreed);
             }
-            Ok((Err(ledgers), _)) if looks >= decide::backoff::LOOKS_FOR_LAG => {
+            Beside::Differs(ledgers) if looks >= decide::backoff::LOOKS_FOR_LAG => {
                 // A run that began meanwhile moves what we look at, and compares by itself.
                 if world.store.books_due(books.at + Span::from_micros(1), (Some(account), 1)).await?.is_empty() {
                     return Ok(Found::Unseen);
@@ -128,7 +128,7 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
                 tell(world, account, &ledgers).await?;
                 return halt(world, account, &ledgers.differences.join("; ")).await.map(|()| Found::Halted);
             }
-            Ok((Err(_), _)) => {}
+            Beside::Differs(_) => {}
         }
         world.clock.sleep(decide::backoff::poll_after(looks)).await;
         looks += 1;

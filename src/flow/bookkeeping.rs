@@ -8,12 +8,14 @@ use crate::decide;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::store;
+use crate::flow::executions;
 use crate::flow::observe::{Blind, read_account, retried};
 use crate::model::books::{Activity, Books, Ledgers, Sums};
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, Symbol};
 use crate::model::intent::Intent;
 use crate::model::snapshot::{AccountView, Holding, Shares};
+use crate::model::time::Moment;
 
 /// What the broker shows, as sums.
 pub(super) fn shown(account: &AccountView, holdings: &BTreeMap<Symbol, Holding>) -> Sums {
@@ -24,36 +26,73 @@ pub(super) fn shown(account: &AccountView, holdings: &BTreeMap<Symbol, Holding>)
     Sums { cash: account.cash, shares }
 }
 
-/// The books carried on, or both ledgers where they differ; no books where none can be opened yet.
-pub(super) type Compared = Result<Option<Books>, Box<Ledgers>>;
+/// What the broker shows, beside the books and its own rows since.
+pub(super) enum Beside {
+    /// They agree: the books carried on, or none where none can be opened yet.
+    Agrees {
+        books: Option<Books>,
+        /// The rows that were not counted before.
+        fresh: Vec<Activity>,
+    },
+    /// They do not: both ledgers.
+    Differs(Box<Ledgers>),
+    /// The rows cannot be seen.
+    Unseen(Blind),
+}
 
-/// Compares what the broker shows with the books and the broker's rows since; an account without books opens them. With
-/// what came of it are the rows that were not counted before.
+/// Compares what the broker shows with the books and the broker's rows since; an account without books opens them.
 ///
 /// # Errors
-/// [`Blind`] when the rows cannot be seen.
+/// When the database fails.
 pub(super) async fn compare<E: Environment>(
     world: &World,
     access: &Access<E>,
     (books, intents): (Option<&Books>, &[Intent]),
     sums: &Sums,
-) -> Result<(Compared, Vec<Activity>), Blind> {
+) -> Result<Beside, store::Error> {
     let now = world.clock.now();
     let since = books.map_or(now, |books| books.at) - decide::books::LATE_BY;
-    let rows = retried(world, || world.alpaca.activities(access, since)).await?;
-    let fresh = decide::books::fresh(books, &rows);
-    let Some(books) = books else {
-        let Some(books) = decide::books::opened(sums, &rows, now) else { return Ok((Ok(None), fresh)) };
-        // A row that came between the look and the rows would never be in the sums: the look must still be true.
-        let (account, holdings, _) = read_account(world, access).await?;
-        let again = shown(&account, &holdings);
-        if again == *sums {
-            return Ok((Ok(Some(books)), fresh));
-        }
-        let differences = vec!["the account changes while its books are opened".to_owned()];
-        return Ok((Err(Box::new(Ledgers { at: now, ours: sums.clone(), theirs: again, differences })), fresh));
+    let rows = match retried(world, || world.alpaca.activities(access, since)).await {
+        Ok(rows) => rows,
+        Err(blind) => return Ok(Beside::Unseen(blind)),
     };
-    Ok((decide::books::carried_on(books, (&rows, intents), sums, now).map(Some), fresh))
+    let fresh = decide::books::fresh(books, &rows);
+    let found = match executions::overlooked(world, access, (books, since), (&rows, intents)).await? {
+        Ok(found) => found,
+        Err(blind) => return Ok(Beside::Unseen(blind)),
+    };
+    let Some(books) = books else {
+        return Ok(if found.is_empty() {
+            open(world, access, (sums, now), (&rows, fresh)).await.unwrap_or_else(Beside::Unseen)
+        } else {
+            differs(now, sums, sums, found)
+        });
+    };
+    Ok(match decide::books::carried_on(books, (&rows, intents), found, (sums, now)) {
+        Ok(books) => Beside::Agrees { books: Some(books), fresh },
+        Err(ledgers) => Beside::Differs(ledgers),
+    })
+}
+
+/// The first books of an account, where they can be opened.
+async fn open<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    (sums, now): (&Sums, Moment),
+    (rows, fresh): (&[Activity], Vec<Activity>),
+) -> Result<Beside, Blind> {
+    let Some(books) = decide::books::opened(sums, rows, now) else { return Ok(Beside::Agrees { books: None, fresh }) };
+    // A row that came between the look and the rows would never be in the sums: the look must still be true.
+    let (account, holdings, _) = read_account(world, access).await?;
+    let again = shown(&account, &holdings);
+    if again == *sums {
+        return Ok(Beside::Agrees { books: Some(books), fresh });
+    }
+    Ok(differs(now, sums, &again, vec!["the account changes while its books are opened".to_owned()]))
+}
+
+fn differs(at: Moment, ours: &Sums, theirs: &Sums, differences: Vec<String>) -> Beside {
+    Beside::Differs(Box::new(Ledgers { at, ours: ours.clone(), theirs: theirs.clone(), differences }))
 }
 
 /// Counts what left the account towards its pending withdrawal. It is done before the rows are counted in the books: a row

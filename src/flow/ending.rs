@@ -7,7 +7,7 @@ use crate::edge::World;
 use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, Claim};
-use crate::flow::bookkeeping::{compare, shown, withdrawn};
+use crate::flow::bookkeeping::{Beside, compare, shown, withdrawn};
 use crate::flow::course::Course;
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle::{self, Compared};
@@ -139,7 +139,7 @@ pub(super) async fn close<E: Environment>(
         closing.drift_after = course.drift_before;
         if rebalanced && !is_blind {
             course.intents = intents;
-            let after = after(world, &mut course).await;
+            let after = after(world, &mut course).await?;
             world.points.cross(points::LOOKED_BACK).await;
             // The run's work is done; the next one needs its user first (L8).
             if let Some(message) = &after.token_dead {
@@ -190,23 +190,23 @@ fn dead(blind: Blind) -> Option<String> {
 
 /// Looks once more: where the portfolio stands, and whether cash and shares are what the broker's own rows come to. What
 /// cannot be seen any more is left to the next look: the books stay as they were, and every row since counts then.
-async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> After {
+async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> Result<After, store::Error> {
     let mut after = After::default();
     let mut looks = 0;
     loop {
         let snapshot = match observe(world, &course.access, &course.strategy, None).await {
             Ok(snapshot) => snapshot,
-            Err(blind) => return After { unexplained: None, token_dead: dead(blind), ..after },
+            Err(blind) => return Ok(After { unexplained: None, token_dead: dead(blind), ..after }),
         };
         after.drift = decide::drift::drift(course.effective(), &snapshot).ok().map(|(_, drift)| drift.portfolio);
         after.seen = Some(Seen::of(&snapshot));
-        match balanced(world, course, &snapshot).await {
-            Ok(Ok(())) => return After { unexplained: None, ..after },
-            Err(blind) => return After { unexplained: None, token_dead: dead(blind), ..after },
-            Ok(Err(ledgers)) => after.unexplained = Some(ledgers),
+        match balanced(world, course, &snapshot).await? {
+            Beside::Agrees { .. } => return Ok(After { unexplained: None, ..after }),
+            Beside::Unseen(blind) => return Ok(After { unexplained: None, token_dead: dead(blind), ..after }),
+            Beside::Differs(ledgers) => after.unexplained = Some(ledgers),
         }
         if looks >= decide::backoff::LOOKS_FOR_LAG {
-            return after;
+            return Ok(after);
         }
         world.clock.sleep(decide::backoff::poll_after(looks)).await;
         looks += 1;
@@ -216,22 +216,23 @@ async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> After {
 /// Compares a look with the books, and carries them on when they agree; otherwise both ledgers.
 ///
 /// # Errors
-/// [`Blind`] when the broker's rows cannot be seen.
+/// When the database fails.
 pub(super) async fn balanced<E: Environment>(
     world: &World,
     course: &mut Course<E>,
     snapshot: &Snapshot,
-) -> Result<Result<(), Box<Ledgers>>, Blind> {
+) -> Result<Beside, store::Error> {
     let sums = shown(&snapshot.account, &snapshot.holdings);
-    let (compared, fresh) = compare(world, &course.access, (course.books.as_ref(), &course.intents), &sums).await?;
-    Ok(compared.map(|books| {
-        course.moved.extend(fresh);
+    let beside = compare(world, &course.access, (course.books.as_ref(), &course.intents), &sums).await?;
+    if let Beside::Agrees { books, fresh } = &beside {
+        course.moved.extend(fresh.iter().cloned());
         let at = world.clock.now();
         let agreed = Ledgers { at, ours: sums.clone(), theirs: sums, differences: Vec::new() };
         course.ledgers = Some(decisions::ledgers(&agreed));
-        course.books = books.or(course.books.take());
+        course.books = books.clone().or(course.books.take());
         world.metrics.balanced("agreed");
-    }))
+    }
+    Ok(beside)
 }
 
 /// How a run ends whose account nobody can explain: the account is halted, and both ledgers are kept with the run.

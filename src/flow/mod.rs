@@ -9,6 +9,7 @@
 //! `connect`, `operators` and `wishes` name `approve`, `cancel` and `tokens`; the other stories name nobody.
 
 pub mod observe;
+mod executions;
 mod bookkeeping;
 mod acquaint;
 mod inquire;

@@ -19,7 +19,7 @@ use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::acquaint;
-use crate::flow::bookkeeping::withdrawn;
+use crate::flow::bookkeeping::{Beside, withdrawn};
 use crate::flow::course::{Course, set_out};
 use crate::flow::dispatch::{self, Behalf, Sent, Wall};
 use crate::flow::ending::{balanced, close, ended_by_token, judge, kept, unexplained};
@@ -214,7 +214,7 @@ async fn consider<E: Environment>(
         Trigger::NewVersion => None,
         _ => world.store.last_rebalanced_at(&claim.run().subscription).await?,
     };
-    let snapshot = match look(world, course, last).await {
+    let snapshot = match look(world, course, last).await? {
         Ok(Look::Fits(snapshot)) => *snapshot,
         Ok(Look::Changed(why)) => {
             return Ok(Err(Outcome::ended(OutcomeKind::Partial, EndReason::AccountChanged, why)));
@@ -307,19 +307,27 @@ enum Look {
 
 /// A snapshot. The first one of a run must fit the account's books; the second one must show what the first one and our own fills come to: a broker that lags behind is
 /// asked again for a minute (row 36), and then somebody else was there, and the run stops (rows 34 and 53).
-async fn look<E: Environment>(world: &World, course: &mut Course<E>, last: Option<Moment>) -> Result<Look, Blind> {
+async fn look<E: Environment>(
+    world: &World,
+    course: &mut Course<E>,
+    last: Option<Moment>,
+) -> Result<Result<Look, Blind>, store::Error> {
     let is_second = course.reason.is_some();
     let expected = course.held.as_ref().filter(|_| is_second).map(|held| decide::books::after(held, &course.intents));
     let mut looks = 0;
     loop {
-        let snapshot = observe(world, &course.access, &course.strategy, last).await?;
+        let snapshot = match observe(world, &course.access, &course.strategy, last).await {
+            Ok(snapshot) => snapshot,
+            Err(blind) => return Ok(Err(blind)),
+        };
         let Some(expected) = &expected else {
             match balanced(world, course, &snapshot).await? {
-                Ok(()) => return Ok(Look::Fits(Box::new(snapshot))),
-                Err(ledgers) if looks >= decide::backoff::LOOKS_FOR_LAG => {
-                    return Ok(Look::Unexplained(Box::new(snapshot), ledgers));
+                Beside::Agrees { .. } => return Ok(Ok(Look::Fits(Box::new(snapshot)))),
+                Beside::Unseen(blind) => return Ok(Err(blind)),
+                Beside::Differs(ledgers) if looks >= decide::backoff::LOOKS_FOR_LAG => {
+                    return Ok(Ok(Look::Unexplained(Box::new(snapshot), ledgers)));
                 }
-                Err(_) => {}
+                Beside::Differs(_) => {}
             }
             world.clock.sleep(decide::backoff::poll_after(looks)).await;
             looks += 1;
@@ -327,12 +335,12 @@ async fn look<E: Environment>(world: &World, course: &mut Course<E>, last: Optio
         };
         let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
         if changes.is_empty() {
-            return Ok(Look::Fits(Box::new(snapshot)));
+            return Ok(Ok(Look::Fits(Box::new(snapshot))));
         }
         if looks >= decide::backoff::LOOKS_FOR_LAG {
             let all: Vec<String> = changes.iter().map(ToString::to_string).collect();
             let why = format!("the account was changed by somebody else during the run ({})", all.join("; "));
-            return Ok(Look::Changed(format!("{why}; nothing more was sent, and the next moment looks anew")));
+            return Ok(Ok(Look::Changed(format!("{why}; nothing more was sent, and the next moment looks anew"))));
         }
         world.clock.sleep(decide::backoff::poll_after(looks)).await;
         looks += 1;

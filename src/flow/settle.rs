@@ -33,7 +33,8 @@ const SILENCE: Span = Span::from_mins(30);
 const LOOKS: u32 = 5;
 
 /// So far before the run the broker's ledger is read too: an order of an earlier run that came after we believed that it
-/// never would is found here.
+/// never would is found here, also while nothing of it is filled. Its executions are found by the books, however late, and by
+/// runs that send nothing.
 const LOOK_BACK: Span = Span::from_hours(24);
 
 /// A worker whose database is silent for so long cancels its own open orders, from memory, and lets go of the run: nobody

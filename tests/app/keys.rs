@@ -212,7 +212,7 @@ fn row_81_keys_are_rotated_beside_a_daemon_that_trades_and_nothing_fails() {
     let (old, new) = (vault("vault.key"), vault("new.key"));
     service.runtime.block_on(async {
         let runs = service.store.runs(&RunFilter::all()).await.unwrap();
-        let outcomes: Vec<_> = runs.iter().map(|run| run.outcome.as_ref().unwrap().outcome.kind.code()).collect();
+        let outcomes: Vec<_> = runs.iter().map(|run| run.outcome.as_ref().unwrap().kind.as_str()).collect();
         assert_eq!(outcomes, ["completed"; USERS + 1]);
         assert!(service.store.halts(true).await.unwrap().is_empty());
         for (account, token) in users.iter().chain([&joined]) {

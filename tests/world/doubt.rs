@@ -154,7 +154,7 @@ async fn s12_a_worker_whose_run_was_taken_over_sends_nothing_more(on: Keeper) {
 }
 
 /// Somebody who has the user's keys buys a little, under an id in our form.
-async fn sends_in_our_name(service: &TestWorld, account: &str, id: &str) {
+pub(crate) async fn sends_in_our_name(service: &TestWorld, account: &str, id: &str) {
     service.sim.set_clock(service.clock.now().timestamp());
     let keys = service.sim.key_pair(account).unwrap();
     let order = json!({

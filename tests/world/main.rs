@@ -27,5 +27,6 @@ mod mixed;
 mod swapped;
 mod thousand;
 mod midrun;
+mod afterwards;
 mod bulkhead;
 mod wishes;

@@ -1,5 +1,7 @@
 //! Intents: recorded before the first byte leaves (S2), followed to their end, and absorbed there (S14).
 
+use std::collections::BTreeSet;
+
 use sqlx::any::AnyRow;
 
 use crate::edge::points;
@@ -70,6 +72,9 @@ impl IntentFilter {
         Self { limit: i64::MAX, ..Self::default() }
     }
 }
+
+/// Names in one question: as many as its text has places for.
+const AT_A_TIME: usize = 16;
 
 impl Store {
     /// Wall 2, in one transaction: the claim, the halts, the approvals and the day's count are read again, `decide`
@@ -187,6 +192,50 @@ impl Store {
             .fetch_optional(self.read())
             .await?;
         row.as_ref().map(intent_of).transpose()
+    }
+
+    /// The intents of an account to which the broker gave these ids, many at a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn intents_by_order(
+        &self,
+        account: &AccountId,
+        orders: &BTreeSet<OrderId>,
+    ) -> Result<Vec<Intent>, Error> {
+        const TEXT: &str = "SELECT * FROM intents WHERE account = $1
+             AND order_id IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+        self.named_in(TEXT, account, orders.iter().map(OrderId::as_str).collect()).await
+    }
+
+    /// The intents of an account that are sent under these ids, many at a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn intents_by_client_id(
+        &self,
+        account: &AccountId,
+        ids: &BTreeSet<ClientOrderId>,
+    ) -> Result<Vec<Intent>, Error> {
+        const TEXT: &str = "SELECT * FROM intents WHERE account = $1
+             AND client_order_id IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+        self.named_in(TEXT, account, ids.iter().map(ClientOrderId::as_str).collect()).await
+    }
+
+    /// One question for each [`AT_A_TIME`] names; a shorter set repeats its last name.
+    async fn named_in(&self, text: &'static str, account: &AccountId, names: Vec<&str>) -> Result<Vec<Intent>, Error> {
+        let mut intents = Vec::new();
+        for some in names.chunks(AT_A_TIME) {
+            let last = some.last().copied().unwrap_or_default();
+            let mut query = sqlx::query(text).bind(account.as_str());
+            for name in some.iter().copied().chain(std::iter::repeat(last)).take(AT_A_TIME) {
+                query = query.bind(name);
+            }
+            for row in &query.fetch_all(self.read()).await? {
+                intents.push(intent_of(row)?);
+            }
+        }
+        Ok(intents)
     }
 
     /// Intents, newest first.
