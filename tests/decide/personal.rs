@@ -235,9 +235,9 @@ proptest! {
         };
         let base = strategy(made).allowing(allowance).unwrap();
         let mut snapshot = account("5000");
-        for place in 0..12 {
+        for (place, shares) in held.iter().enumerate() {
             let named = if place < 6 { format!("T{place}") } else { format!("S{}", place - 6) };
-            snapshot = with(snapshot, &named, &held[place].to_string(), ("99.9", "100.1"), whole & (1 << place) == 0);
+            snapshot = with(snapshot, &named, &shares.to_string(), ("99.9", "100.1"), whole & (1 << place) == 0);
             snapshot.assets.get_mut(&symbol(&named)).unwrap().tradable = !halted.contains(&place);
         }
         let mut all: Vec<Wish> = out.iter().map(|place| Wish::Exclude(name(*place))).collect();

@@ -1,11 +1,13 @@
 //! What users wish for their own accounts, on the real line: who is not bought is not bought, what is to leave is raised and
 //! kept, and the second half of a run keeps what the first decided, also in another process.
 
+use alpaca_sim::{Environment, NewAccount};
 use rebalanced::edge::points;
 use rebalanced::edge::store::{RunFilter, WishEnding};
-use rebalanced::flow::approve::Desk;
+use rebalanced::flow::approve::{self, Desk};
 use rebalanced::flow::wishes;
 use rebalanced::model::ids::{AccountId, StrategyName, Symbol};
+use rebalanced::model::mandate::{ApprovalKind, Bound, ServicePolicy};
 use rebalanced::model::money::{Fraction, Usd};
 use rebalanced::model::personal::Wish;
 use rebalanced::model::plan::Phase;
@@ -15,7 +17,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use crate::halfway::{dies_at, starts_again};
-use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases};
+use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases, policy};
 
 const SIXTY_FORTY: &str = include_str!("../../strategies/sixty-forty.toml");
 const OWN_WORDS: &str = include_str!("../../strategies/own-words.toml");
@@ -289,7 +291,37 @@ async fn a_wish_whose_file_changed_its_mind_stops_the_account(on: Keeper) {
     assert!(service.world.strategies.get(&StrategyName::parse("own-words").unwrap()).is_some());
 }
 
+async fn a_live_exclusion_needs_its_substitute_among_the_symbols_of_the_approval(on: Keeper) {
+    let files = [("own-words.toml", OWN_WORDS)];
+    let policy = ServicePolicy { live_trading: true, app_approved: true, ..policy() };
+    let setup = Setup { strategies: &files, policy, app_approved_at_broker: true, database: on, ..Setup::default() };
+    let service = TestWorld::new(setup).await;
+    let mut new = NewAccount::new("", Environment::Live);
+    new.cash = Decimal::from(20_000);
+    let account = AccountId::parse(&service.connect("live", "own-words", new).await).unwrap();
+    let name = StrategyName::parse("own-words").unwrap();
+    let strategy = service.world.strategies.get(&name).unwrap().clone();
+    let named = ["VTI", "VXUS", "BND"].map(symbol).to_vec();
+    assert_eq!(wishes::left_out(&strategy, Some(&named)), ["AGG (stands in for BND)", "SPY (stands in for VTI)"]);
+    let bound = |symbols: Vec<Symbol>| Bound { symbols: Some(symbols), ..Bound::default() };
+    let kind =
+        |symbols| ApprovalKind::Subscription { account: account.clone(), name: name.clone(), bound: bound(symbols) };
+    let narrow = approve::grant(&desk(&service), kind(named), ("ada", "test"), None).await.unwrap();
+    let refused = try_say(&service, &account, Wish::Exclude(symbol("VTI")), None).await.unwrap_err().to_string();
+    assert!(refused.contains("SPY would stand in for VTI") && refused.contains(narrow.id.as_str()), "{refused}");
+    assert_eq!(service.world.store.wishes(None).await.unwrap(), []);
+    say(&service, &account, Wish::Exclude(symbol("VXUS"))).await;
+    let done = ("ada", "it has no substitute, so nothing stood against it");
+    assert_eq!(wishes::clear(&desk(&service), &account, &WishEnding::All, done).await.unwrap().len(), 1);
+    approve::revoke(&desk(&service), &narrow.id, "ada").await.unwrap();
+    let all: Vec<Symbol> = strategy.universe().into_iter().collect();
+    assert_eq!(wishes::left_out(&strategy, Some(&all)), [] as [String; 0]);
+    approve::grant(&desk(&service), kind(all), ("ada", "test"), None).await.unwrap();
+    say(&service, &account, Wish::Exclude(symbol("VTI"))).await;
+}
+
 on_both_databases!(
+    a_live_exclusion_needs_its_substitute_among_the_symbols_of_the_approval,
     an_excluded_symbol_is_never_bought_and_its_substitute_takes_its_weight,
     a_wish_that_the_file_does_not_allow_is_refused_and_nothing_is_stored,
     a_withdrawal_is_raised_and_kept_until_it_has_left_and_each_row_counts_once,
