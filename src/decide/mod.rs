@@ -15,6 +15,7 @@ pub mod lint;
 pub mod limits;
 pub mod consent;
 pub mod guard;
+pub mod cover;
 pub mod intents;
 pub mod classify;
 pub mod order;

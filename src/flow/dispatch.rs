@@ -15,7 +15,7 @@ use crate::edge::alpaca::Access;
 use crate::edge::points;
 use crate::edge::store::{self, Claim, RecordAnswer, Recording};
 use crate::flow::inquire::{self, Found, TokenIs};
-use crate::flow::observe;
+use crate::flow::observe::{self, Blind};
 use crate::model::environment::Environment;
 use crate::model::ids::{GrantId, StrategyVersion};
 use crate::model::intent::{Intent, IntentUpdate};
@@ -211,7 +211,7 @@ async fn one<E: Environment>(
     for nth in 0..SENDS {
         let renamed = if planted(Bug::FreshIdOnRetry) && nth > 0 { renamed(intent, nth) } else { None };
         let intent = renamed.as_ref().unwrap_or(intent);
-        if let Some(why) = barred(world, behalf, (access, intent)).await {
+        if let Some(why) = barred(world, behalf, access, (intent, token_dead)).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
         let reply = world.alpaca.submit(access, intent).await;
@@ -286,9 +286,14 @@ fn not_taken(intent: &Intent, why: &str, ambiguous: bool, now: Moment) -> Intent
 async fn barred<E: Environment>(
     world: &World,
     behalf: Behalf<'_, E>,
-    (access, intent): (&Access<E>, &Intent),
+    access: &Access<E>,
+    (intent, token_dead): (&Intent, &mut Option<String>),
 ) -> Option<String> {
     for _ in 0..LOOKS {
+        // Whoever slept after the last look at the account looks at it again, too (S6, S7).
+        if let Some(why) = uncovered(world, access, (intent, token_dead)).await {
+            return Some(why);
+        }
         // Whoever slept after the last look at the market looks at it again, too (S11).
         if let Some(why) = priced_out(world, access, intent).await {
             return Some(why);
@@ -311,9 +316,41 @@ async fn barred<E: Environment>(
     ))
 }
 
+/// Whether it is so long since an intent was recorded that the look which it was reckoned from says nothing any more.
+fn has_waited(world: &World, intent: &Intent) -> bool {
+    world.clock.now().since(intent.recorded_at) > decide::guard::FRESH
+}
+
+/// Whether the account does not cover any more what an intent that waited is to sell, or to buy for.
+async fn uncovered<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    (intent, token_dead): (&Intent, &mut Option<String>),
+) -> Option<String> {
+    if !has_waited(world, intent) {
+        return None;
+    }
+    let (account, holdings, open) = match observe::read_account(world, access).await {
+        Ok(seen) => seen,
+        Err(Blind::TokenDead(dead)) => {
+            *token_dead = Some(dead.clone());
+            return Some(dead);
+        }
+        Err(_) => return Some("it waited, and what the account holds now could not be read".to_owned()),
+    };
+    if account.id != access.account {
+        return Some(format!("it waited, and the token opens account {} now", account.id));
+    }
+    let refusal = decide::cover::uncovered(intent, &account, (&holdings, &open))?;
+    // A send of it that came after all has taken those shares or that cash by itself: it is sent under the same id once more,
+    // and the broker says that it has it.
+    let is_there = world.alpaca.order_by_client_id(access, &intent.client_order_id).await;
+    if matches!(is_there, Ok(Some(_))) { None } else { Some(refusal.detail) }
+}
+
 /// Whether the market has moved away from an intent that waited.
 async fn priced_out<E: Environment>(world: &World, access: &Access<E>, intent: &Intent) -> Option<String> {
-    if world.clock.now().since(intent.recorded_at) <= decide::guard::FRESH {
+    if !has_waited(world, intent) {
         return None;
     }
     let symbols = BTreeSet::from([intent.symbol.clone()]);

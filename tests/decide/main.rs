@@ -10,6 +10,7 @@ mod due;
 mod days;
 mod several;
 mod guard;
+mod cover;
 mod limits;
 mod order;
 mod chain;

@@ -30,7 +30,7 @@ const STATES: [IntentState; 8] = [
     IntentState::Quarantined,
 ];
 
-fn intent(state: IntentState) -> Intent {
+pub(crate) fn intent(state: IntentState) -> Intent {
     let run = RunId::parse("run_1").unwrap();
     let owner = account("0").account.id;
     Intent {

@@ -28,5 +28,6 @@ mod swapped;
 mod thousand;
 mod midrun;
 mod afterwards;
+mod waited;
 mod bulkhead;
 mod wishes;
