@@ -13,8 +13,10 @@
 //! by field, or the intent is quarantined (S3). A filled quantity never shrinks: a smaller one is an old reading, and an
 //! order that ends with less than was shown is quarantined.
 
+use rust_decimal::Decimal;
+
 use crate::model::intent::{Intent, IntentState, IntentUpdate};
-use crate::model::money::Qty;
+use crate::model::money::{Price, Qty, Usd};
 use crate::model::plan::{Amount, Pricing};
 use crate::model::report::{OrderReport, OrderStatus};
 use crate::model::time::Moment;
@@ -129,12 +131,31 @@ fn with_what_was_filled(update: IntentUpdate, intent: &Intent, report: &OrderRep
 
 /// More was filled than was ordered, or the order is called filled and is not (row 32).
 fn misfilled(intent: &Intent, report: &OrderReport) -> Option<String> {
-    let Amount::Qty(ordered) = intent.amount else { return None };
-    let filled = report.filled_qty;
-    let is_wrong = filled > ordered || (report.status == OrderStatus::Filled && filled != ordered);
-    is_wrong.then(|| {
-        format!("the broker shows {filled} filled of {ordered} ordered, and calls it {}", report.status.word())
-    })
+    let (filled, called) = (report.filled_qty, report.status.word());
+    match intent.amount {
+        Amount::Qty(ordered) => {
+            let is_wrong = filled > ordered || (report.status == OrderStatus::Filled && filled != ordered);
+            is_wrong.then(|| format!("the broker shows {filled} filled of {ordered} ordered, and calls it {called}"))
+        }
+        Amount::Notional(ordered) => {
+            let price = report.filled_avg_price?;
+            let worth = filled * price;
+            (worth > ordered + inexact(filled, price)).then(|| {
+                format!("the broker shows {filled} filled at {price}, {worth} dollars of {ordered} ordered, and calls it {called}")
+            })
+        }
+    }
+}
+
+/// By how much quantity times average price may be beyond the dollars that were ordered, and nothing be wrong: a cent, and
+/// half the step to which the broker may have rounded the average price. How it rounds that is in no document; its coarsest
+/// step is that of the prices themselves, a cent from one dollar on and a hundredth of a cent below.
+fn inexact(filled: Qty, price: Price) -> Usd {
+    const CENT: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
+    const HALF_A_CENT: Decimal = Decimal::from_parts(5, 0, 0, false, 3);
+    const BELOW_A_DOLLAR: Decimal = Decimal::from_parts(5, 0, 0, false, 5);
+    let half = if price.decimal() < Decimal::ONE { BELOW_A_DOLLAR } else { HALF_A_CENT };
+    Usd::new(CENT) + filled * Price::new(half)
 }
 
 /// The first field in which the broker's order is not what was sent (S3).
@@ -188,7 +209,9 @@ pub fn unknown(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
     update(intent, IntentState::Unknown, why.to_owned(), now)
 }
 
-/// Proven never to have reached the broker, and not to be sent any more.
+/// Not to be sent any more: its request never left, or the broker said that it did not take it, or did not show it through
+/// the whole quiet period. The last is no proof: one that lands later still is found by the books
+/// ([`executions`](crate::decide::executions)).
 pub fn withdrawn(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
     update(intent, IntentState::Withdrawn, why.to_owned(), now)
 }

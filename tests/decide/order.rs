@@ -112,6 +112,39 @@ fn s14_every_status_against_every_state() {
 }
 
 #[test]
+fn row_32_an_order_by_value_that_is_filled_beyond_it_waits_for_a_person() {
+    let by_value = |state| Intent { amount: Amount::Notional(usd("1000")), ..intent(state) };
+    let shown = |filled: &str, price: &str| OrderReport {
+        qty: None,
+        notional: Some(usd("1000")),
+        filled_avg_price: Some(Price::new(dec(price))),
+        ..report("filled", filled)
+    };
+    // Filled, average price, and whether it is beyond a thousand dollars, a cent and half the step of the average.
+    let table = [
+        ("4", "250", false),
+        ("4", "250.0075", false),
+        ("4", "250.01", true),
+        ("4.1", "250", true),
+        ("8", "250", true),
+        ("3.636363636", "275", false),
+        ("3.636363637", "275.0027", false),
+        ("10000", "0.1", false),
+        ("10000", "0.10005", false),
+        ("10000", "0.1001", true),
+        ("15000", "0.1", true),
+    ];
+    for (filled, price, is_beyond) in table {
+        for state in [IntentState::Recorded, IntentState::Unknown, IntentState::Open] {
+            let update = apply(&by_value(state), &shown(filled, price), now());
+            let expected = if is_beyond { IntentState::Quarantined } else { IntentState::Filled };
+            assert_eq!(update.state, expected, "{filled} at {price}: {}", update.note);
+            assert_eq!(update.filled_qty, Qty::new(dec(filled)), "what is known is kept");
+        }
+    }
+}
+
+#[test]
 fn row_32_more_filled_than_ordered_waits_for_a_person_with_its_exact_quantity() {
     // Four were ordered.
     for (status, filled) in [("partially_filled", "4.000000001"), ("filled", "5"), ("filled", "3"), ("canceled", "4.5")]

@@ -84,11 +84,23 @@ impl FaultyWire {
         let mut whose = None;
         for row in rows {
             let id = row["client_order_id"].as_str().unwrap_or_default().to_owned();
-            let Some(ordered) = row["qty"].as_str().and_then(|qty| qty.parse::<Decimal>().ok()) else { continue };
-            let known = self.store.intent_named(&id).await.ok().flatten();
-            let is_open = known.is_some_and(|it| !it.state.is_terminal() && matches!(it.amount, Amount::Qty(_)));
-            if is_open && !self.notes.lock().must_quarantine.contains_key(&id) {
-                row["filled_qty"] = (ordered + Decimal::new(5, 1)).to_string().into();
+            let known = self.store.intent_named(&id).await.ok().flatten().filter(|it| !it.state.is_terminal());
+            let Some(known) = known.filter(|_| !self.notes.lock().must_quarantine.contains_key(&id)) else { continue };
+            let number = |field: &str| row[field].as_str().and_then(|text| text.parse::<Decimal>().ok());
+            let more = match known.amount {
+                Amount::Qty(_) => number("qty").map(|ordered| (ordered + Decimal::new(5, 1), None)),
+                // Half as much again as was ordered, at the price that the answer shows, or at one that it could show.
+                Amount::Notional(_) => number("notional").map(|ordered| {
+                    let price = number("filled_avg_price").unwrap_or(Decimal::from(50));
+                    let filled = (ordered * Decimal::new(15, 1) / price).round_dp(9);
+                    (filled, Some(price))
+                }),
+            };
+            if let Some((filled, price)) = more {
+                row["filled_qty"] = filled.to_string().into();
+                if let Some(price) = price {
+                    row["filled_avg_price"] = price.to_string().into();
+                }
                 whose = Some(id);
                 break;
             }
