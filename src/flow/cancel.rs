@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream;
+use tokio::sync::Semaphore;
 
 use crate::decide;
 use crate::edge::World;
@@ -21,11 +23,12 @@ use crate::model::mandate::HaltScope;
 use crate::model::money::Qty;
 use crate::model::report::OrderStatus;
 use crate::model::secret::AccessToken;
+use crate::model::time::Span;
 
-/// Orders that are cancelled at once; the broker's budget of each account holds beside it.
+/// Requests that are under way at once; the broker's budget of each account holds beside it.
 const AT_ONCE: usize = 64;
 
-/// How often the broker is asked to cancel one order and what became of it.
+/// How often the broker is asked to cancel one order that it has, and what became of it.
 const TRIES: u32 = 6;
 
 /// What became of an order that was to be cancelled.
@@ -35,7 +38,8 @@ pub enum Fate {
     Cancelled,
     /// It was filled before the cancellation came.
     Filled,
-    /// The broker never had it.
+    /// The broker did not show it through the whole quiet period, in which an order whose request was lost lands if it does
+    /// (row 4). One that lands later still is found by the books.
     Absent,
     /// The broker does not say: it may still be open.
     Unknown,
@@ -135,17 +139,16 @@ async fn any_access(world: &World, account: &AccountId, environment: Kind) -> Re
 pub async fn cancel(world: &World, open: Vec<Open>, by: &Actor) -> Result<Vec<Cancelled>, store::Error> {
     // Every cancellation leaves before the first one is waited for.
     stream::iter(&open).for_each_concurrent(AT_ONCE, |order| ask_to_cancel(world, order)).await;
-    let ended: Vec<Cancelled> = stream::iter(open)
-        .map(|Open { intent, access }| async move {
-            match access {
-                Ok(AnyAccess::Paper(access)) => cancelled(world, intent, &access).await,
-                Ok(AnyAccess::Live(access)) => cancelled(world, intent, &access).await,
-                Err(why) => unknown(intent, why),
-            }
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    // All wait together, so that many orders of which nothing is known cost one quiet period.
+    let budget = &Semaphore::new(AT_ONCE);
+    let ended = join_all(open.into_iter().map(|Open { intent, access }| async move {
+        match access {
+            Ok(AnyAccess::Paper(access)) => cancelled(world, intent, &access, budget).await,
+            Ok(AnyAccess::Live(access)) => cancelled(world, intent, &access, budget).await,
+            Err(why) => unknown(intent, why),
+        }
+    }))
+    .await;
     let now = world.clock.now();
     let events: Vec<Event> = ended
         .iter()
@@ -188,10 +191,23 @@ async fn ask_to_cancel(world: &World, open: &Open) {
     }
 }
 
-async fn cancelled<E: Environment>(world: &World, intent: Intent, access: &Access<E>) -> Cancelled {
+async fn cancelled<E: Environment>(world: &World, intent: Intent, access: &Access<E>, budget: &Semaphore) -> Cancelled {
     let mut last = "the broker did not say".to_owned();
-    for tries in 0..TRIES {
-        match world.alpaca.order_by_client_id(access, &intent.client_order_id).await {
+    let (mut is_there, mut tries) = (intent.order.is_some(), 0);
+    let mut is_absent;
+    loop {
+        let answer = {
+            let _place = budget.acquire().await;
+            let answer = world.alpaca.order_by_client_id(access, &intent.client_order_id).await;
+            if let Ok(Some(report)) = &answer
+                && !report.status.is_end()
+            {
+                drop(world.alpaca.cancel(access, &report.id).await);
+            }
+            answer
+        };
+        is_absent = matches!(answer, Ok(None)) && !is_there;
+        match answer {
             Ok(Some(report)) if report.status.is_end() => {
                 let is_filled = report.status == OrderStatus::Filled;
                 let fate = if is_filled { Fate::Filled } else { Fate::Cancelled };
@@ -199,23 +215,32 @@ async fn cancelled<E: Environment>(world: &World, intent: Intent, access: &Acces
             }
             Ok(Some(report)) => {
                 report.status.word().clone_into(&mut last);
-                drop(world.alpaca.cancel(access, &report.id).await);
+                if !is_there {
+                    (is_there, tries) = (true, 0);
+                }
             }
-            // It may be on its way to the broker: it is asked for until the tries are over.
-            Ok(None) if tries + 1 == TRIES => {
-                return Cancelled {
-                    intent,
-                    fate: Fate::Absent,
-                    filled_qty: Qty::ZERO,
-                    why: "the broker has no such order".to_owned(),
-                };
-            }
-            Ok(None) => {}
+            Ok(None) => "the broker has no such order".clone_into(&mut last),
             Err(error) => last = error.to_string(),
         }
-        world.clock.sleep(decide::backoff::poll_after(tries)).await;
+        let Some(pause) = pause(is_there, tries) else { break };
+        world.clock.sleep(pause).await;
+        tries += 1;
     }
-    unknown(intent, last)
+    if is_absent {
+        Cancelled { intent, fate: Fate::Absent, filled_qty: Qty::ZERO, why: last }
+    } else {
+        unknown(intent, last)
+    }
+}
+
+/// The pause before the next question; `None` when it has been asked for long enough. An order that the broker never showed
+/// may be on its way to it for as long as the quiet period lasts.
+fn pause(is_there: bool, tries: u32) -> Option<Span> {
+    if is_there {
+        (tries + 1 < TRIES).then(|| decide::backoff::poll_after(tries))
+    } else {
+        decide::backoff::ask_after(tries)
+    }
 }
 
 /// What opens an account; the reason where nothing does.

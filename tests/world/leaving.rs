@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use alpaca_sim::exchange::asset::AssetPatch;
 use alpaca_sim::{FaultAction, FaultRule};
+use rebalanced::edge::points;
 use rebalanced::edge::store::IntentFilter;
 use rebalanced::flow;
 use rebalanced::flow::approve::{self, Desk};
@@ -13,11 +14,13 @@ use rebalanced::flow::tokens;
 use rebalanced::model::event::Actor;
 use rebalanced::model::ids::{AccountId, Symbol};
 use rebalanced::model::mandate::HaltScope;
+use rebalanced::model::plan::Phase;
 use rebalanced::model::time::Span;
 use rebalanced::model::verdict::{EndReason, OutcomeKind};
 
 use sqlx::Connection;
 
+use crate::halfway::dies_at;
 use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases};
 
 /// Limit orders far from being filled: the market is made to stand still above them by the test.
@@ -163,6 +166,28 @@ async fn row_84_who_leaves_takes_their_open_orders_along_and_nothing_is_sent_aft
     service.settle_accounts().await;
 }
 
+async fn row_4_an_order_that_may_be_on_its_way_is_waited_for_and_cancelled_when_it_lands(on: Keeper) {
+    for (lands_after, fate) in [(60, Fate::Cancelled), (110, Fate::Cancelled), (7_200, Fate::Absent)] {
+        let (mut service, accounts) = service(on, 1).await;
+        let mut late = FaultRule::new(FaultAction::LandLater).path("/paper/v2/orders").method("POST");
+        late.delay_seconds = Some(lands_after);
+        service.sim.add_fault(late.account(accounts[0].as_str()));
+        // Its request is lost, and the process dies before it knows what became of it.
+        dies_at(&mut service, points::REPLIED.of(Phase::Buy), new_york(SLOT)).await;
+        approve::halt(&desk(&service), HaltScope::Service, ("ada", "drill")).await.unwrap();
+        let begun = service.clock.now();
+        let orders = cancel_open(&service.world, &HaltScope::Service, &by()).await.unwrap();
+        let took = service.clock.now().since(begun).as_secs();
+        // The second order was recorded and never sent.
+        let fates: Vec<Fate> = orders.iter().map(|order| order.fate).collect();
+        assert_eq!(fates, [fate, Fate::Absent], "it lands after {lands_after} s: {orders:?}");
+        assert!(took >= 120, "it was asked for through the quiet period: {took} s");
+        let ends: Vec<_> = service.sim.ledger().orders.iter().map(|record| record.order.status.as_str()).collect();
+        assert!(ends.iter().all(|end| *end == "canceled"), "{ends:?}");
+        assert_eq!(ends.len(), usize::from(fate == Fate::Cancelled));
+    }
+}
+
 async fn a_first_cancellation_that_is_lost_is_repeated(on: Keeper) {
     let (mut service, accounts) = service(on, 1).await;
     service.world.order_wait = Span::from_mins(5);
@@ -243,6 +268,7 @@ on_both_databases!(
     row_82_a_halt_cancels_open_orders_if_asked_and_names_each,
     a_cancellation_that_the_broker_does_not_confirm_is_never_called_one,
     row_84_who_leaves_takes_their_open_orders_along_and_nothing_is_sent_after,
+    row_4_an_order_that_may_be_on_its_way_is_waited_for_and_cancelled_when_it_lands,
     a_first_cancellation_that_is_lost_is_repeated,
     a_worker_whose_database_is_gone_cancels_its_own_orders_from_memory,
     an_account_that_the_broker_blocks_is_parked_and_goes_on_by_itself,
