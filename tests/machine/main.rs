@@ -21,5 +21,6 @@ mod limits;
 mod locks;
 mod signals;
 mod stage;
+mod stops;
 mod strace;
 mod syscalls;
