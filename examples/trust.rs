@@ -34,9 +34,9 @@ fn main() -> ExitCode {
     must(simulation["violations"] == 0, "no violation");
     must(zoo["found"] == zoo["bugs"] && number(&zoo, "bugs") >= 40, "every bug of the zoo is found");
     let seconds = number(&simulation, "seconds").max(1) * number(&simulation, "threads").max(1);
-    // The goal is 50 on a machine of today; the page tells what was measured. A machine of half its speed is no fault.
-    must(number(&simulation, "account_days") / seconds >= 25, "25 account-days a second and core");
-    must(number(&simulation, "per_order_most") <= 60, "at most 60 requests for an order, whatever goes wrong");
+    must(number(&simulation, "account_days") / seconds >= 50, "50 account-days a second and core");
+    must(number(&simulation, "per_order_most") <= 240, "at most 240 requests for an order, whatever goes wrong");
+    must(number(&simulation, "quiet_beyond") <= 20, "a quiet run looks at most 20 times beside its orders");
     must(tests.kills.len() == 2, "both databases see their kills");
     let kill_figures: Vec<_> = tests.kills.iter().map(|line| Kills::read(line)).collect();
     for kills in &kill_figures {
@@ -136,7 +136,8 @@ impl Tests {
                     "FAILED" => tests.failed += 1,
                     _ => continue,
                 }
-                for row in rows_of(name) {
+                // Only a test that passed shows that its row was reached, and survived.
+                for row in rows_of(name).into_iter().filter(|_| end == "ok") {
                     tests.rows.entry(row).or_default().insert(name.to_owned());
                 }
             }
@@ -204,13 +205,18 @@ fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) 
         number("account_days") / seconds / threads
     ));
     line(format!(
-        "| requests per order of a run: median, 99%, most | {}, {}, {} | the same |",
+        "| requests for one order, with all those for its run together: median, 99%, most | {}, {}, {} | the same |",
         simulation["per_order_median"], simulation["per_order_99"], simulation["per_order_most"]
     ));
     line(format!(
-        "| planted bugs found, and the slowest | {} of {}, {:.0} s | `cargo run --features zoo --example simulate -- --zoo` |",
+        "| requests of a run in which nothing goes wrong, beyond twelve for each of its orders: most | {} | the same |",
+        simulation["quiet_beyond"]
+    ));
+    line(format!(
+        "| planted bugs found, within 120 s, and the slowest | {} of {}, {}, {:.0} s | `cargo run --features zoo --example simulate -- --zoo` |",
         zoo["found"],
         zoo["bugs"],
+        zoo["found_soon"],
         zoo["slowest_seconds"].as_f64().unwrap_or_default()
     ));
     for restart in &tests.restarts {

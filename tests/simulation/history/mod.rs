@@ -61,8 +61,11 @@ pub(crate) struct Told {
 /// A lease, and a bit.
 const PAST_THE_LEASE: Span = Span::from_mins(11);
 
-/// However much goes wrong, an order takes at most so many requests (L10).
-const PER_ORDER: u64 = 60;
+/// However much goes wrong, an order takes at most so many requests (L10): those for it alone, and all those for its run
+/// together. One process asks for it nine times with a list and once by its id, sends it up to four times with ten questions
+/// after each, polls for five minutes and a minute after its cancellation, and compares: about 120 when everything goes wrong.
+/// It may be killed after that, and the next begins again.
+const PER_ORDER: u64 = 240;
 
 /// Where nothing goes wrong, an order takes at most so many requests (L10) ...
 const QUIET_PER_ORDER: u64 = 12;
@@ -336,15 +339,17 @@ impl Theatre {
             notes.run_of = Some(held.account.to_string());
             notes.has_books = has_books;
             notes.compared = claim.run().reason.is_some();
-            (notes.requests, notes.for_orders)
+            notes.at_work = Some(id.to_string());
+            notes.requests
         };
         let carried = AssertUnwindSafe(rebalance::rebalance(&process.world, claim)).catch_unwind().await;
-        let (asked, for_orders) = {
+        let asked = {
             let mut notes = self.stage.notes.lock();
             notes.run_of = None;
             notes.superseded = None;
             notes.ghosts.values_mut().for_each(|fresh| *fresh = false);
-            (notes.requests - before.0, notes.for_orders - before.1)
+            notes.at_work = None;
+            notes.requests - before
         };
         let ended = if let Ok(ended) = carried {
             ended?
@@ -355,12 +360,16 @@ impl Theatre {
             }
             outcome
         };
-        let orders = process.world.store.intents_of(&id).await?.len() as u64;
+        let intents = process.world.store.intents_of(&id).await?;
+        let orders = intents.len() as u64;
         let mut notes = self.stage.notes.lock();
-        if let Some(each) = for_orders.checked_div(orders) {
-            notes.per_order.push(each);
-            if each > PER_ORDER {
-                notes.violation(format_args!("L10: {for_orders} requests for {orders} orders of {}", held.account));
+        let together = notes.for_all.get(id.as_str()).copied().unwrap_or_default();
+        for intent in intents {
+            let alone = notes.for_one.get(intent.client_order_id.as_str()).copied().unwrap_or_default();
+            notes.per_order.push(alone + together);
+            if alone + together > PER_ORDER {
+                let (one, account) = (&intent.client_order_id, &held.account);
+                notes.violation(format_args!("L10: {alone} requests for {one} and {together} for its run, {account}"));
             }
         }
         if notes.character.quiet {

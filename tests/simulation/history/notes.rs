@@ -144,9 +144,13 @@ pub(crate) struct Notes {
     pub dropped: bool,
     /// Requests so far.
     pub requests: u64,
-    /// Those that send orders, cancel them, or ask what became of them.
-    pub for_orders: u64,
-    /// Requests of each run, with its orders.
+    /// The run that is at work.
+    pub at_work: Option<String>,
+    /// Requests that send, cancel or ask for one order, by its client id.
+    pub for_one: BTreeMap<String, u64>,
+    /// Requests that ask for all orders of a run together, by the run.
+    pub for_all: BTreeMap<String, u64>,
+    /// Requests for each order whose run has closed: those for it alone, and all those for its run together.
     pub per_order: Vec<u64>,
     /// The most requests that a run took beyond twelve for each of its orders, where nothing goes wrong.
     pub beyond: u64,
@@ -193,7 +197,9 @@ impl Notes {
             crashed: false,
             dropped: false,
             requests: 0,
-            for_orders: 0,
+            at_work: None,
+            for_one: BTreeMap::new(),
+            for_all: BTreeMap::new(),
             per_order: Vec::new(),
             beyond: 0,
             kills: 0,
@@ -236,6 +242,15 @@ impl Notes {
     pub(crate) fn say(&mut self, line: impl std::fmt::Display) {
         if self.verbose {
             self.lines.push(line.to_string());
+        }
+    }
+
+    /// Counts a request about one order, or about all of the run that is at work.
+    pub(crate) fn asked_for(&mut self, one: Option<String>) {
+        match (one, &self.at_work) {
+            (Some(one), _) => *self.for_one.entry(one).or_default() += 1,
+            (None, Some(run)) => *self.for_all.entry(run.clone()).or_default() += 1,
+            (None, None) => {}
         }
     }
 

@@ -78,7 +78,10 @@ impl FaultyWire {
         };
         self.pass(A_MOMENT);
         self.notes.lock().requests += 1;
-        self.notes.lock().for_orders += u64::from(way.is_for_orders());
+        if way.is_for_orders() {
+            let one = self.order_of(&way, &request);
+            self.notes.lock().asked_for(one);
+        }
         self.notes.lock().fresh_echo = None;
         if way.kind == Kind::Submit {
             self.judge(&request).await;
@@ -99,6 +102,21 @@ impl FaultyWire {
         }
         self.remember_quotes(&way, &answer);
         answer
+    }
+
+    /// The one order that a request is about, by its client id; none of a list, which is about all of a run.
+    fn order_of(&self, way: &Way, request: &http::Request<Bytes>) -> Option<String> {
+        match way.kind {
+            Kind::Submit => client_id(request),
+            Kind::Order => Some(way.query.strip_prefix("client_order_id=")?.to_owned()),
+            Kind::Cancel => {
+                let (account, id) = (way.account.as_deref()?, way.path.rsplit('/').next()?);
+                self.sim.with_exchange(|exchange, now| {
+                    Some(exchange.order(now, account, id).ok()?.client_order_id.to_string())
+                })
+            }
+            _ => None,
+        }
     }
 
     /// Nothing goes wrong.
