@@ -187,12 +187,16 @@ fn what_has_one_place_stands_only_there() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Statistics are no money: this one file may hold floats, and gives decimals away.
+const FLOATS: (&str, &[&str]) = ("src/decide/statistics.rs", &["f64"]);
+
 #[test]
 fn the_pure_rooms_are_pure() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| source.room == "model" || source.room == "decide") {
         for text in IMPURE {
-            if source.code.contains(text) {
+            let may_hold = source.path.ends_with(FLOATS.0) && FLOATS.1.contains(text);
+            if source.code.contains(text) && !may_hold {
                 wrong.push(format!("{} holds `{text}`", source.path.display()));
             }
         }

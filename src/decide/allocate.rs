@@ -158,6 +158,10 @@ pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, value: Usd) -> Ve
     }
     let half = Fraction::new(rust_decimal::Decimal::new(5, 1));
     let place = |row: &Valued<'_>| {
+        // What the model does not hold now goes altogether, not to the edge of a band around nothing.
+        if row.target.is_zero() && strategy.names(row.symbol) {
+            return Fraction::ZERO;
+        }
         let actual = row.worth.over(value);
         match (conditions.destination, band(conditions, row.target)) {
             (Destination::Halfway, _) => (actual + row.target) * half,

@@ -2,9 +2,13 @@
 //! words. The same strategy gives the same text, and the text's hash is what a consent is kept under: a strategy that
 //! changes what it says here needs a new consent.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 
 use crate::model::canon;
+use crate::model::composition::{Calm, Composition, Glide, Mix};
+use crate::model::ids::Symbol;
 use crate::model::money::Fraction;
 use crate::model::personal::{ExcludedTo, Unavailable};
 use crate::model::schedule::{CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule};
@@ -101,12 +105,7 @@ fn percent(share: Fraction) -> Decimal {
 }
 
 fn what(strategy: &Strategy) -> Vec<String> {
-    let mut parts: Vec<String> =
-        strategy.targets().iter().map(|target| format!("{}% {}", percent(target.weight), target.symbol)).collect();
-    if !strategy.cash().is_zero() {
-        parts.push(format!("{}% cash", percent(strategy.cash())));
-    }
-    let mut lines = vec![format!("It keeps your account at: {}.", parts.join(", "))];
+    let mut lines = holdings(strategy);
     if !strategy.description().trim().is_empty() {
         lines.insert(0, strategy.description().trim().to_owned());
     }
@@ -119,6 +118,90 @@ fn what(strategy: &Strategy) -> Vec<String> {
         lines.push(format!("No order is larger than {most} dollars, unless a person of the operator raises that."));
     }
     lines
+}
+
+/// What it holds: the shares themselves where they follow from the file, else how they come about and what they are made of.
+fn holdings(strategy: &Strategy) -> Vec<String> {
+    let composition = strategy.composition();
+    let cash = (!strategy.cash().is_zero()).then(|| format!("{}% cash", percent(strategy.cash())));
+    if composition.is_fixed() {
+        let parts = strategy
+            .targets()
+            .iter()
+            .map(|target| format!("{}% {}", percent(target.weight), target.symbol))
+            .chain(cash);
+        return vec![format!("It keeps your account at: {}.", parts.collect::<Vec<_>>().join(", "))];
+    }
+    let mut lines = vec![match cash {
+        Some(cash) => format!("It keeps {cash} in your account and invests the rest."),
+        None => "It invests all of your account.".to_owned(),
+    }];
+    lines.extend(model(composition, strategy.cash()));
+    let universe = strategy.universe();
+    let universe: Vec<&str> = universe.iter().map(Symbol::as_str).collect();
+    lines.push(format!("It never buys anything but these: {}.", universe.join(", ")));
+    lines.push(
+        "The shares change with time, without asking you again. What it no longer wants to hold it sells.".to_owned(),
+    );
+    lines
+}
+
+/// How the shares of a model come about.
+fn model(composition: &Composition, cash: Fraction) -> Vec<String> {
+    let named = |symbols: &BTreeSet<Symbol>| symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ");
+    let mixed = |mix: &Mix| {
+        let parts = mix.iter().filter(|(_, weight)| !weight.is_zero());
+        parts.map(|(symbol, weight)| format!("{}% {symbol}", percent(*weight))).collect::<Vec<_>>().join(", ")
+    };
+    let calm = |calm: &Calm, what: &str| {
+        let (symbols, days, most) = (named(&calm.symbols), calm.window_days, percent(calm.most));
+        vec![format!(
+            "It holds {what} {symbols}, by the daily prices of the last {days} days. None is more than {most}%."
+        )]
+    };
+    match composition {
+        Composition::Weights(_) | Composition::Equal(_) | Composition::List { .. } => {
+            vec![format!("{}.", mixed(&composition.fixed(Fraction::ONE - cash).unwrap_or_default()))]
+        }
+        Composition::Sleeves(sleeves) => {
+            let mut lines = Vec::new();
+            for sleeve in sleeves {
+                let inside = model(&sleeve.of, sleeve.cash).join(" ");
+                lines.push(format!("{}% of it follows the strategy {}: {inside}", percent(sleeve.share), sleeve.name));
+            }
+            lines
+        }
+        Composition::Glide(glide) => {
+            let mut lines =
+                vec!["The shares go evenly, a little each day, from each of these points to the next:".to_owned()];
+            match glide {
+                Glide::Dates(points) => lines.extend(points.iter().map(|(day, mix)| format!("{day}: {}.", mixed(mix)))),
+                Glide::Years { points, default_target_year } => {
+                    let year = default_target_year;
+                    lines.extend(
+                        points
+                            .iter()
+                            .map(|(years, mix)| format!("{years} years before your target year: {}.", mixed(mix))),
+                    );
+                    lines.push(format!(
+                        "The target year is {year}, unless another one is agreed with you. It counts from 1 January."
+                    ));
+                }
+            }
+            lines
+        }
+        Composition::InverseVolatility(it) => calm(it, "the more of each of these the less its price moved:"),
+        Composition::MinVariance(it) => calm(it, "the mix of these whose worth would have moved least:"),
+        Composition::Momentum(momentum) => vec![format!(
+            "It holds, in equal parts, the {} that rose most in {} days, among these: {}. One whose price is not above its \
+             average of {} days is left out, and {} takes its part.",
+            momentum.count,
+            momentum.window_days,
+            named(&momentum.symbols),
+            momentum.average_days,
+            momentum.defensive
+        )],
+    }
 }
 
 fn when(strategy: &Strategy) -> Vec<String> {

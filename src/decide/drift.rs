@@ -17,7 +17,8 @@ use crate::model::verdict::Reason;
 pub struct Valued<'a> {
     /// What.
     pub symbol: &'a Symbol,
-    /// Where it should be; zero for a holding that is to be sold because the strategy does not name it.
+    /// Where it should be; zero for a holding that is to be sold because the strategy does not name it, or because its model
+    /// does not hold it now.
     pub target: Fraction,
     /// Shares held.
     pub qty: Qty,
@@ -59,6 +60,9 @@ const A_CENT: Usd = Usd::new(rust_decimal::Decimal::from_parts(1, 0, 0, false, 2
 /// # Errors
 /// The reason to hold: a missing price, a short position, an empty account.
 pub fn drift<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<(Valuation<'a>, Drift), Reason> {
+    if !strategy.is_resolved() {
+        return Err(Reason::HistoryMissing);
+    }
     let valuation = value(strategy, snapshot)?;
     let drift = measure(strategy, &valuation);
     Ok((valuation, drift))
@@ -91,11 +95,10 @@ fn value<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<Valuation
 
 /// Holdings that the strategy does not name.
 pub fn unmanaged<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Symbol> {
-    let named = |symbol: &Symbol| strategy.targets().binary_search_by(|target| target.symbol.cmp(symbol)).is_ok();
     snapshot
         .holdings
         .iter()
-        .filter(move |(symbol, holding)| !holding.qty.is_zero() && !named(symbol))
+        .filter(|(symbol, holding)| !holding.qty.is_zero() && !strategy.names(symbol))
         .map(|(symbol, _)| symbol)
 }
 

@@ -95,6 +95,7 @@ fn reason(reason: Reason) -> &'static str {
             "Cash was below zero, or below its target and what is kept aside for a withdrawal, so holdings were sold."
         }
         Reason::UnmanagedSold => "Holdings that the strategy does not name were sold, as it says.",
+        Reason::LeftModel => "The strategy's model no longer holds something that the account has, so it was sold.",
         Reason::Completing => "The second half of a run: purchases from the cash that its sales brought.",
         Reason::InsideBands => "Every holding is inside its band, so nothing was traded.",
         Reason::Cooldown => "A holding is outside its band, but the last rebalance is too recent.",
@@ -110,6 +111,12 @@ fn reason(reason: Reason) -> &'static str {
             "The account's user wishes what the strategy's [overrides] does not allow; change one of the two."
         }
         Reason::ShortPosition => "The account holds a short position, which this service never touches.",
+        Reason::HistoryMissing => {
+            "The strategy's model asks for closing prices that are not there, so its weights are not known."
+        }
+        Reason::ModelUnsolved => {
+            "The strategy's model has no answer for the closing prices that are there, so its weights are not known."
+        }
     }
 }
 

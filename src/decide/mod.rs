@@ -10,6 +10,8 @@ pub mod drift;
 pub mod allocate;
 pub mod plan;
 pub mod personal;
+mod statistics;
+pub mod compose;
 pub mod reasons;
 pub mod lint;
 pub mod limits;

@@ -60,7 +60,8 @@ pub fn misfits(strategy: &Strategy, personal: &Personal, now: Moment) -> Vec<Str
             "{out}% of `{name}` would be excluded, and it allows {most}% (overrides.max_excluded_percent)"
         ));
     }
-    if strategy.targets().iter().all(|target| excluded.contains(&target.symbol)) {
+    // Before a day's weights are known there are none to be left.
+    if strategy.is_resolved() && strategy.targets().iter().all(|target| excluded.contains(&target.symbol)) {
         misfits.push(format!("nothing of `{name}` would be left"));
     }
     if let Some(cap) = personal.cap(now).filter(|cap| *cap < strategy.orders().min_notional) {
@@ -195,7 +196,8 @@ fn had(
     // What cannot be valued is not traded: the planner says why.
     let Ok((valuation, _)) = drift::drift(&both, snapshot) else { return Ok(weights) };
     let mut shares = Shares { valuation: &valuation, made: weights.clone(), spent: Weights::new() };
-    for (symbol, weight) in &weights {
+    // What a model does not hold now need not be there.
+    for (symbol, weight) in weights.iter().filter(|(_, weight)| !weight.is_zero()) {
         let substitute = allowed.substitutes.get(symbol).filter(|it| !own.excluded.contains(it));
         if shares.is_out_of_reach(symbol, *weight) {
             match substitute.filter(|it| !shares.is_out_of_reach(it, *weight)) {

@@ -142,10 +142,11 @@ impl<'a> Draft<'a> {
         let bandless = conditions.drift_absolute.is_none() && conditions.drift_relative.is_none();
         // Only what can be sold now: a remnant that cannot would move the whole account at every look.
         let strange = |row: &&Valued<'_>| row.target.is_zero() && row.qty.is_positive();
-        let unmanaged =
-            self.valuation.rows.iter().filter(strange).any(|row| sale(row, self.strategy, row.worth, true).is_ok());
-        if unmanaged && !resting {
-            return Ok(Reason::UnmanagedSold);
+        let mut leaving =
+            self.valuation.rows.iter().filter(strange).filter(|row| sale(row, self.strategy, row.worth, true).is_ok());
+        if let Some(row) = leaving.next().filter(|_| !resting) {
+            let by_model = self.strategy.names(row.symbol);
+            return Ok(if by_model { Reason::LeftModel } else { Reason::UnmanagedSold });
         }
         // Where the whole portfolio is rebalanced anyway, that raises the cash as well.
         if self.short_for_withdrawal().is_positive() && (resting || (!bandless && self.raising_is_enough(breach))) {

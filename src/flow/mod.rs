@@ -4,12 +4,13 @@
 //! outcome with a reason.
 //!
 //! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
-//! `observe`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`;
+//! `observe`, its `weights`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`;
 //! `acquaint` is the first look of a process at an account. `tokens`,
 //! `connect`, `operators` and `wishes` name `approve`, `cancel` and `tokens`; the other stories name nobody.
 
 pub mod observe;
 mod executions;
+mod weights;
 mod bookkeeping;
 mod acquaint;
 mod inquire;

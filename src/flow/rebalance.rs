@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::decide;
 use crate::decide::guard::Facts;
+use crate::decide::personal::Unfit;
 use crate::decide::plan::Stage;
 use crate::edge::World;
 use crate::edge::decisions;
@@ -26,6 +27,7 @@ use crate::flow::ending::{balanced, close, ended_by_token, judge, kept, unexplai
 use crate::flow::inquire;
 use crate::flow::observe::{self, Blind, observe};
 use crate::flow::settle;
+use crate::flow::weights;
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, Symbol};
@@ -34,6 +36,7 @@ use crate::model::personal::Said;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::run::Trigger;
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
+use crate::model::strategy::Strategy;
 use crate::model::time::Moment;
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 use crate::model::zoo::{Bug, planted};
@@ -209,6 +212,11 @@ async fn consider<E: Environment>(
         )));
     }
     world.points.cross(points::CONSIDERING.of(phase)).await;
+    // Before the quotes are asked for: a history may take its time, and they must be fresh.
+    let of_the_day = match of_the_day(world, course).await {
+        Ok(weighed) => weighed,
+        Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
+    };
     // A new version does not wait for the cooldown that the old one began (facts 8.9).
     let last = match claim.run().trigger {
         Trigger::NewVersion => None,
@@ -246,7 +254,7 @@ async fn consider<E: Environment>(
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
     let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
     let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
-    let plan = made_for(world, course, &snapshot, stage).await?;
+    let plan = made_for(world, course, &snapshot, (stage, of_the_day)).await?;
     world.points.cross(points::PLANNED.of(phase)).await;
     if stage == Stage::Opening {
         course.drift_before = Some(plan.drift.portfolio);
@@ -256,13 +264,21 @@ async fn consider<E: Environment>(
     Ok(Ok((plan, snapshot)))
 }
 
+/// The file's strategy with the weights of today. The second half goes by what was made of it for the first, and asks nothing.
+async fn of_the_day<E: Environment>(world: &World, course: &Course<E>) -> Result<Result<Strategy, Unfit>, Blind> {
+    if course.reason.is_some() {
+        return Ok(Ok(course.effective().clone()));
+    }
+    weights::of_the_day(world, &course.access, &course.strategy, world.clock.now()).await
+}
+
 /// The plan by the strategy of this account: the file's, with what its user wishes now. The second half goes by what the
 /// first decided on; what was said meanwhile may stop more orders, never fewer.
 async fn made_for<E: Environment>(
     world: &World,
     course: &mut Course<E>,
     snapshot: &Snapshot,
-    stage: Stage<'_>,
+    (stage, of_the_day): (Stage<'_>, Result<Strategy, Unfit>),
 ) -> Result<Plan, store::Error> {
     let account = &course.access.account;
     // What has left the account already waits no longer.
@@ -270,7 +286,7 @@ async fn made_for<E: Environment>(
     let personal = world.store.personal(account).await?;
     let now = snapshot.as_of;
     let made = match stage {
-        Stage::Opening => decide::personal::effective(&course.strategy, &personal, snapshot),
+        Stage::Opening => of_the_day.and_then(|it| decide::personal::effective(&it, &personal, snapshot)),
         Stage::Completing { .. } => Ok(decide::personal::completing(course.effective(), &personal, now)),
     };
     let (made, mut plan) = match made {

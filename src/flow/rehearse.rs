@@ -1,8 +1,11 @@
 //! The dry run: the same decisions, from files alone. Nothing is read from or written to the outside.
 
 use crate::decide;
+use crate::decide::compose::Inputs;
 use crate::decide::guard::Facts;
+use crate::decide::personal::Unfit;
 use crate::decide::plan::Stage;
+use crate::model::closes::Closes;
 use crate::model::environment::Paper;
 use crate::model::mandate::{Mandate, ServicePolicy};
 use crate::model::personal::Personal;
@@ -12,7 +15,7 @@ use crate::model::schedule::SlotReason;
 use crate::model::session::Sessions;
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::Strategy;
-use crate::model::time::Moment;
+use crate::model::time::{Day, Moment};
 use crate::model::verdict::Refusal;
 
 /// What a run would decide, and what the guard would refuse of it.
@@ -26,10 +29,20 @@ pub struct Rehearsal {
     pub explained: Vec<Explained>,
 }
 
-/// Decides from a strategy and a snapshot, at the snapshot's own moment.
-pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, policy: &ServicePolicy) -> Rehearsal {
+/// Decides from a strategy, a snapshot and the closing prices before it, at the snapshot's own moment.
+pub fn rehearse(
+    strategy: &Strategy,
+    snapshot: &Snapshot,
+    closes: &Closes,
+    sessions: &Sessions,
+    policy: &ServicePolicy,
+) -> Rehearsal {
+    let resolved = on_day(strategy, closes, sessions, snapshot.as_of.day_in(sessions.zone()));
     // From files alone, nobody has wished anything; but what the snapshot shows as unavailable is.
-    let effective = decide::personal::effective(strategy, &Personal::default(), snapshot);
+    let effective = match &resolved {
+        Ok(resolved) => decide::personal::effective(resolved, &Personal::default(), snapshot),
+        Err(unfit) => Err(unfit.clone()),
+    };
     let (strategy, plan) = match &effective {
         Ok(effective) => (effective, decide::plan::plan(effective, snapshot, Stage::Opening)),
         Err(unfit) => (strategy, decide::plan::refused(strategy, snapshot, (unfit.reason, &unfit.detail))),
@@ -60,6 +73,15 @@ pub fn rehearse(strategy: &Strategy, snapshot: &Snapshot, sessions: &Sessions, p
 /// In a dry run the buys are paid with sales that have not happened yet; a real run looks again before it buys.
 fn is_overspend(plan: &Plan, refusal: &Refusal) -> bool {
     refusal.code == crate::model::verdict::RefusalCode::Overspend && plan.legs_of(Phase::Sell).next().is_some()
+}
+
+/// The strategy with the targets of one day.
+///
+/// # Errors
+/// Why it has none.
+pub fn on_day(strategy: &Strategy, closes: &Closes, sessions: &Sessions, day: Day) -> Result<Strategy, Unfit> {
+    let session_before = sessions.before(day).map(|session| session.day);
+    decide::compose::resolve(strategy, &Inputs { day, session_before, closes, target_year: None })
 }
 
 /// A moment at which a strategy looks at its accounts, as its calendar tells it.

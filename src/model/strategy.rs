@@ -2,24 +2,21 @@
 //!
 //! A [`Strategy`] exists only through [`Strategy::new`], which refuses weights that do not add up, a symbol named twice
 //! and numbers outside their range; so the planner never meets one that makes no sense.
+//!
+//! What it holds is its [`Composition`]. Where the weights follow from the file alone the targets stand from the beginning.
+//! Where they ask for a day or for prices there are none until `decide::compose` has resolved them, and a strategy that is
+//! not resolved is never traded.
 
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
+pub use crate::model::composition::Target;
+use crate::model::composition::{Composition, Mix};
 use crate::model::ids::{StrategyName, StrategyVersion, Symbol};
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::{Allowance, Own};
 use crate::model::schedule::When;
-
-/// One line of the weights.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// What to hold.
-    pub symbol: Symbol,
-    /// How much of the portfolio it should be; above zero.
-    pub weight: Fraction,
-}
 
 /// How far a rebalance goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +88,9 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Strategy {
     parts: StrategyParts,
+    composition: Composition,
+    universe: BTreeSet<Symbol>,
+    is_resolved: bool,
     /// What its file allows its users to wish.
     allowance: Allowance,
     /// What one account's own wishes add; nothing in a strategy that was read from its file.
@@ -175,16 +175,38 @@ pub enum NotAStrategy {
 }
 
 impl Strategy {
-    /// Checks parts together; targets are put in the order of their symbols.
+    /// Checks parts together; targets are put in the order of their symbols, and are what the strategy holds.
     ///
     /// # Errors
     /// Every fault found, not only the first.
-    pub fn new(mut parts: StrategyParts) -> Result<Self, Vec<NotAStrategy>> {
+    pub fn new(parts: StrategyParts) -> Result<Self, Vec<NotAStrategy>> {
+        let composition = Composition::Weights(parts.targets.clone());
+        Self::composed(parts, composition)
+    }
+
+    /// Checks parts together with what the strategy holds; the targets among the parts are replaced by it.
+    ///
+    /// # Errors
+    /// Every fault found, not only the first.
+    pub fn composed(mut parts: StrategyParts, composition: Composition) -> Result<Self, Vec<NotAStrategy>> {
+        let universe = composition.universe();
+        let fixed = composition.fixed(Fraction::ONE - parts.cash);
+        let is_resolved = fixed.is_some();
+        parts.targets = match &composition {
+            // As they are: what stands twice is a fault, not a sum.
+            Composition::Weights(targets) | Composition::List { targets, .. } => targets.clone(),
+            _ => fixed.into_iter().flatten().map(|(symbol, weight)| Target { symbol, weight }).collect(),
+        };
         parts.targets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
-        let mut faults = faults_in_weights(&parts);
+        let mut faults =
+            if is_resolved { faults_in_weights(&parts) } else { fault_in_cash(&parts).into_iter().collect() };
+        if universe.is_empty() && !is_resolved {
+            faults.push(NotAStrategy::Empty);
+        }
         faults.extend(faults_in_ranges(&parts));
         if faults.is_empty() {
-            Ok(Self { parts, allowance: Allowance::default(), own: Own::default() })
+            let (allowance, own) = (Allowance::default(), Own::default());
+            Ok(Self { parts, composition, universe, is_resolved, allowance, own })
         } else {
             Err(faults)
         }
@@ -195,7 +217,7 @@ impl Strategy {
     /// # Errors
     /// Every fault found, not only the first.
     pub fn allowing(self, allowance: Allowance) -> Result<Self, Vec<NotAStrategy>> {
-        let faults = faults_in_allowance(&self.parts, &allowance);
+        let faults = faults_in_allowance((&self.parts, &self.universe), &allowance);
         if faults.is_empty() { Ok(Self { allowance, ..self }) } else { Err(faults) }
     }
 
@@ -205,8 +227,25 @@ impl Strategy {
     /// # Errors
     /// Weights and cash that are no strategy.
     pub fn with_own(&self, (targets, cash): (Vec<Target>, Fraction), own: Own) -> Result<Self, Vec<NotAStrategy>> {
-        let made = Self::new(StrategyParts { targets, cash, ..self.parts.clone() })?;
-        Ok(Self { allowance: self.allowance.clone(), own, ..made })
+        let parts = StrategyParts { targets, cash, ..self.parts.clone() };
+        let mut parts = if self.composition.is_fixed() { Self::new(parts)?.parts } else { self.of_a_day(parts)? };
+        parts.targets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+        let (allowance, universe) = (self.allowance.clone(), self.universe.clone());
+        Ok(Self { parts, composition: self.composition.clone(), universe, is_resolved: true, allowance, own })
+    }
+
+    /// Parts whose targets are a model's of one day: some of them are zero, and none is outside of what it may hold.
+    fn of_a_day(&self, parts: StrategyParts) -> Result<StrategyParts, Vec<NotAStrategy>> {
+        let (held, zero): (Vec<Target>, Vec<Target>) =
+            parts.targets.into_iter().partition(|target| !target.weight.is_zero());
+        let may_hold = self.universe();
+        if let Some(stranger) = held.iter().chain(&zero).find(|target| !may_hold.contains(&target.symbol)) {
+            let (symbol, percent) = (stranger.symbol.clone(), stranger.weight.percent().normalize());
+            return Err(vec![NotAStrategy::Weight { symbol, percent }]);
+        }
+        let mut parts = Self::new(StrategyParts { targets: held, ..parts })?.parts;
+        parts.targets.extend(zero);
+        Ok(parts)
     }
 
     /// What its file allows its users to wish.
@@ -238,7 +277,23 @@ impl Strategy {
     /// Everything that it may ever trade besides what it does not name: its targets, and who may stand in for them.
     pub fn universe(&self) -> BTreeSet<Symbol> {
         let targets = self.parts.targets.iter().map(|target| &target.symbol);
-        targets.chain(self.allowance.substitutes.values()).cloned().collect()
+        targets.chain(&self.universe).chain(self.allowance.substitutes.values()).cloned().collect()
+    }
+
+    /// The same strategy with these weights as its targets, and zero for the rest of its universe. `None` when they name
+    /// anything else, when one is below zero, or when they and the cash do not make exactly one.
+    pub fn resolved(&self, weights: &Mix) -> Option<Self> {
+        let sum = weights.values().copied().sum::<Fraction>() + self.cash();
+        let fits = weights.iter().all(|(symbol, weight)| self.universe.contains(symbol) && *weight >= Fraction::ZERO);
+        if !fits || sum != Fraction::ONE {
+            return None;
+        }
+        let mut resolved = self.clone();
+        let weight = |symbol: &Symbol| weights.get(symbol).copied().unwrap_or(Fraction::ZERO);
+        resolved.parts.targets =
+            self.universe.iter().map(|symbol| Target { symbol: symbol.clone(), weight: weight(symbol) }).collect();
+        resolved.is_resolved = true;
+        Some(resolved)
     }
 
     /// Its name.
@@ -261,7 +316,22 @@ impl Strategy {
         &self.parts.when
     }
 
-    /// What it holds, in the order of the symbols; weights and cash add up to one.
+    /// What it holds, and how its weights come about.
+    pub fn composition(&self) -> &Composition {
+        &self.composition
+    }
+
+    /// Whether it has a target for this symbol, be it zero.
+    pub fn names(&self, symbol: &Symbol) -> bool {
+        self.parts.targets.binary_search_by(|target| target.symbol.cmp(symbol)).is_ok()
+    }
+
+    /// Whether its targets stand.
+    pub fn is_resolved(&self) -> bool {
+        self.is_resolved
+    }
+
+    /// What it should hold, in the order of the symbols; weights and cash add up to one. Empty until it is resolved.
     pub fn targets(&self) -> &[Target] {
         &self.parts.targets
     }
@@ -307,9 +377,7 @@ fn faults_in_weights(parts: &StrategyParts) -> Vec<NotAStrategy> {
             faults.push(NotAStrategy::Twice { symbol: a.symbol.clone() });
         }
     }
-    if parts.cash < Fraction::ZERO || parts.cash >= Fraction::ONE {
-        faults.push(NotAStrategy::Cash { percent: parts.cash.percent().normalize() });
-    }
+    faults.extend(fault_in_cash(parts));
     let sum = parts.targets.iter().map(|target| target.weight).sum::<Fraction>() + parts.cash;
     if sum != Fraction::ONE && !parts.targets.is_empty() {
         let missing = (Fraction::ONE - sum).percent().normalize();
@@ -323,14 +391,17 @@ fn faults_in_weights(parts: &StrategyParts) -> Vec<NotAStrategy> {
     faults
 }
 
-fn faults_in_allowance(parts: &StrategyParts, allowance: &Allowance) -> Vec<NotAStrategy> {
+fn faults_in_allowance(
+    (parts, universe): (&StrategyParts, &BTreeSet<Symbol>),
+    allowance: &Allowance,
+) -> Vec<NotAStrategy> {
     let mut faults = Vec::new();
     let mut fault = |field: String, what: String| faults.push(NotAStrategy::Overrides { field, what });
     for (symbol, substitute) in &allowance.substitutes {
         let field = format!("overrides.substitutes.{symbol}");
         if symbol == substitute {
             fault(field, format!("{symbol} stands in for itself: name another symbol, or remove the line"));
-        } else if !parts.targets.iter().any(|target| target.symbol == *symbol) {
+        } else if !universe.contains(symbol) {
             fault(field, format!("{symbol} has a substitute but no weight: give it a weight, or remove the line"));
         }
     }
@@ -355,6 +426,11 @@ fn faults_in_allowance(parts: &StrategyParts, allowance: &Allowance) -> Vec<NotA
         fault("overrides.cash_percent_max".to_owned(), what);
     }
     faults
+}
+
+fn fault_in_cash(parts: &StrategyParts) -> Option<NotAStrategy> {
+    let is_wrong = parts.cash < Fraction::ZERO || parts.cash >= Fraction::ONE;
+    is_wrong.then(|| NotAStrategy::Cash { percent: parts.cash.percent().normalize() })
 }
 
 fn faults_in_ranges(parts: &StrategyParts) -> Vec<NotAStrategy> {

@@ -53,6 +53,8 @@ codes! {
         RaiseCash = "raise_cash",
         /// Holdings outside the strategy are sold because it says so.
         UnmanagedSold = "unmanaged_sold",
+        /// The strategy's model no longer holds something that the account has.
+        LeftModel = "left_model",
         /// The second half of a run whose first half has sold.
         Completing = "completing",
         // Hold.
@@ -77,6 +79,10 @@ codes! {
         AssetUnavailable = "asset_unavailable",
         /// The account's user wishes what the strategy does not allow.
         OverridesNotAllowed = "overrides_not_allowed",
+        /// The strategy's model asks for closing prices that are not there.
+        HistoryMissing = "history_missing",
+        /// The strategy's model has no answer for the prices that are there.
+        ModelUnsolved = "model_unsolved",
     }
 }
 
@@ -90,6 +96,8 @@ impl Reason {
                 | Self::ShortPosition
                 | Self::AssetUnavailable
                 | Self::OverridesNotAllowed
+                | Self::HistoryMissing
+                | Self::ModelUnsolved
         )
     }
 }

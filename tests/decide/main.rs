@@ -18,6 +18,7 @@ mod explain;
 mod property;
 mod pouring;
 mod consent;
+mod compose;
 mod operators;
 mod reasons;
 mod lint;

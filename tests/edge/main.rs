@@ -26,3 +26,4 @@ mod corpus;
 mod fuzz;
 mod strategies;
 mod overrides;
+mod models;

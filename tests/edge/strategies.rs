@@ -352,7 +352,9 @@ fn the_schema_knows_every_key_of_the_documented_file() {
             assert!(inside[key]["description"].is_string(), "{table}.{key}");
         }
     }
-    assert_eq!(schema["required"], serde_json::json!(["name", "schedule", "weights"]));
+    assert_eq!(schema["required"], serde_json::json!(["name", "schedule"]));
+    let one_of = serde_json::json!([{ "required": ["weights"] }, { "required": ["model"] }]);
+    assert_eq!(schema["oneOf"], one_of, "exactly one of the two");
     assert_eq!(schema["properties"]["schedule"]["properties"]["grace_minutes"]["default"], 30);
 }
 

@@ -27,11 +27,13 @@ use serde_json::{Map, Value};
 /// What writes the files.
 const WRITE: &str = "GOLDEN=write cargo test --test golden";
 
-/// The example strategies, by the name of their file.
+/// The example strategies with `[[weights]]`, by the name of their file. Where a `[model]` reckons the weights, `tests/decide/compose.rs`
+/// holds them against reckonings of its own, and the demo's judge holds what is traded against the broker's books.
 fn examples() -> Vec<(String, PathBuf)> {
     let files = fs::read_dir("strategies").unwrap().map(|entry| entry.unwrap().path());
     let mut examples: Vec<(String, PathBuf)> = files
         .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .filter(|path| fs::read_to_string(path).unwrap().contains("[[weights]]"))
         .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path))
         .collect();
     examples.sort();

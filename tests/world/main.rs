@@ -29,5 +29,6 @@ mod thousand;
 mod midrun;
 mod afterwards;
 mod waited;
+mod models;
 mod bulkhead;
 mod wishes;

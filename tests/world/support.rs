@@ -301,6 +301,11 @@ impl TestWorld {
         self.world.alpaca = client(wrong, &self.wire, self.world.metrics.clone());
     }
 
+    /// A client that remembers nothing, as that of a process that has just begun.
+    pub(crate) fn forget_what_was_read(&mut self) {
+        self.world.alpaca = client(hosts(), &self.wire, self.world.metrics.clone());
+    }
+
     /// Opens an account at the broker and connects it through the OAuth flow; returns its id.
     pub(crate) async fn connect(&self, name: &str, strategy: &str, new: NewAccount) -> String {
         self.try_connect(name, strategy, new).await.unwrap()

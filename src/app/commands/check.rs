@@ -139,7 +139,7 @@ fn row(strategy: &Strategy) -> Value {
     json!({
         "strategy": strategy.name().as_str(),
         "version": strategy.version().as_str(),
-        "holdings": strategy.targets().len(),
+        "holdings": strategy.universe().len(),
         "description": strategy.description(),
     })
 }

@@ -1,6 +1,6 @@
 //! `plan`: the dry run. The same decisions as the daemon's, from files alone: no configuration, database or network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use serde_json::Value;
@@ -10,8 +10,10 @@ use crate::app::failure::Failure;
 use crate::app::settings::Settings;
 use crate::app::settings::layers::Sources;
 use crate::app::{shown, wire};
+use crate::edge::alpaca::closes_from_json;
 use crate::edge::{decisions, sessions, strategies};
 use crate::flow::rehearse::rehearse;
+use crate::model::closes::Closes;
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
@@ -19,8 +21,8 @@ pub struct Args {
     /// The strategy file.
     #[arg(long, value_name = "FILE")]
     pub strategy: PathBuf,
-    /// The snapshot, made of Alpaca's own JSON: as_of, account, positions, quotes, and optionally open_orders, assets and
-    /// last_rebalanced_at.
+    /// The snapshot, made of Alpaca's own JSON: as_of, account, positions, quotes, and optionally open_orders, assets,
+    /// last_rebalanced_at and, for a strategy that asks for closing prices, bars.
     #[arg(long, value_name = "FILE")]
     pub snapshot: PathBuf,
     /// Say of every asset in one sentence why it is traded or not.
@@ -35,16 +37,25 @@ pub struct Args {
 pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let (strategy, _) = strategies::read_file(&args.strategy).map_err(|faults| Failure::Input(wire::lines(&faults)))?;
     let snapshot = wire::snapshot(&args.snapshot)?;
+    let closes = closes(&args.snapshot)?;
     let sessions = sessions::builtin().map_err(|error| anyhow!(error))?;
     // The environment is left out: the same files give the same answer everywhere.
     let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };
     let policy = Settings::load(&sources).map_err(Failure::Configuration)?.policy;
-    let rehearsal = rehearse(&strategy, &snapshot, &sessions, &policy);
+    let rehearsal = rehearse(&strategy, &snapshot, &closes, &sessions, &policy);
     let mut answer = decisions::json(&rehearsal.plan, &rehearsal.refusals);
     if let Some(fields) = answer.as_object_mut().filter(|_| args.explain) {
         fields.insert("explained".to_owned(), decisions::explained(&rehearsal.explained));
     }
     context.print(&answer, for_people)
+}
+
+/// The closing prices of a snapshot's file.
+fn closes(file: &Path) -> Result<Closes, Failure> {
+    let wrong = |why: String| Failure::input(format!("{}: {why}", file.display()));
+    let text =
+        std::fs::read_to_string(file).map_err(|error| wrong(format!("this snapshot cannot be read: {error}")))?;
+    closes_from_json(&text).map_err(|fault| wrong(fault.to_string()))
 }
 
 fn rows<'a>(answer: &'a Value, field: &str) -> &'a [Value] {

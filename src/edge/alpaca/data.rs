@@ -19,13 +19,13 @@ use crate::model::money::Qty;
 use crate::model::snapshot::{Quote, Trade};
 
 /// Symbols in one question: no limit is documented, the length of an address is one (facts 6).
-const SYMBOLS_MAX: usize = 100;
+pub(super) const SYMBOLS_MAX: usize = 100;
 
 /// Calendar days that hold at least twenty sessions.
 const DAYS_BACK: i64 = 32;
 
 /// Most bars in one answer, Alpaca's most (facts 6): a hundred symbols need a quarter of it.
-const BARS_MAX: &str = "10000";
+pub(super) const BARS_MAX: &str = "10000";
 
 impl Client {
     /// The latest quotes; a symbol without one is absent. A second old at most, beside the market's own time.
@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// The body of one answer about these symbols.
-    async fn data<E: Environment>(
+    pub(super) async fn data<E: Environment>(
         &self,
         access: &Access<E>,
         (endpoint, mut url): (&'static str, Url),

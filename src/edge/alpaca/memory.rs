@@ -1,10 +1,12 @@
-//! What need not be asked again: the calendar, the assets and volumes for a day, quotes and trades for a second.
+//! What need not be asked again: the calendar, the assets, volumes and closes for a day, quotes and trades for a second.
 //!
 //! The cheapest request is the one not sent. Prices are shared by all users; nothing that belongs to one account is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::model::closes::DailyCloses;
+use crate::model::composition::History;
 use crate::model::environment::Kind;
 use crate::model::ids::Symbol;
 use crate::model::money::Qty;
@@ -18,6 +20,18 @@ const QUOTE_SERVES: Span = Span::from_secs(1);
 /// What was asked for: an environment's days, from the first to the last.
 type Days = (Kind, Day, Day);
 
+/// How long a history that does not reach the last session serves: the feed may still be late, and is not asked for each account.
+const LATE_SERVES: Span = Span::from_mins(10);
+
+/// The closes of one symbol, as they were read at a moment of a day for so many sessions.
+#[derive(Debug)]
+struct KeptCloses {
+    today: Day,
+    at: Moment,
+    count: u32,
+    closes: Arc<DailyCloses>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     calendar: Mutex<BTreeMap<Days, (Day, Vec<Session>)>>,
@@ -25,6 +39,7 @@ pub(super) struct Memory {
     pub(super) quotes: Shared<Quote>,
     pub(super) trades: Shared<Trade>,
     volumes: Mutex<BTreeMap<Symbol, (Day, Qty)>>,
+    closes: Mutex<BTreeMap<Symbol, KeptCloses>>,
     /// Held while the shared feed is asked, so that a thousand runs that are due at once ask once.
     pub(super) one_asks: tokio::sync::Mutex<()>,
 }
@@ -61,6 +76,34 @@ impl Memory {
 
     pub(super) fn keep_volumes(&self, volumes: &BTreeMap<Symbol, Qty>, today: Day) {
         locked(&self.volumes).extend(volumes.iter().map(|(symbol, volume)| (symbol.clone(), (today, *volume))));
+    }
+}
+
+impl Memory {
+    /// The closes up to the `newest` that were read today for at least so many sessions, and the symbols that must be asked for.
+    pub(super) fn closes(
+        &self,
+        (history, newest): (&History, Day),
+        (today, now): (Day, Moment),
+    ) -> (BTreeMap<Symbol, Arc<DailyCloses>>, Vec<Symbol>) {
+        let kept = locked(&self.closes);
+        let serves = |it: &&KeptCloses| {
+            let is_whole = it.closes.contains_key(&newest) || now.since(it.at) < LATE_SERVES;
+            it.today == today && it.count >= history.closes && is_whole
+        };
+        split(&history.symbols, |symbol| kept.get(symbol).filter(serves).map(|it| Arc::clone(&it.closes)))
+    }
+
+    pub(super) fn keep_closes(
+        &self,
+        closes: &BTreeMap<Symbol, Arc<DailyCloses>>,
+        count: u32,
+        (today, at): (Day, Moment),
+    ) {
+        let mut kept = locked(&self.closes);
+        kept.retain(|_, it| it.today == today);
+        let one = |closes: &Arc<DailyCloses>| KeptCloses { today, at, count, closes: Arc::clone(closes) };
+        kept.extend(closes.iter().map(|(symbol, closes)| (symbol.clone(), one(closes))));
     }
 }
 

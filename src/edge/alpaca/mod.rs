@@ -13,6 +13,7 @@ mod request;
 pub mod oauth;
 mod memory;
 mod data;
+mod history;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ pub use hosts::{Hosts, Streams};
 pub use oauth::{AppCredentials, Granted};
 pub use request::DataKey;
 pub use stream::News;
-pub use wire::{SnapshotFault, snapshot_from_json};
+pub use wire::{SnapshotFault, closes_from_json, snapshot_from_json};
 
 use crate::edge::clock::Clock;
 use crate::edge::metrics::Metrics;

@@ -19,6 +19,10 @@ pub(super) enum Holds {
     OneOf(&'static [&'static str]),
     /// A table of texts by symbol.
     TextsBySymbol,
+    /// A list of tickers.
+    Tickers,
+    /// Percents by ticker.
+    Percents,
 }
 
 /// One key.
@@ -45,6 +49,9 @@ pub(super) const TABLES: &[(&str, &str)] = &[
         "When the strategy looks at its accounts: `cron`, or `every` with `at`. Several are a list, [[schedule]].",
     ),
     ("weights", "What to hold; with [cash] exactly 100 percent."),
+    ("model", "How the weights come about, instead of [[weights]]."),
+    ("model.sleeves", "The strategies that this one is made of; with [cash] exactly 100 percent."),
+    ("model.points", "Weights at points of time; between two of them they change evenly with each day."),
     ("cash", "What stays in cash."),
     ("rebalance", "When a look leads to trades, and how far they go."),
     ("orders", "How orders are placed."),
@@ -70,6 +77,9 @@ pub(super) const MISFIRE: &[&str] = &["run_once", "skip"];
 pub(super) const DESTINATION: &[&str] = &["target", "band_edge", "halfway"];
 /// Words for `rebalance.unmanaged`.
 pub(super) const UNMANAGED: &[&str] = &["ignore", "sell", "block"];
+/// Words for `model.kind`.
+pub(super) const MODEL_KIND: &[&str] =
+    &["equal", "csv", "sleeves", "glide", "inverse_volatility", "min_variance", "momentum"];
 /// Words for `orders.type`.
 pub(super) const ORDER_TYPE: &[&str] = &["market", "limit"];
 
@@ -149,6 +159,55 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "Who takes its weight where it is excluded or cannot be bought; shares of either count towards the weight.",
     ),
+    needed(
+        "model",
+        "kind",
+        Holds::OneOf(MODEL_KIND),
+        "equal parts; a list beside the file; other strategies; weights by time; or reckoned from daily closing prices.",
+    ),
+    key(
+        "model",
+        "symbols",
+        Holds::Tickers,
+        "",
+        "What may be held: kinds equal, inverse_volatility, min_variance, momentum.",
+    ),
+    key("model", "file", Holds::Text, "", "Kind csv: the name of a file of lines `symbol,percent` in the same folder."),
+    key(
+        "model",
+        "default_target_year",
+        Holds::Whole(2200),
+        "",
+        "Kind glide: the year that `years_to_target` counts to, for users who have none of their own.",
+    ),
+    key(
+        "model",
+        "window_days",
+        Holds::Whole(756),
+        "",
+        "Days of closing prices that are looked at: 20 or more for inverse_volatility and min_variance (120), 5 or more for momentum (126).",
+    ),
+    key(
+        "model",
+        "max_percent",
+        Holds::Number,
+        "100",
+        "Kinds inverse_volatility and min_variance: the most of the portfolio that one symbol may be.",
+    ),
+    key("model", "count", Holds::Whole(500), "", "Kind momentum: how many symbols are held, in equal parts."),
+    key(
+        "model",
+        "average_days",
+        Holds::Whole(400),
+        "200",
+        "Kind momentum: a symbol at or below the average of so many closes leaves its part to `defensive`.",
+    ),
+    key("model", "defensive", Holds::Text, "", "Kind momentum: what takes the part of a symbol that falls."),
+    needed("model.sleeves", "strategy", Holds::Text, "The name of another strategy of the folder."),
+    needed("model.sleeves", "percent", Holds::Number, "Its share of the portfolio, above 0."),
+    key("model.points", "years_to_target", Holds::Whole(100), "", "So many years before 1 January of the target year."),
+    key("model.points", "date", Holds::Text, "", "On this day, such as \"2040-01-01\"."),
+    needed("model.points", "weights", Holds::Percents, "Percents by symbol; with [cash] exactly 100."),
     needed("cash", "percent", Holds::Number, "The share that stays in cash; 0 without this table."),
     key(
         "rebalance",
@@ -269,18 +328,27 @@ pub(super) fn schema() -> Value {
             let forms = json!([only("cron", "every"), only("every", "cron")]);
             table = one_or_several(table, &forms);
         }
-        if *name == "weights" {
+        if ["weights", "model.sleeves", "model.points"].contains(name) {
             table = json!({ "type": "array", "minItems": 1, "items": table });
         }
         set(&mut table, "description", json!(help));
-        properties.insert((*name).to_owned(), table);
+        match name.split_once('.') {
+            None => drop(properties.insert((*name).to_owned(), table)),
+            Some((outer, inner)) => {
+                let inside = properties.get_mut(outer).and_then(|outer| outer.get_mut("properties"));
+                if let Some(inside) = inside {
+                    set(inside, inner, table);
+                }
+            }
+        }
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A strategy of rebalanced",
         "type": "object",
         "properties": properties,
-        "required": ["name", "schedule", "weights"],
+        "required": ["name", "schedule"],
+        "oneOf": [{ "required": ["weights"] }, { "required": ["model"] }],
         "additionalProperties": false,
     })
 }
@@ -315,6 +383,10 @@ fn property(key: &Key) -> Value {
         Holds::Flag => json!({ "type": "boolean" }),
         Holds::OneOf(words) => json!({ "enum": words }),
         Holds::TextsBySymbol => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Holds::Tickers => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true }),
+        Holds::Percents => {
+            json!({ "type": "object", "additionalProperties": { "type": "number", "minimum": 0, "maximum": 100 } })
+        }
     };
     set(&mut property, "description", json!(key.help));
     if let Ok(default) = serde_json::from_str::<Value>(key.default)

@@ -6,7 +6,10 @@
 mod fault;
 mod keys;
 mod page;
+mod ticker;
+mod list;
 mod file;
+mod sleeves;
 mod place;
 mod moves;
 
@@ -19,6 +22,9 @@ use std::sync::Arc;
 pub use fault::FileFault;
 pub use moves::usual_moves;
 pub use place::warned;
+
+use file::{Draft, Drafted};
+use sleeves::Drafts;
 
 use crate::model::ids::StrategyName;
 use crate::model::strategy::Strategy;
@@ -91,6 +97,26 @@ impl Catalog {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn read_file(path: &Path) -> Result<(Strategy, String), Vec<FileFault>> {
+    let draft = draft(path)?;
+    let mut others = Vec::new();
+    if matches!(draft.is, Drafted::Sleeves(..)) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let unlisted =
+            |error: Error| vec![FileFault::of(path, error.to_string(), "its sleeves lie in the same folder")];
+        let own = path.file_name();
+        let files = files(folder).map_err(unlisted)?;
+        // What is wrong with another file is said where it is needed: there is no sleeve of that name.
+        others.extend(files.iter().filter(|file| file.file_name() != own).filter_map(|file| self::draft(file).ok()));
+    }
+    let mut drafts = Drafts::new();
+    for draft in others.iter().chain([&draft]) {
+        drafts.entry(draft.name()).or_default().push(draft);
+    }
+    sleeves::resolved(&draft, &drafts)
+}
+
+/// Reads one file by itself.
+fn draft(path: &Path) -> Result<Draft, Vec<FileFault>> {
     let unreadable = |error: io::Error| {
         vec![FileFault::of(path, format!("this strategy cannot be read: {error}"), "give a readable file in UTF-8")]
     };
@@ -99,7 +125,7 @@ pub fn read_file(path: &Path) -> Result<(Strategy, String), Vec<FileFault>> {
         return Err(vec![FileFault::of(path, "this is too large for a strategy", "give a file below 1 MiB")]);
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    file::strategy(path, &text).map(|strategy| (strategy, text))
+    file::draft(path, &text)
 }
 
 /// Reads every `*.toml` of a folder: the valid strategies, and what is wrong with the other files.
@@ -107,6 +133,45 @@ pub fn read_file(path: &Path) -> Result<(Strategy, String), Vec<FileFault>> {
 /// # Errors
 /// When the folder cannot be listed.
 pub fn load_dir(folder: &Path) -> Result<(Catalog, Vec<FileFault>), Error> {
+    let mut read = Vec::new();
+    let mut faults = Vec::new();
+    for path in files(folder)? {
+        match draft(&path) {
+            Ok(draft) => read.push(draft),
+            Err(found) => faults.extend(found),
+        }
+    }
+    let mut drafts = Drafts::new();
+    for draft in &read {
+        drafts.entry(draft.name()).or_default().push(draft);
+    }
+    let mut catalog = Catalog::default();
+    for (name, files) in &drafts {
+        if let [draft] = files.as_slice() {
+            match sleeves::resolved(draft, &drafts) {
+                Ok((strategy, text)) => {
+                    let kept = Kept { strategy: Arc::new(strategy), text, file: draft.file.clone() };
+                    catalog.by_name.insert((*name).clone(), kept);
+                }
+                Err(found) => faults.extend(found),
+            }
+        } else {
+            faults.extend(files.iter().enumerate().map(|(index, draft)| {
+                let others = files.iter().enumerate().filter(|(other, _)| *other != index);
+                let others: Vec<String> = others.map(|(_, other)| other.file.display().to_string()).collect();
+                let what = format!("the name `{name}` is also that of {}", others.join(" and "));
+                let byte = draft.text.find(name.as_str()).unwrap_or_default();
+                FileFault::of(&draft.file, what, "give each file a name of its own; until then none of them runs")
+                    .at(&draft.text, byte)
+            }));
+        }
+    }
+    faults.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    Ok((catalog, faults))
+}
+
+/// The strategy files of a folder, in the order of their names.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::Folder { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -118,32 +183,7 @@ pub fn load_dir(folder: &Path) -> Result<(Catalog, Vec<FileFault>), Error> {
         }
     }
     files.sort();
-    let mut read: BTreeMap<StrategyName, Vec<(PathBuf, Strategy, String)>> = BTreeMap::new();
-    let mut faults = Vec::new();
-    for path in files {
-        match read_file(&path) {
-            Ok((strategy, text)) => read.entry(strategy.name().clone()).or_default().push((path, strategy, text)),
-            Err(found) => faults.extend(found),
-        }
-    }
-    let mut catalog = Catalog::default();
-    for (name, mut files) in read {
-        if files.len() == 1 {
-            let kept = |(file, strategy, text)| Kept { strategy: Arc::new(strategy), text, file };
-            catalog.by_name.extend(files.pop().map(|one| (name, kept(one))));
-        } else {
-            faults.extend(files.iter().enumerate().map(|(index, (path, _, text))| {
-                let others = files.iter().enumerate().filter(|(other, _)| *other != index);
-                let others: Vec<String> = others.map(|(_, (path, ..))| path.display().to_string()).collect();
-                let what = format!("the name `{name}` is also that of {}", others.join(" and "));
-                let byte = text.find(name.as_str()).unwrap_or_default();
-                FileFault::of(path, what, "give each file a name of its own; until then none of them runs")
-                    .at(text, byte)
-            }));
-        }
-    }
-    faults.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-    Ok((catalog, faults))
+    Ok(files)
 }
 
 /// The JSON Schema of a strategy file.

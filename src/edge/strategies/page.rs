@@ -47,6 +47,11 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &'a Path {
+        self.file
+    }
+
     /// Notes a fault.
     pub(super) fn fault(&mut self, byte: usize, what: impl Into<String>, mend: impl Into<String>) {
         let fault = FileFault::of(self.file, what, mend).at(self.text, byte);
@@ -59,8 +64,10 @@ impl<'a> Page<'a> {
     pub(super) fn unknown_keys(&mut self, table: &DeTable<'_>, name: &str) {
         let mut known = keys::names(name);
         if name.is_empty() {
-            known.extend(keys::TABLES.iter().map(|(table, _)| *table));
+            known.extend(keys::TABLES.iter().map(|(table, _)| *table).filter(|table| !table.contains('.')));
         }
+        // Tables inside of this one.
+        known.extend(keys::TABLES.iter().filter_map(|(table, _)| table.strip_prefix(name)?.strip_prefix('.')));
         for (key, _) in table {
             let word = key.get_ref().as_ref();
             if known.contains(&word) {
@@ -98,9 +105,10 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The `[[name]]` tables of the file.
-    pub(super) fn tables<'t>(&mut self, root: &'t DeTable<'a>, name: &str) -> Vec<Table<'t, 'a>> {
-        let Some((byte, value)) = entry(root, name) else { return Vec::new() };
+    /// The `[[name]]` tables of the file, or of a table in it whose full name is the path.
+    pub(super) fn tables<'t>(&mut self, root: &'t DeTable<'a>, path: (&str, &str)) -> Vec<Table<'t, 'a>> {
+        let Some((byte, value)) = entry(root, path.1) else { return Vec::new() };
+        let name = &shown(path);
         let DeValue::Array(rows) = value.get_ref() else {
             let mend = format!("write [[{name}]] in double brackets, once for each");
             self.fault(byte, format!("`{name}` is {}, not a list of tables", kind(value.get_ref())), mend);
@@ -195,6 +203,29 @@ impl<'a> Page<'a> {
             }
         }
         texts
+    }
+
+    /// A list of texts, each with its place.
+    pub(super) fn list(&mut self, table: &Table<'_, 'a>, path: (&str, &str)) -> Option<Placed<Vec<Placed<String>>>> {
+        if entry(table.value, path.1).is_none() {
+            let mend = format!("add a line `{} = [\"SPY\", \"AGG\"]` here", path.1);
+            self.fault(table.byte, format!("`{}` is missing", shown(path)), mend);
+            return None;
+        }
+        self.value(table, path, |value| {
+            let mend = || "write a list of words in \"quotes\", such as [\"SPY\", \"AGG\"]".to_owned();
+            let DeValue::Array(rows) = value else { return Err(mend()) };
+            let text = |row: &Spanned<DeValue<'a>>| match row.get_ref() {
+                DeValue::String(text) => Ok(Placed { value: text.to_string(), byte: row.span().start }),
+                _ => Err(mend()),
+            };
+            rows.iter().map(text).collect()
+        })
+    }
+
+    /// A decimal under a key that is the author's own word.
+    pub(super) fn percent_of(&mut self, table: &Table<'_, 'a>, key: &str) -> Option<Placed<Decimal>> {
+        self.number(table, ("weights", key))
     }
 
     /// One of a few words.

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use rust_decimal::Decimal;
 
 use super::Args;
+use super::models;
 use super::stage::Stage;
 use crate::model::canon::digest;
 use crate::model::ids::StrategyName;
@@ -40,6 +41,7 @@ pub(super) async fn connect_all(stage: &Stage, args: &Args) -> anyhow::Result<Ve
         let strategy = strategies
             .get(usize::try_from(number)? % strategies.len().max(1))
             .context("there is no strategy to follow")?;
+        let strategy = &models::on_day(stage, strategy, stage.first_moment()?)?;
         let user = open_account(stage, args.seed, number, strategy)?;
         connect(stage, &user).await.with_context(|| format!("{} could not connect", user.name))?;
         users.push(user);

@@ -11,6 +11,7 @@ use anyhow::Context;
 use rust_decimal::Decimal;
 
 use super::cast::User;
+use super::models;
 use super::stage::Stage;
 use crate::model::intent::Intent;
 use crate::model::plan::Amount;
@@ -42,6 +43,7 @@ pub(super) fn after_slot(stage: &Stage, users: &[User], runs: &[Run]) -> anyhow:
             continue;
         };
         let strategy = stage.catalog.get(&run.strategy).context("a run without a strategy")?;
+        let strategy = &models::on_day(stage, strategy, run.slot)?;
         let books = read_books(stage, user)?;
         for (symbol, (qty, _)) in &books.positions {
             if *qty < Decimal::ZERO {
@@ -54,7 +56,12 @@ pub(super) fn after_slot(stage: &Stage, users: &[User], runs: &[Run]) -> anyhow:
         let traded = matches!(
             reason,
             Some(
-                Reason::DriftAbsolute | Reason::DriftRelative | Reason::Scheduled | Reason::NewCash | Reason::RaiseCash
+                Reason::DriftAbsolute
+                    | Reason::DriftRelative
+                    | Reason::Scheduled
+                    | Reason::NewCash
+                    | Reason::RaiseCash
+                    | Reason::LeftModel
             )
         );
         if !done || !traded {

@@ -7,6 +7,7 @@
 //! The same seed gives the same orders: prices stand still within a quarter of an hour, every run ends within the one it
 //! began in, and all chance in the simulator follows from the seed.
 
+mod models;
 mod cast;
 mod days;
 mod judge;

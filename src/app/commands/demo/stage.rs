@@ -35,11 +35,19 @@ pub(super) const PRICE_STEP: u32 = 900;
 /// How long a daemon may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// The example strategies, so that the binary alone can show the demo.
+/// The example strategies and the lists beside them, so that the binary alone can show the demo.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("calm-factors.toml", include_str!("../../../../strategies/calm-factors.toml")),
     ("cautious.toml", include_str!("../../../../strategies/cautious.toml")),
+    ("core-and-factors.toml", include_str!("../../../../strategies/core-and-factors.toml")),
     ("dividend-ten.toml", include_str!("../../../../strategies/dividend-ten.toml")),
+    ("equal-eight.toml", include_str!("../../../../strategies/equal-eight.toml")),
     ("factor-five.toml", include_str!("../../../../strategies/factor-five.toml")),
+    ("glide-2045.toml", include_str!("../../../../strategies/glide-2045.toml")),
+    ("index-list.csv", include_str!("../../../../strategies/index-list.csv")),
+    ("index-list.toml", include_str!("../../../../strategies/index-list.toml")),
+    ("least-variance.toml", include_str!("../../../../strategies/least-variance.toml")),
+    ("momentum-four.toml", include_str!("../../../../strategies/momentum-four.toml")),
     ("own-words.toml", include_str!("../../../../strategies/own-words.toml")),
     ("sixty-forty.toml", include_str!("../../../../strategies/sixty-forty.toml")),
     ("tech-and-bonds.toml", include_str!("../../../../strategies/tech-and-bonds.toml")),
@@ -223,6 +231,12 @@ url = "{simulator}/sim/clock"
             bail!("{} holds {inhabitants} accounts already; the demo needs a new, empty database", self.database);
         }
         Ok(())
+    }
+
+    /// When the first session opens.
+    pub(super) fn first_moment(&self) -> anyhow::Result<Moment> {
+        let session = self.sessions.on(self.first_day).context("the first day of the demo has no session")?;
+        Ok(session.open)
     }
 
     /// Moves the simulated clock forward to a moment.

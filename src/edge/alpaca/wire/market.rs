@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::number::Market;
 use super::{Fault, parsed, plain, read};
+use crate::model::closes::DailyCloses;
 use crate::model::ids::Symbol;
 use crate::model::money::{Price, Qty};
 use crate::model::session::Session;
@@ -110,6 +111,45 @@ pub(in super::super) fn average_volumes(body: &[u8]) -> Result<BTreeMap<Symbol, 
         Some((Symbol::parse(symbol).ok()?, Qty::new(average.trunc())))
     };
     Ok(rows.iter().filter_map(|(symbol, row)| average(symbol, row)).collect())
+}
+
+#[derive(Debug, Deserialize)]
+struct CloseJson {
+    t: String,
+    c: Market,
+}
+
+#[derive(Debug, Deserialize)]
+struct PageJson {
+    bars: Option<BTreeMap<String, Value>>,
+    next_page_token: Option<String>,
+}
+
+/// Daily closes by symbol, and the token of the page that goes on where this one ends.
+pub(in super::super) type ClosesPage = (BTreeMap<Symbol, DailyCloses>, Option<String>);
+
+/// Reads the closes of daily bars. A bar's time is midnight at the exchange (facts 6). A symbol whose bars cannot be read has
+/// none.
+pub(in super::super) fn closes(body: &[u8], zone: &TimeZone) -> Result<ClosesPage, Fault> {
+    let page: PageJson = read(body)?;
+    let rows = page.bars.unwrap_or_default();
+    let closes = rows.iter().filter_map(|(symbol, bars)| closes_of(symbol, bars, zone).ok()).collect();
+    Ok((closes, page.next_page_token.filter(|token| !token.is_empty())))
+}
+
+/// Reads the daily closes of one symbol.
+pub(super) fn closes_of(symbol: &str, bars: &Value, zone: &TimeZone) -> Result<(Symbol, DailyCloses), Fault> {
+    let parsed_symbol = parsed(symbol, symbol, Symbol::parse)?;
+    let bars = bars.as_array().ok_or_else(|| Fault::new(symbol, "is no list of bars"))?;
+    let mut closes = DailyCloses::new();
+    for (index, bar) in bars.iter().enumerate() {
+        let at = |field: &str| format!("{symbol}[{index}].{field}");
+        let json: CloseJson = serde_path_to_error::deserialize(bar)
+            .map_err(|error| Fault::new(at(&error.path().to_string()), plain(&error.inner().to_string())))?;
+        let moment = parsed(&json.t, &at("t"), Moment::parse)?;
+        closes.insert(moment.day_in(zone), Price::new(json.c.0));
+    }
+    Ok((parsed_symbol, closes))
 }
 
 /// Reads the quote of one symbol. A side that is not active is zero, which no plan takes for a price.

@@ -10,11 +10,11 @@ mod activity;
 mod market;
 mod snapshot;
 
-pub use snapshot::{SnapshotFault, snapshot_from_json};
+pub use snapshot::{SnapshotFault, closes_from_json, snapshot_from_json};
 
 pub(super) use account::{account, asset, positions};
 pub(super) use activity::activities;
-pub(super) use market::{average_volumes, calendar, quotes, trades};
+pub(super) use market::{average_volumes, calendar, closes, quotes, trades};
 pub(super) use order::{OrderJson, new_order, order, orders};
 
 use serde::Deserialize;

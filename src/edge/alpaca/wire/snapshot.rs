@@ -1,7 +1,8 @@
 //! A snapshot from a file, for the dry run: made of Alpaca's own JSON, so that a real response can be pasted in.
 //!
 //! `as_of`, `account`, `positions` and `quotes` are needed. `open_orders`, `assets` and `last_rebalanced_at` may be absent:
-//! then there are none, everything is tradable and fractionable, and it never was.
+//! then there are none, everything is tradable and fractionable, and it never was. `bars`, the answer of the bars endpoint, is
+//! read apart ([`closes_from_json`]): only some strategies ask for it, and no account does.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +12,14 @@ use serde_json::{Map, Value};
 use super::account::{AccountJson, AssetJson, PositionJson, holdings};
 use super::order::OrderJson;
 use super::{Fault, market, needed, parsed, read};
+use crate::model::closes::Closes;
 use crate::model::ids::Symbol;
 use crate::model::snapshot::{AssetView, OpenOrder, Quote, Snapshot};
 use crate::model::time::Moment;
 
 /// The keys of a snapshot.
-const KEYS: &[&str] = &["as_of", "account", "positions", "open_orders", "assets", "quotes", "last_rebalanced_at"];
+const KEYS: &[&str] =
+    &["as_of", "account", "positions", "open_orders", "assets", "quotes", "last_rebalanced_at", "bars"];
 
 /// How alike an unknown key must be to a known one to be taken for a slip of the pen.
 const ALIKE: f64 = 0.85;
@@ -52,6 +55,29 @@ pub fn snapshot_from_json(text: &str) -> Result<Snapshot, SnapshotFault> {
     let json: SnapshotJson = read(text.as_bytes()).map_err(with_mend)?;
     slip_of_the_pen(text)?;
     assemble(json).map_err(with_mend)
+}
+
+#[derive(Deserialize)]
+struct HistoryJson {
+    bars: Option<Map<String, Value>>,
+}
+
+/// Reads the daily bars of a snapshot: the answer of `GET /v2/stocks/bars` as it came, or only the map inside it. None, when
+/// the file has none.
+///
+/// # Errors
+/// The first fault, with its place and its mend.
+pub fn closes_from_json(text: &str) -> Result<Closes, SnapshotFault> {
+    let json: HistoryJson = read(text.as_bytes()).map_err(with_mend)?;
+    let rows = json.bars.unwrap_or_default();
+    let (rows, path) = match rows.get("bars") {
+        Some(Value::Object(inside)) => (inside, "bars.bars"),
+        _ => (&rows, "bars"),
+    };
+    let zone = super::super::exchange_zone().map_err(|error| with_mend(Fault::new("bars", error.to_string())))?;
+    let closes = rows.iter().map(|(symbol, bars)| market::closes_of(symbol, bars, &zone));
+    let closes = closes.collect::<Result<Vec<_>, _>>().map_err(|fault| with_mend(fault.under(path)))?;
+    Ok(Closes::new(closes))
 }
 
 fn assemble(json: SnapshotJson) -> Result<Snapshot, Fault> {
@@ -107,6 +133,7 @@ fn with_mend(fault: Fault) -> SnapshotFault {
         "positions" => "paste the answer of GET /v2/positions, or [] for none; decimals are strings such as \"12.5\"",
         "open_orders" => "paste the answer of GET /v2/orders, or leave it out",
         "assets" => "give a list of answers of GET /v2/assets/{symbol}, or leave it out",
+        "bars" => "paste the answer of GET /v2/stocks/bars with timeframe=1Day, or leave it out",
         "quotes" => "paste the answer of GET /v2/stocks/quotes/latest",
         _ => "a snapshot is a JSON object with as_of, account, positions and quotes",
     };

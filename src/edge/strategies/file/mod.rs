@@ -1,10 +1,11 @@
 //! From a file's text to a strategy, or to everything that is wrong with it, each fault with its line and its mend.
 
 mod schedule;
+mod model;
 mod overrides;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rust_decimal::Decimal;
 use toml::de::DeTable;
@@ -12,9 +13,12 @@ use toml::de::DeTable;
 use super::fault::FileFault;
 use super::keys;
 use super::page::{Page, Placed, Table};
+use super::ticker::{Ticker, ticker};
 use crate::model::canon::strategy_version;
-use crate::model::ids::{StrategyName, StrategyVersion, Symbol};
+use crate::model::composition::Composition;
+use crate::model::ids::{StrategyName, Symbol};
 use crate::model::money::{Fraction, Usd};
+use crate::model::personal::Allowance;
 use crate::model::strategy::{
     Conditions, Destination, Limits, NotAStrategy, OrderStyle, OrderType, Strategy, StrategyParts, Target, Unmanaged,
 };
@@ -22,34 +26,111 @@ use crate::model::strategy::{
 /// Where each thing that the model may complain of stands.
 type Places = BTreeMap<String, usize>;
 
-/// Reads a strategy.
-pub(super) fn strategy(file: &Path, text: &str) -> Result<Strategy, Vec<FileFault>> {
-    let mut page = Page::new(file, text);
-    let parsed = page.parse().and_then(|root| {
-        let (parts, mut places) = parts(&mut page, root.get_ref(), text)?;
-        let allowance = overrides::allowance(&mut page, root.get_ref(), &mut places);
-        Some((parts, allowance, places))
-    });
-    let Some((parts, allowance, places)) = parsed else { return Err(page.faults) };
-    match Strategy::new(parts).and_then(|strategy| strategy.allowing(allowance)) {
-        Ok(strategy) if page.faults.is_empty() => Ok(strategy),
-        Ok(_) => Err(page.faults),
-        Err(found) => {
-            let unread_weights = places.contains_key("unread weights");
-            for fault in found {
-                if !(unread_weights && matches!(fault, NotAStrategy::Sum { .. } | NotAStrategy::Empty)) {
-                    explain(&mut page, &fault, &places);
-                }
-            }
-            Err(page.faults)
+pub(super) use model::SleeveLine;
+
+/// One file, read by itself: no other strategy has been looked at.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// Its text.
+    pub(super) text: String,
+    /// Its text as it is kept: with the list that belongs to it, whose hash is the version.
+    pub(super) kept: String,
+    /// What it says.
+    pub(super) is: Drafted,
+    allowance: Allowance,
+    places: Places,
+}
+
+/// What a file says by itself.
+#[derive(Debug)]
+pub(super) enum Drafted {
+    /// A whole strategy.
+    Whole(Strategy),
+    /// Everything but what the strategies hold that it names.
+    Sleeves(StrategyParts, Vec<SleeveLine>),
+}
+
+impl Draft {
+    /// Its name.
+    pub(super) fn name(&self) -> &StrategyName {
+        match &self.is {
+            Drafted::Whole(strategy) => strategy.name(),
+            Drafted::Sleeves(parts, _) => &parts.name,
         }
     }
+
+    /// The strategy, now that it is known what it holds.
+    pub(super) fn finished(&self, parts: StrategyParts, composition: Composition) -> Result<Strategy, Vec<FileFault>> {
+        let mut page = Page::new(&self.file, &self.text);
+        let whole = (parts, composition, self.allowance.clone());
+        checked(&mut page, whole, &self.places).ok_or(page.faults)
+    }
+}
+
+/// Reads a file.
+pub(super) fn draft(file: &Path, text: &str) -> Result<Draft, Vec<FileFault>> {
+    let mut page = Page::new(file, text);
+    let mut places = Places::new();
+    let Some(root) = page.parse() else { return Err(page.faults) };
+    let root = root.get_ref();
+    let parts = parts(&mut page, root, &mut places);
+    let cash = parts.as_ref().map_or(Fraction::ZERO, |parts| parts.cash);
+    let holdings = model::holdings(&mut page, root, cash, &mut places);
+    let allowance = overrides::allowance(&mut page, root, &mut places);
+    let (Some(mut parts), Some((holdings, list))) = (parts, holdings) else { return Err(page.faults) };
+    let kept = list.map_or_else(|| text.to_owned(), |list| with_list(text, &list));
+    match strategy_version(kept.as_bytes()) {
+        Ok(version) => parts.version = version,
+        Err(error) => page.fault(0, error.to_string(), "give another file"),
+    }
+    let is = match holdings {
+        model::Holdings::Known(composition) => {
+            checked(&mut page, (parts, composition, allowance.clone()), &places).map(Drafted::Whole)
+        }
+        model::Holdings::Sleeves(lines) => Some(Drafted::Sleeves(parts, lines)),
+    };
+    match is {
+        Some(is) if page.faults.is_empty() => {
+            Ok(Draft { file: file.to_owned(), text: text.to_owned(), kept, is, allowance, places })
+        }
+        _ => Err(page.faults),
+    }
+}
+
+/// A file's text with the list beside it, as comments: still the same file to whoever reads it.
+fn with_list(text: &str, list: &str) -> String {
+    let mut kept = format!("{text}\n# the list beside it:");
+    for line in list.split('\n') {
+        kept.push_str("\n# ");
+        kept.push_str(line);
+    }
+    kept
+}
+
+/// Puts the parts together; what does not fit is noted with its place.
+fn checked(
+    page: &mut Page<'_>,
+    (parts, composition, allowance): (StrategyParts, Composition, Allowance),
+    places: &Places,
+) -> Option<Strategy> {
+    let found = match Strategy::composed(parts, composition).and_then(|strategy| strategy.allowing(allowance)) {
+        Ok(strategy) => return Some(strategy),
+        Err(found) => found,
+    };
+    let unread_weights = places.contains_key("unread weights");
+    for fault in found {
+        if !(unread_weights && matches!(fault, NotAStrategy::Sum { .. } | NotAStrategy::Empty)) {
+            explain(page, &fault, places);
+        }
+    }
+    None
 }
 
 /// The parts of a strategy. What cannot be read is noted, and something harmless stands in for it, so that one look tells
 /// every fault.
-fn parts<'a>(page: &mut Page<'a>, root: &DeTable<'a>, text: &str) -> Option<(StrategyParts, Places)> {
-    let mut places = Places::new();
+fn parts<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> Option<StrategyParts> {
     page.unknown_keys(root, "");
     let top = Placed { value: root, byte: 0 };
     let name = page.text(&top, ("", "name")).and_then(|said| match StrategyName::parse(&said.value) {
@@ -61,33 +142,28 @@ fn parts<'a>(page: &mut Page<'a>, root: &DeTable<'a>, text: &str) -> Option<(Str
     });
     let description = page.text(&top, ("", "description")).map(|said| said.value).unwrap_or_default();
     let when = schedule::when(page, root);
-    let targets = targets(page, root, &mut places);
     let cash = page.table(root, "cash").and_then(|table| {
         let percent = page.number(&table, ("cash", "percent"))?;
         places.insert("cash".to_owned(), percent.byte);
         Some(Fraction::from_percent(percent.value))
     });
-    let parts = StrategyParts {
+    Some(StrategyParts {
         name: name.or_else(|| StrategyName::parse("unnamed").ok())?,
-        version: version(text)?,
+        // Of nothing yet: what belongs to the version is not read to its end.
+        version: strategy_version(&[]).ok()?,
         description,
         when,
-        targets,
+        targets: Vec::new(),
         cash: cash.unwrap_or(Fraction::ZERO),
-        conditions: conditions(page, root, &mut places),
-        orders: orders(page, root, &mut places),
-        limits: limits(page, root, &mut places),
-    };
-    Some((parts, places))
-}
-
-fn version(text: &str) -> Option<StrategyVersion> {
-    strategy_version(text.as_bytes()).ok()
+        conditions: conditions(page, root, places),
+        orders: orders(page, root, places),
+        limits: limits(page, root, places),
+    })
 }
 
 fn targets<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
-    for row in page.tables(root, "weights") {
+    for row in page.tables(root, ("", "weights")) {
         let symbol = page.text(&row, ("weights", "symbol")).and_then(|said| symbol(page, &said));
         let percent = page.number(&row, ("weights", "percent"));
         let (Some(symbol), Some(percent)) = (symbol, percent) else {
@@ -103,29 +179,15 @@ fn targets<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> 
     targets
 }
 
-/// A ticker in Alpaca's spelling: capital letters and digits, with a class after a point (`BRK.B`).
+/// A ticker, or a fault.
 fn symbol(page: &mut Page<'_>, said: &Placed<String>) -> Option<Placed<Symbol>> {
-    let is_ticker = |text: &str| {
-        let is_part =
-            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-        text.len() <= 12 && text.starts_with(|c: char| c.is_ascii_uppercase()) && text.split('.').all(is_part)
-    };
-    if is_ticker(&said.value)
-        && let Ok(symbol) = Symbol::parse(&said.value)
-    {
-        return Some(Placed { value: symbol, byte: said.byte });
+    match ticker(&said.value) {
+        Ticker::Right(symbol) => Some(Placed { value: symbol, byte: said.byte }),
+        Ticker::Wrong { what, mend } => {
+            page.fault(said.byte, what, mend);
+            None
+        }
     }
-    let tidy = said.value.trim().to_uppercase().replace(['-', ' ', '/'], ".");
-    let mend = if said.value.contains('/') {
-        "write the ticker of a US stock or fund; pairs such as BTC/USD are not traded".to_owned()
-    } else if is_ticker(&tidy) {
-        format!("write `{tidy}`")
-    } else {
-        "write a ticker in Alpaca's spelling, such as SPY or BRK.B".to_owned()
-    };
-    let shown: String = said.value.chars().filter(|c| !c.is_control()).take(40).collect();
-    page.fault(said.byte, format!("`{shown}` is no symbol"), mend);
-    None
 }
 
 fn conditions<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> Conditions {

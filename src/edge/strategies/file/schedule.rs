@@ -73,7 +73,7 @@ fn rows<'t, 'a>(page: &mut Page<'a>, root: &'t DeTable<'a>) -> Vec<Table<'t, 'a>
                 page.fault(byte, "`schedule` is an empty list: nothing would ever happen", mend);
                 Vec::new()
             }
-            DeValue::Array(_) => page.tables(root, "schedule"),
+            DeValue::Array(_) => page.tables(root, ("", "schedule")),
             _ => page.table(root, "schedule").into_iter().collect(),
         },
     }
