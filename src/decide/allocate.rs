@@ -6,11 +6,10 @@
 //! rebalancing of contributions: among all ways to spend the budget without selling it leaves the largest relative
 //! shortfall as small as it can be.
 
-use std::cmp::Ordering;
-
 use crate::decide::drift::{Valuation, Valued};
 use crate::model::money::{Fraction, Usd};
-use crate::model::strategy::{Conditions, Destination, Strategy};
+use crate::model::strategy::{Destination, Strategy};
+use crate::model::tolerance::Scope;
 
 /// A holding that may be raised.
 #[derive(Debug, Clone, Copy)]
@@ -25,75 +24,99 @@ pub struct Vessel {
     pub cost: Fraction,
 }
 
-/// Pours a budget; returns what is added to each vessel at the middle price, in the order given. Never more than the
-/// budget at cost, never above what is desired.
-pub fn pour(vessels: &[Vessel], budget: Usd) -> Vec<Usd> {
-    let mut added = vec![Usd::ZERO; vessels.len()];
-    if !budget.is_positive() || vessels.is_empty() {
-        return added;
+/// What is poured into a vessel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Poured {
+    /// At the middle price.
+    pub added: Usd,
+    /// What that costs.
+    pub at_cost: Usd,
+}
+
+impl Vessel {
+    fn filled_by(&self, added: Usd) -> Poured {
+        Poured { added, at_cost: added * self.cost }
     }
-    let full: Usd = vessels.iter().map(|vessel| (vessel.desired - vessel.worth) * vessel.cost).sum();
-    if full <= budget {
-        for (slot, vessel) in added.iter_mut().zip(vessels) {
-            *slot = vessel.desired - vessel.worth;
+}
+
+/// Pours a budget; returns what is poured into each vessel, in the order given. Never more than the budget at cost, never
+/// above what is desired, and never less than `least` at cost: the smallest addition is left out and the rest poured
+/// again, so a small budget goes to the few most underweight.
+pub fn pour_at_least(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Usd> {
+    pour(vessels, budget, least).into_iter().map(|poured| poured.added).collect()
+}
+
+/// The same with what each addition costs.
+pub fn pour(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Poured> {
+    let mut poured = vec![Poured::default(); vessels.len()];
+    if !budget.is_positive() {
+        return poured;
+    }
+    let is_small = |poured: &Poured| poured.at_cost.floor_cents() < least;
+    let full: Vec<Poured> = vessels.iter().map(|vessel| vessel.filled_by(vessel.desired - vessel.worth)).collect();
+    let mut cost: Usd = full.iter().map(|full| full.at_cost).sum();
+    if cost <= budget {
+        // There is enough for all: nobody's amount depends on another's.
+        for (slot, full) in poured.iter_mut().zip(full).filter(|(_, full)| !is_small(full)) {
+            *slot = full;
         }
-        return added;
+        return poured;
     }
-    let ratio = |vessel: &Vessel| vessel.worth.over(vessel.desired);
-    let mut order: Vec<(Fraction, usize)> = vessels.iter().enumerate().map(|(place, v)| (ratio(v), place)).collect();
-    order.sort_unstable();
-    let level = level(vessels, &order, budget);
-    for (slot, vessel) in added.iter_mut().zip(vessels) {
-        let raised = vessel.desired * level - vessel.worth;
-        if raised.is_positive() {
-            *slot = raised;
+    let mut ranks = ranked(vessels);
+    while cost > budget {
+        let level = level(vessels, &ranks, budget);
+        for (ratio, place) in &ranks {
+            if let (Some(vessel), Some(slot)) = (vessels.get(*place), poured.get_mut(*place)) {
+                let raised = if *ratio < level { vessel.desired * level - vessel.worth } else { Usd::ZERO };
+                *slot = if raised.is_positive() { vessel.filled_by(raised) } else { Poured::default() };
+            }
+        }
+        let amount = |place: usize| poured.get(place).copied().unwrap_or_default();
+        // Who stays dry would leave first, and changes nothing for the others.
+        ranks.retain(|(_, place)| amount(*place).added.is_positive());
+        let small = ranks.iter().filter(|(_, place)| is_small(&amount(*place)));
+        // The smallest leaves first; among equals the one that is relatively least underweight.
+        let leaves = small.min_by(|(x, a), (y, b)| {
+            amount(*a).added.cmp(&amount(*b).added).then_with(|| y.cmp(x)).then_with(|| a.cmp(b))
+        });
+        let Some(leaves) = leaves.map(|(_, place)| *place) else { return poured };
+        if let Some(slot) = poured.get_mut(leaves) {
+            *slot = Poured::default();
+        }
+        ranks.retain(|(_, place)| *place != leaves);
+        cost = ranks.iter().filter_map(|(_, place)| full.get(*place)).map(|full| full.at_cost).sum();
+    }
+    for (_, place) in &ranks {
+        if let (Some(slot), Some(full)) = (poured.get_mut(*place), full.get(*place)) {
+            *slot = if is_small(full) { Poured::default() } else { *full };
         }
     }
-    added
+    poured
+}
+
+/// The vessels by their ratio of worth to desired worth, the emptiest first.
+fn ranked(vessels: &[Vessel]) -> Vec<(Fraction, usize)> {
+    let mut ranks: Vec<_> =
+        vessels.iter().enumerate().map(|(place, vessel)| (vessel.worth.over(vessel.desired), place)).collect();
+    ranks.sort_unstable();
+    ranks
 }
 
 /// The ratio at which the budget is spent: with the first `k` vessels wet, `sum(cost * (level * desired - worth))`
 /// equals the budget, and the next vessel stands at or above that level.
-fn level(vessels: &[Vessel], order: &[(Fraction, usize)], budget: Usd) -> Fraction {
+fn level(vessels: &[Vessel], ranks: &[(Fraction, usize)], budget: Usd) -> Fraction {
     let (mut worth, mut desired) = (Usd::ZERO, Usd::ZERO);
     let mut level = Fraction::ZERO;
-    for (place, (_, vessel)) in order.iter().enumerate() {
+    for (place, (_, vessel)) in ranks.iter().enumerate() {
         let Some(vessel) = vessels.get(*vessel) else { continue };
         worth += vessel.worth * vessel.cost;
         desired += vessel.desired * vessel.cost;
         level = (budget + worth).over(desired);
-        if order.get(place + 1).is_none_or(|(next, _)| *next >= level) {
+        if ranks.get(place + 1).is_none_or(|(next, _)| *next >= level) {
             break;
         }
     }
     level
-}
-
-/// Like [`pour`], but no addition is smaller than `least` at cost: the smallest is left out and the rest poured again,
-/// so a small budget goes to the few most underweight.
-pub fn pour_at_least(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Usd> {
-    let mut in_use: Vec<usize> = (0..vessels.len()).collect();
-    loop {
-        let chosen: Vec<Vessel> = in_use.iter().filter_map(|place| vessels.get(*place)).copied().collect();
-        let poured = pour(&chosen, budget);
-        let small = poured
-            .iter()
-            .zip(&chosen)
-            .enumerate()
-            .filter(|(_, (added, vessel))| (**added * vessel.cost).floor_cents() < least)
-            .min_by(|(_, (a, x)), (_, (b, y))| order_of_leaving((**a, x), (**b, y)))
-            .map(|(place, _)| place);
-        let Some(place) = small else {
-            let mut added = vec![Usd::ZERO; vessels.len()];
-            for (place, amount) in in_use.iter().zip(poured) {
-                if let Some(slot) = added.get_mut(*place) {
-                    *slot = amount;
-                }
-            }
-            return added;
-        };
-        in_use.remove(place);
-    }
 }
 
 /// Draws what is needed; returns what is taken from each vessel at the middle price, in the order given. The mirror of
@@ -135,27 +158,11 @@ pub fn drain(vessels: &[Vessel], need: Usd) -> Vec<Usd> {
     drawn
 }
 
-/// The smallest addition leaves first; among equals the one that is relatively least underweight.
-fn order_of_leaving((a, x): (Usd, &Vessel), (b, y): (Usd, &Vessel)) -> Ordering {
-    a.cmp(&b).then_with(|| y.worth.over(y.desired).cmp(&x.worth.over(x.desired)))
-}
-
-/// The band of one symbol in fractions of the portfolio: the tighter of the two that are set.
-pub fn band(conditions: &Conditions, target: Fraction) -> Option<Fraction> {
-    let relative = conditions.drift_relative.map(|relative| relative * target);
-    match (conditions.drift_absolute, relative) {
-        (Some(absolute), Some(relative)) => Some(absolute.min(relative)),
-        (one, other) => one.or(other),
-    }
-}
-
 /// Where each row is to go, as fractions of a portfolio that is worth `value`; with the cash target they make a whole.
-pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, value: Usd) -> Vec<Fraction> {
+/// With `scope = "out_of_band"` a row inside its band stays where it is.
+pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, scope: Scope, value: Usd) -> Vec<Fraction> {
     let targets = || valuation.rows.iter().map(|row| row.target);
     let conditions = strategy.conditions();
-    if conditions.destination == Destination::Target {
-        return targets().collect();
-    }
     let half = Fraction::new(rust_decimal::Decimal::new(5, 1));
     let place = |row: &Valued<'_>| {
         // What the model does not hold now goes altogether, not to the edge of a band around nothing.
@@ -163,11 +170,15 @@ pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, value: Usd) -> Ve
             return Fraction::ZERO;
         }
         let actual = row.worth.over(value);
-        match (conditions.destination, band(conditions, row.target)) {
-            (Destination::Halfway, _) => (actual + row.target) * half,
-            (_, Some(band)) => actual.clamp(row.target - band, row.target + band),
+        if scope == Scope::OutOfBand && row.target.is_positive() && row.band.holds(actual - row.target) {
+            return actual;
+        }
+        match conditions.destination {
+            Destination::Target => row.target,
+            Destination::Halfway => (actual + row.target) * half,
             // Without a band there is no edge to stop at.
-            (_, None) => row.target,
+            Destination::BandEdge if row.band.is_open() => row.target,
+            Destination::BandEdge => actual.clamp(row.band.floor(row.target), row.band.ceiling(row.target)),
         }
     };
     let mut desired: Vec<Fraction> =

@@ -13,6 +13,7 @@ use crate::model::money::Fraction;
 use crate::model::personal::{ExcludedTo, Unavailable};
 use crate::model::schedule::{CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule};
 use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
+use crate::model::tolerance::{Cooldowns, Mode, Scope};
 
 /// One part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,31 +214,66 @@ fn when(strategy: &Strategy) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let bands = [
-        conditions
-            .drift_absolute
-            .map(|band| format!("by more than {} percentage points of the account", percent(band))),
-        conditions.drift_relative.map(|band| format!("by more than {}% of its own share", percent(band))),
-    ];
-    let bands: Vec<String> = bands.into_iter().flatten().collect();
-    lines.push(if bands.is_empty() {
-        "It trades at every such moment at which something is not at its share.".to_owned()
-    } else {
-        format!("It trades when something is away from its share {}.", bands.join(", or "))
-    });
-    lines.push(
-        match conditions.destination {
-            Destination::Target => "Then it goes all the way to the shares above.",
-            Destination::BandEdge => "Then it goes only as far as those bounds.",
-            Destination::Halfway => "Then it goes half of the way.",
+    let bands = bands(strategy);
+    lines.push(match conditions.mode {
+        Mode::BuyOnly => "It buys from new cash and never sells.".to_owned(),
+        Mode::SellOnly => "It sells when cash is wanted and never buys.".to_owned(),
+        _ if bands.is_empty() => "It trades at every such moment at which something is not at its share.".to_owned(),
+        Mode::Full | Mode::FewestTrades => {
+            format!("It trades when something is away from its share {}.", bands.join(", or "))
         }
-        .to_owned(),
-    );
-    if conditions.invest_cash {
+    });
+    if matches!(conditions.mode, Mode::Full | Mode::FewestTrades) {
+        lines.extend(how_far(strategy));
+    }
+    if conditions.invest_cash && conditions.mode != Mode::SellOnly {
         lines.push("New cash is invested at its next look, also when nothing else would be traded.".to_owned());
+        if let Some(above) = conditions.tolerance.cash_above {
+            lines.push(format!("It waits until there are more than {above} dollars of it."));
+        }
     }
     if conditions.cooldown_days > 0 {
         lines.push(format!("After it has traded it rests for {} days.", conditions.cooldown_days));
+    }
+    let Cooldowns { drift, portfolio, scheduled } = conditions.tolerance.cooldowns;
+    for (days, what) in
+        [(drift, "single holdings"), (portfolio, "the whole account"), (scheduled, "the schedule alone")]
+    {
+        lines.extend(days.map(|days| format!("Where {what} would make it trade it rests for {days} days instead.")));
+    }
+    lines
+}
+
+/// What must be passed before it trades.
+fn bands(strategy: &Strategy) -> Vec<String> {
+    let conditions = strategy.conditions();
+    let points = |band: Fraction| format!("{} percentage points", percent(band));
+    let own = conditions.tolerance.bands.iter().map(|(symbol, band)| {
+        let sides = [(band.below, "below"), (band.above, "above")];
+        let sides = sides.into_iter().filter_map(|(side, word)| Some(format!("{} {word}", points(side?))));
+        format!("by more than {} for {symbol}", sides.collect::<Vec<_>>().join(" or "))
+    });
+    let absolute = conditions.drift_absolute.map(|band| format!("by more than {} of the account", points(band)));
+    let relative = conditions.drift_relative.map(|band| format!("by more than {}% of its own share", percent(band)));
+    let portfolio = conditions.tolerance.drift_portfolio;
+    let portfolio =
+        portfolio.map(|limit| format!("so that half of all distances together is more than {}", points(limit)));
+    absolute.into_iter().chain(relative).chain(own).chain(portfolio).collect()
+}
+
+/// How far it goes then, and who moves.
+fn how_far(strategy: &Strategy) -> Vec<String> {
+    let conditions = strategy.conditions();
+    if conditions.mode == Mode::FewestTrades {
+        return texts(&["Then it sends as few orders as bring everything back inside those bounds."]);
+    }
+    let mut lines = texts(&[match conditions.destination {
+        Destination::Target => "Then it goes all the way to the shares above.",
+        Destination::BandEdge => "Then it goes only as far as those bounds.",
+        Destination::Halfway => "Then it goes half of the way.",
+    }]);
+    if conditions.scope == Scope::OutOfBand {
+        lines.push("What is inside its bounds moves only as far as the money for the others asks.".to_owned());
     }
     lines
 }
@@ -305,13 +341,21 @@ fn sells(strategy: &Strategy) -> Vec<String> {
         Unmanaged::Sell => "Everything that your account holds besides is sold. If you want to keep it, do not go on.",
         Unmanaged::Block => "While your account holds anything besides, nothing is traded.",
     };
-    let mut lines = vec![
-        "It sells what has grown above its share, to buy what has fallen below it.".to_owned(),
-        unmanaged.to_owned(),
-        "When you tell the operator of this service that you want to withdraw money, it sells what is furthest above its \
-         share until that much is there in cash, and keeps it until it has left."
-            .to_owned(),
-    ];
+    let sells = match strategy.conditions().mode {
+        Mode::BuyOnly => "It sells nothing.",
+        Mode::SellOnly => {
+            "It sells what has grown furthest above its share, as much as brings the cash that is wanted."
+        }
+        Mode::Full | Mode::FewestTrades => "It sells what has grown above its share, to buy what has fallen below it.",
+    };
+    let mut lines = texts(&[sells, unmanaged]);
+    if strategy.conditions().mode != Mode::BuyOnly {
+        lines.push(
+            "When you tell the operator of this service that you want to withdraw money, it sells what is furthest above \
+             its share until that much is there in cash, and keeps it until it has left."
+                .to_owned(),
+        );
+    }
     if let Some(most) = strategy.limits().max_turnover {
         lines.push(format!(
             "One look sells at most {}% of the account, unless a person of the operator raises that.",

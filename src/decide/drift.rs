@@ -3,13 +3,16 @@
 //! The portfolio is cash plus the holdings that the strategy manages, each at the middle of its quote. A holding without
 //! a usable price makes the whole unknowable, and unknown means no trade (rule 5).
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, btree_map};
+use std::iter::Peekable;
 
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Drift, SymbolDrift};
-use crate::model::snapshot::{Quote, Snapshot};
+use crate::model::snapshot::{AssetView, Holding, Quote, Snapshot};
 use crate::model::strategy::{Strategy, Unmanaged};
+use crate::model::tolerance::Band;
 use crate::model::verdict::Reason;
 
 /// One managed symbol with its price and its worth.
@@ -20,6 +23,8 @@ pub struct Valued<'a> {
     /// Where it should be; zero for a holding that is to be sold because the strategy does not name it, or because its model
     /// does not hold it now.
     pub target: Fraction,
+    /// How far from there it may be.
+    pub band: Band,
     /// Shares held.
     pub qty: Qty,
     /// Shares not held by other orders.
@@ -72,16 +77,16 @@ fn value<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<Valuation
     if snapshot.holdings.values().any(|holding| holding.qty < Qty::ZERO) {
         return Err(Reason::ShortPosition);
     }
-    let busy: BTreeSet<&Symbol> = snapshot.open_orders.iter().map(|order| &order.symbol).collect();
-    let mut rows = Vec::with_capacity(strategy.targets().len());
-    for target in strategy.targets() {
-        rows.push(row(snapshot, &target.symbol, target.weight, &busy)?);
-    }
+    let mut wanted: Vec<(&Symbol, Fraction, Band)> = Vec::with_capacity(strategy.targets().len());
+    wanted.extend(strategy.targets_in_bands().map(|(target, band)| (&target.symbol, target.weight, band)));
     if strategy.conditions().unmanaged == Unmanaged::Sell {
-        for symbol in unmanaged(strategy, snapshot) {
-            rows.push(row(snapshot, symbol, Fraction::ZERO, &busy)?);
-        }
-        rows.sort_by(|a, b| a.symbol.cmp(b.symbol));
+        wanted.extend(unmanaged(strategy, snapshot).map(|symbol| (symbol, Fraction::ZERO, Band::default())));
+        wanted.sort_by(|a, b| a.0.cmp(b.0));
+    }
+    let mut look = Look::new(snapshot);
+    let mut rows = Vec::with_capacity(wanted.len());
+    for (symbol, target, band) in wanted {
+        rows.push(look.row(symbol, target, band)?);
     }
     let whole = rows.iter().map(|row| row.worth).sum::<Usd>() + snapshot.account.cash;
     if !whole.is_positive() {
@@ -102,29 +107,60 @@ pub fn unmanaged<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> impl Ite
         .map(|(symbol, _)| symbol)
 }
 
-fn row<'a>(
-    snapshot: &'a Snapshot,
-    symbol: &'a Symbol,
-    target: Fraction,
-    busy: &BTreeSet<&Symbol>,
-) -> Result<Valued<'a>, Reason> {
-    let quote = snapshot.quotes.get(symbol).filter(|quote| quote.is_usable()).ok_or(Reason::PriceMissing)?;
-    let holding = snapshot.holdings.get(symbol);
-    let qty = holding.map_or(Qty::ZERO, |holding| holding.qty);
-    let asset = snapshot.assets.get(symbol);
-    let middle = quote.middle();
-    Ok(Valued {
-        symbol,
-        target,
-        qty,
-        available: holding.map_or(Qty::ZERO, |holding| holding.available.min(holding.qty)),
-        quote: *quote,
-        middle,
-        worth: qty * middle,
-        tradable: asset.is_some_and(|asset| asset.tradable),
-        fractionable: asset.is_some_and(|asset| asset.fractionable),
-        busy: busy.contains(symbol),
-    })
+/// A snapshot that is asked for one symbol after the other, in their order: every table of it is walked once.
+struct Look<'a> {
+    quotes: Walk<'a, Quote>,
+    holdings: Walk<'a, Holding>,
+    assets: Walk<'a, AssetView>,
+    busy: BTreeSet<&'a Symbol>,
+}
+
+impl<'a> Look<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        Self {
+            quotes: Walk(snapshot.quotes.iter().peekable()),
+            holdings: Walk(snapshot.holdings.iter().peekable()),
+            assets: Walk(snapshot.assets.iter().peekable()),
+            busy: snapshot.open_orders.iter().map(|order| &order.symbol).collect(),
+        }
+    }
+
+    fn row(&mut self, symbol: &'a Symbol, target: Fraction, band: Band) -> Result<Valued<'a>, Reason> {
+        let quote = self.quotes.at(symbol).filter(|quote| quote.is_usable()).ok_or(Reason::PriceMissing)?;
+        let holding = self.holdings.at(symbol);
+        let qty = holding.map_or(Qty::ZERO, |holding| holding.qty);
+        let asset = self.assets.at(symbol);
+        let middle = quote.middle();
+        Ok(Valued {
+            symbol,
+            target,
+            band,
+            qty,
+            available: holding.map_or(Qty::ZERO, |holding| holding.available.min(holding.qty)),
+            quote: *quote,
+            middle,
+            worth: qty * middle,
+            tradable: asset.is_some_and(|asset| asset.tradable),
+            fractionable: asset.is_some_and(|asset| asset.fractionable),
+            busy: !self.busy.is_empty() && self.busy.contains(symbol),
+        })
+    }
+}
+
+/// A table whose symbols are asked for in their order.
+struct Walk<'a, T>(Peekable<btree_map::Iter<'a, Symbol, T>>);
+
+impl<'a, T> Walk<'a, T> {
+    fn at(&mut self, symbol: &Symbol) -> Option<&'a T> {
+        while let Some((found, value)) = self.0.peek() {
+            match (*found).cmp(symbol) {
+                Ordering::Less => drop(self.0.next()),
+                Ordering::Equal => return Some(*value),
+                Ordering::Greater => return None,
+            }
+        }
+        None
+    }
 }
 
 /// What open purchases may still take.
@@ -151,13 +187,7 @@ fn measure(strategy: &Strategy, valuation: &Valuation<'_>) -> Drift {
         let actual = row.worth.over(valuation.value);
         let absolute = actual - row.target;
         sum += absolute.abs();
-        symbols.push(SymbolDrift {
-            symbol: row.symbol.clone(),
-            target: row.target,
-            actual,
-            absolute,
-            relative: absolute.over(row.target),
-        });
+        symbols.push(SymbolDrift { symbol: row.symbol.clone(), target: row.target, actual, absolute });
     }
     let half = Fraction::new(rust_decimal::Decimal::new(5, 1));
     Drift { portfolio: sum * half, symbols }

@@ -89,6 +89,15 @@ fn reason(reason: Reason) -> &'static str {
         Reason::DriftRelative => {
             "A holding left its relative band, so the whole portfolio was brought to its destination."
         }
+        Reason::DriftBand => "A holding left the band of its own weight, so the account was rebalanced.",
+        Reason::DriftPortfolio => {
+            "Half the sum of all deviations was above what the strategy allows, so the account was rebalanced."
+        }
+        Reason::CashAbove => {
+            "Cash was above its target by more than the strategy lets wait and bought what was most underweight; nothing was sold."
+        }
+        Reason::NoNewCash => "The strategy only buys, and there is no new cash, so nothing was traded.",
+        Reason::CashSuffices => "The strategy only sells, and there is cash enough, so nothing was traded.",
         Reason::Scheduled => "The strategy has no bands, so every due moment trades.",
         Reason::NewCash => "Cash above its target bought what was most underweight; nothing was sold.",
         Reason::RaiseCash => {

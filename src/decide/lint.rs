@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
-use crate::decide::{allocate, due};
+use crate::decide::due;
 use crate::model::ids::Symbol;
 use crate::model::lint::{Place, Warning};
 use crate::model::money::{Fraction, Usd};
@@ -127,8 +127,10 @@ fn resting(strategy: &Strategy, inside: &[(Moment, &Session)]) -> Option<Warning
         _ => None,
     });
     let shortest = gaps.min()?;
-    let is_bandless =
-        strategy.targets().iter().all(|target| allocate::band(strategy.conditions(), target.weight).is_none());
+    let is_bandless = strategy
+        .targets()
+        .iter()
+        .all(|target| strategy.conditions().band(&target.symbol, target.weight).narrowest().is_none());
     let rest = Span::from_hours(24 * i64::from(days));
     // A rest that is exactly as long begins when the orders are filled, and ends after the next moment.
     if days == 0 || rest < shortest || !(is_bandless || shortest >= SPARSE) {
@@ -153,7 +155,7 @@ fn narrow_bands(strategy: &Strategy, around: &Circumstances<'_>, moments: usize)
     let grown = Fraction::new(root(between));
     let mut warnings = Vec::new();
     for target in strategy.targets() {
-        let Some(band) = allocate::band(strategy.conditions(), target.weight) else { continue };
+        let Some(band) = strategy.conditions().band(&target.symbol, target.weight).narrowest() else { continue };
         let known = around.moves.get(&target.symbol).copied();
         let daily = known.unwrap_or(Fraction::new(ASSUMED_MOVE));
         // A weight moves with its price, and with itself: the portfolio that it is a part of moves too.
@@ -220,7 +222,7 @@ fn tiny(strategy: &Strategy, target: &Target, around: &Circumstances<'_>) -> Opt
 /// A band so narrow in dollars that leaving it asks for less than the smallest order.
 fn band_below_minimum(strategy: &Strategy, target: &Target, around: &Circumstances<'_>) -> Option<Warning> {
     let least = strategy.orders().min_notional;
-    let band = around.portfolio * allocate::band(strategy.conditions(), target.weight)?;
+    let band = around.portfolio * strategy.conditions().band(&target.symbol, target.weight).narrowest()?;
     // What is tiny as a whole is told as that.
     if band >= least || around.portfolio * target.weight < least {
         return None;
@@ -242,7 +244,7 @@ fn turnover(strategy: &Strategy) -> Option<Warning> {
     let (wide, symbol) = strategy
         .targets()
         .iter()
-        .filter_map(|target| Some((allocate::band(conditions, target.weight)?, &target.symbol)))
+        .filter_map(|target| Some((conditions.band(&target.symbol, target.weight).narrowest()?, &target.symbol)))
         .max_by_key(|(band, _)| *band)?;
     let sold = match conditions.destination {
         Destination::Target => wide,

@@ -8,6 +8,11 @@
 pub mod due;
 pub mod drift;
 pub mod allocate;
+pub mod fewest;
+pub mod spread;
+pub mod trigger;
+pub mod legs;
+pub mod wording;
 pub mod plan;
 pub mod personal;
 mod statistics;

@@ -15,12 +15,17 @@ use rust_decimal::Decimal;
 
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::{self, Valuation, Valued};
+use crate::decide::fewest;
+use crate::decide::legs::{Purchase, barred, purchase, sale};
+use crate::decide::spread::Spread;
+use crate::decide::trigger::{self, Signals};
+use crate::decide::wording::sentence;
 use crate::model::ids::Symbol;
-use crate::model::money::{Fraction, Price, Qty, Usd};
-use crate::model::plan::{Amount, Decision, Drift, Leg, Phase, Plan, Pricing, Side, Skip, WeightRow};
+use crate::model::money::{Fraction, Usd};
+use crate::model::plan::{Amount, Decision, Drift, Leg, Plan, Pricing, Side, Skip, WeightRow};
 use crate::model::snapshot::Snapshot;
-use crate::model::strategy::{OrderType, Strategy, Unmanaged};
-use crate::model::time::Span;
+use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
+use crate::model::tolerance::{Mode, Scope};
 use crate::model::verdict::{Reason, SkipReason};
 use crate::model::zoo::{Bug, planted};
 
@@ -44,7 +49,7 @@ pub fn plan<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot, stage: Stage<'a>
         Ok((valuation, drift)) if blocked && is_any_strange(strategy, snapshot) => {
             held(snapshot, Reason::UnmanagedBlocks, drift, Some(&valuation))
         }
-        Ok((valuation, drift)) => Draft::new(strategy, valuation).finish(snapshot, stage, drift),
+        Ok((valuation, drift)) => Draft::new(strategy, &valuation).finish(snapshot, stage, drift),
     }
 }
 
@@ -62,20 +67,14 @@ fn is_any_strange(strategy: &Strategy, snapshot: &Snapshot) -> bool {
     drift::unmanaged(strategy, snapshot).any(|symbol| !strategy.own().excluded.contains(symbol))
 }
 
-/// Rounds of the estimate of what the spread will cost: after three, less than a cent of a billion is left.
-const ROUNDS: usize = 3;
-
 /// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
 /// the asked price for it (facts 3.9, 10).
 const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
 
-/// An order with what it moves at the middle price, or why there is none.
-type Purchase = Result<(Leg, Usd), SkipReason>;
-
 /// A plan in the making.
 struct Draft<'a> {
     strategy: &'a Strategy,
-    valuation: Valuation<'a>,
+    valuation: &'a Valuation<'a>,
     legs: Vec<Leg>,
     skipped: Vec<Skip>,
     /// Change of each row at the middle price.
@@ -87,14 +86,13 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(strategy: &'a Strategy, valuation: Valuation<'a>) -> Self {
-        let moved = vec![Usd::ZERO; valuation.rows.len()];
+    fn new(strategy: &'a Strategy, valuation: &'a Valuation<'a>) -> Self {
         Self {
             strategy,
             valuation,
             legs: Vec::new(),
             skipped: Vec::new(),
-            moved,
+            moved: vec![Usd::ZERO; valuation.rows.len()],
             sold_before: &[],
             sold: Usd::ZERO,
             bought: Usd::ZERO,
@@ -105,102 +103,145 @@ impl<'a> Draft<'a> {
         let reason = match stage {
             Stage::Completing { sold } => {
                 self.sold_before = sold;
-                let (desired, worth_after) = self.aim(false);
-                let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
-                self.buy(&desired, worth_after, spendable);
+                self.complete(snapshot);
                 Reason::Completing
             }
-            Stage::Opening => match self.trigger(snapshot, &drift) {
-                Err(hold) => return held(snapshot, hold, drift, Some(&self.valuation)),
-                Ok(Reason::NewCash) => {
-                    self.invest(snapshot);
-                    Reason::NewCash
-                }
-                Ok(Reason::RaiseCash) if snapshot.account.cash >= Usd::ZERO => {
-                    self.raise();
-                    Reason::RaiseCash
-                }
-                Ok(reason) => {
-                    self.rebalance(snapshot);
-                    reason
-                }
+            Stage::Opening => match self.open(snapshot, &drift) {
+                Err(hold) => return held(snapshot, hold, drift, Some(self.valuation)),
+                Ok(reason) => reason,
             },
         };
         self.into_plan(reason, drift)
     }
 
-    /// Whether to trade at all, and why.
-    fn trigger(&mut self, snapshot: &Snapshot, drift: &Drift) -> Result<Reason, Reason> {
-        let conditions = self.strategy.conditions();
-        if snapshot.account.cash < Usd::ZERO {
-            return Ok(Reason::RaiseCash);
+    /// The purchases of a run whose sales are done.
+    fn complete(&mut self, snapshot: &Snapshot) {
+        if self.strategy.conditions().mode == Mode::SellOnly {
+            return;
         }
-        let breach = breach(self.strategy, drift);
-        let resting = snapshot.last_rebalanced_at.is_some_and(|last| {
-            snapshot.as_of.since(last) < Span::from_hours(24 * i64::from(conditions.cooldown_days))
-        });
-        let bandless = conditions.drift_absolute.is_none() && conditions.drift_relative.is_none();
+        let spread = Spread::new(self.strategy, self.valuation);
+        let (desired, worth_after) = self.aim(&spread, self.strategy.conditions().scope, false);
+        let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
+        self.buy(&spread, &desired, worth_after, spendable);
+    }
+
+    /// Whether to trade at all, and why; with the orders for it.
+    fn open(&mut self, snapshot: &Snapshot, drift: &Drift) -> Result<Reason, Reason> {
+        let excess = self.spendable(self.valuation.value);
+        let signals = trigger::signals(self.strategy, snapshot, self.valuation, drift, excess);
+        let rests = |drift: &Drift| {
+            if drift.symbols.iter().all(|row| row.absolute.is_zero()) { Reason::OnTarget } else { Reason::InsideBands }
+        };
+        match (self.strategy.conditions().mode, signals) {
+            (Mode::BuyOnly, Signals { cash: Some(reason), .. }) => {
+                self.invest(snapshot);
+                Ok(reason)
+            }
+            (Mode::BuyOnly, Signals { breach: None, is_bandless: false, .. }) => Err(rests(drift)),
+            (Mode::BuyOnly, _) => Err(Reason::NoNewCash),
+            (Mode::SellOnly, Signals { wanted: Some(wanted), .. }) => Ok(self.raise(wanted)),
+            (Mode::SellOnly, _) => Err(Reason::CashSuffices),
+            (Mode::Full | Mode::FewestTrades, signals) => {
+                self.open_both(snapshot, signals)?.map_or_else(|| Err(rests(drift)), Ok)
+            }
+        }
+    }
+
+    /// The same where both sides are allowed: first what cash alone can do, then whole rebalances. `None` when there is
+    /// nothing to do.
+    fn open_both(&mut self, snapshot: &Snapshot, signals: Signals) -> Result<Option<Reason>, Reason> {
+        let whole = Scope::All;
+        if snapshot.account.cash < Usd::ZERO {
+            return Ok(Some(self.rebalance(snapshot, whole, Reason::RaiseCash)));
+        }
         // Only what can be sold now: a remnant that cannot would move the whole account at every look.
         let strange = |row: &&Valued<'_>| row.target.is_zero() && row.qty.is_positive();
         let mut leaving =
             self.valuation.rows.iter().filter(strange).filter(|row| sale(row, self.strategy, row.worth, true).is_ok());
-        if let Some(row) = leaving.next().filter(|_| !resting) {
+        if let Some(row) = leaving.next().filter(|_| !signals.is_resting) {
             let by_model = self.strategy.names(row.symbol);
-            return Ok(if by_model { Reason::LeftModel } else { Reason::UnmanagedSold });
+            let reason = if by_model { Reason::LeftModel } else { Reason::UnmanagedSold };
+            return Ok(Some(self.rebalance(snapshot, whole, reason)));
         }
         // Where the whole portfolio is rebalanced anyway, that raises the cash as well.
-        if self.short_for_withdrawal().is_positive() && (resting || (!bandless && self.raising_is_enough(breach))) {
-            return Ok(Reason::RaiseCash);
+        let is_calm = signals.awake.is_none() && (signals.is_resting || !signals.is_bandless);
+        if let Some(wanted) = signals.wanted.filter(|_| is_calm || !signals.is_bandless) {
+            self.raise(wanted);
+            if is_calm || self.is_inside() {
+                return Ok(Some(Reason::RaiseCash));
+            }
+            self.clear();
         }
-        let excess = self.spendable(self.valuation.value);
-        let invests = conditions.invest_cash && excess >= self.strategy.orders().min_notional;
-        if invests && (resting || !bandless) && self.cash_is_enough(snapshot, breach) {
-            return Ok(Reason::NewCash);
+        let may_invest = signals.cash.filter(|_| signals.is_resting || !signals.is_bandless);
+        if let Some(reason) = may_invest
+            && self.cash_is_enough(snapshot, signals.breach.is_some())
+        {
+            return Ok(Some(reason));
         }
-        match (breach, resting) {
-            (Some(_), true) if invests => Ok(Reason::NewCash),
-            (Some(_), true) => Err(Reason::Cooldown),
-            (Some(reason), false) => Ok(reason),
-            (None, false) if bandless => Ok(Reason::Scheduled),
-            (None, true) if bandless => Err(Reason::Cooldown),
-            _ if drift.symbols.iter().all(|row| row.absolute.is_zero()) => Err(Reason::OnTarget),
-            _ => Err(Reason::InsideBands),
+        match signals {
+            Signals { awake: Some(reason), .. } => {
+                // Where no holding is outside its band, none of them is what is to be moved.
+                let scope = if reason == Reason::DriftPortfolio { whole } else { self.strategy.conditions().scope };
+                Ok(Some(self.rebalance(snapshot, scope, reason)))
+            }
+            Signals { breach: Some(_), cash: Some(reason), .. } => {
+                self.invest(snapshot);
+                Ok(Some(reason))
+            }
+            Signals { breach: Some(_), .. } | Signals { is_bandless: true, is_resting: true, .. } => {
+                Err(Reason::Cooldown)
+            }
+            Signals { is_bandless: true, .. } => Ok(Some(self.rebalance(snapshot, whole, Reason::Scheduled))),
+            _ => Ok(None),
         }
     }
 
-    /// Whether new cash alone leaves every holding inside its band (also when it was inside before).
-    fn cash_is_enough(&mut self, snapshot: &Snapshot, breach: Option<Reason>) -> bool {
-        if breach.is_none() {
-            return true;
+    /// Whether new cash alone leaves everything inside its limits, also when it was inside before. If so, the purchases
+    /// stand.
+    fn cash_is_enough(&mut self, snapshot: &Snapshot, is_breached: bool) -> bool {
+        // Who is above its band stays there whatever is bought.
+        let value = self.valuation.value;
+        let is_hopeless = |row: &Valued<'_>| {
+            row.worth > value * row.target
+                && !row.target.is_zero()
+                && !row.band.holds(row.worth.over(value) - row.target)
+        };
+        if is_breached && self.valuation.rows.iter().any(is_hopeless) {
+            return false;
         }
         self.invest(snapshot);
-        self.was_inside()
-    }
-
-    /// Whether the sales for a withdrawal alone leave every holding inside its band.
-    fn raising_is_enough(&mut self, breach: Option<Reason>) -> bool {
-        if breach.is_none() {
-            return true;
+        let is_enough = !is_breached || self.is_inside();
+        if !is_enough {
+            self.clear();
         }
-        self.raise();
-        self.was_inside()
+        is_enough
     }
 
-    /// Whether what was tried leaves every holding inside its band; it is undone.
-    fn was_inside(&mut self) -> bool {
+    /// Whether these orders leave every holding inside its band, and the portfolio inside its limit.
+    fn is_inside(&self) -> bool {
         let value = self.valuation.value;
-        let inside = self.valuation.rows.iter().zip(&self.moved).all(|(row, moved)| {
-            if row.target.is_zero() {
-                return true;
+        let mut sum = (self.cash_after().over(value) - self.strategy.cash()).abs();
+        for (row, moved) in self.valuation.rows.iter().zip(&self.moved) {
+            let deviation = (row.worth + *moved).over(value) - row.target;
+            if !row.target.is_zero() && !row.band.holds(deviation) {
+                return false;
             }
-            let deviation = ((row.worth + *moved).over(value) - row.target).abs();
-            allocate::band(self.strategy.conditions(), row.target).is_none_or(|band| deviation <= band)
-        });
+            sum += deviation.abs();
+        }
+        self.strategy.conditions().tolerance.drift_portfolio.is_none_or(|limit| sum <= limit + limit)
+    }
+
+    /// Takes the orders back.
+    fn clear(&mut self) {
         self.legs.clear();
         self.skipped.clear();
         self.moved.fill(Usd::ZERO);
         (self.sold, self.bought) = (Usd::ZERO, Usd::ZERO);
-        inside
+    }
+
+    /// Cash if every order fills at its value, less what is kept aside.
+    fn cash_after(&self) -> Usd {
+        self.valuation.cash + self.sold - self.bought
     }
 
     /// Cash that may be spent when the portfolio is worth `value` afterwards: whole cents, never below zero.
@@ -212,15 +253,17 @@ impl<'a> Draft<'a> {
         (self.valuation.cash + self.sold - self.valuation.reserved - kept).floor_cents().max(Usd::ZERO)
     }
 
-    /// What cash is missing beside its target and what is kept aside, if it is more than an order's least value.
-    fn short_for_withdrawal(&self) -> Usd {
-        let short = self.valuation.value * self.strategy.cash() + self.valuation.reserved - self.valuation.cash;
-        let counts = self.valuation.aside.is_positive() && short >= self.strategy.orders().min_notional;
-        if counts { short.ceil_cents() } else { Usd::ZERO }
+    /// New cash into what is underweight; nothing is sold.
+    fn invest(&mut self, snapshot: &Snapshot) {
+        let spread = Spread::new(self.strategy, self.valuation);
+        let targets = self.targets();
+        let worth_after = spread.worth_after(&targets, false);
+        let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
+        self.buy(&spread, &targets, worth_after, spendable);
     }
 
     /// Sells what is relatively most overweight until that cash is there; nothing is bought.
-    fn raise(&mut self) {
+    fn raise(&mut self, wanted: Usd) -> Reason {
         let mut vessels = Vec::new();
         for (place, row) in self.valuation.rows.iter().enumerate() {
             if sale(row, self.strategy, row.worth, true).is_ok() {
@@ -231,77 +274,69 @@ impl<'a> Draft<'a> {
         }
         // A sale is rounded down to shares and cents: a cent more for each, so that a withdrawal finds its last cent.
         let cents = Usd::new(Decimal::new(i64::try_from(vessels.len()).unwrap_or(i64::MAX), 2));
-        let drawn = allocate::drain(&vessels, self.short_for_withdrawal() + cents);
+        // Too small an order is left out, the smallest first, and the others bring its part as well.
+        let least = self.strategy.orders().min_notional;
+        let drawn = loop {
+            let drawn = allocate::drain(&vessels, wanted + cents);
+            let sold = || vessels.iter().zip(&drawn).enumerate().filter(|(_, (_, drawn))| drawn.is_positive());
+            let small = sold().filter(|(_, (vessel, drawn))| (**drawn * vessel.cost).floor_cents() < least);
+            let smallest = small.min_by_key(|(_, (_, drawn))| **drawn).map(|(place, _)| place);
+            match smallest {
+                Some(place) if sold().count() > 1 => drop(vessels.remove(place)),
+                _ => break drawn,
+            }
+        };
         for (vessel, drawn) in vessels.iter().zip(drawn).filter(|(_, drawn)| drawn.is_positive()) {
             let desired = (vessel.worth - drawn).over(self.valuation.value);
-            self.sell_one(vessel.row, drawn, desired.is_zero());
+            self.sell_row(vessel.row, drawn, desired.is_zero());
         }
-    }
-
-    /// New cash into what is underweight; nothing is sold.
-    fn invest(&mut self, snapshot: &Snapshot) {
-        let targets: Vec<Fraction> = self.valuation.rows.iter().map(|row| row.target).collect();
-        let mut worth_after = self.valuation.value;
-        for _ in 0..ROUNDS {
-            worth_after = self.worth_after(&targets, worth_after, false);
-        }
-        let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
-        self.buy(&targets, worth_after, spendable);
+        Reason::RaiseCash
     }
 
     /// Both halves, towards the destination.
-    fn rebalance(&mut self, snapshot: &Snapshot) {
-        let (desired, worth_after) = self.aim(true);
+    fn rebalance(&mut self, snapshot: &Snapshot, scope: Scope, reason: Reason) -> Reason {
+        let spread = Spread::new(self.strategy, self.valuation);
+        let (desired, worth_after) = self.aim(&spread, scope, true);
         self.sell(&desired, worth_after);
         let mut spendable = self.spendable(worth_after);
         if self.legs.is_empty() {
             spendable = spendable.min(snapshot.account.buying_power.floor_cents());
         }
-        self.buy(&desired, worth_after, spendable);
+        self.buy(&spread, &desired, worth_after, spendable);
+        reason
     }
 
     /// Where each row is to go, and what the portfolio is worth once it is there. Edges and halves of a band are counted
     /// in what is left after the spread, so that a row that stands still keeps its share.
-    fn aim(&self, with_sales: bool) -> (Vec<Fraction>, Usd) {
-        let mut worth_after = self.valuation.value;
-        let mut desired = allocate::desired(self.strategy, &self.valuation, worth_after);
-        for _ in 0..ROUNDS {
-            worth_after = self.worth_after(&desired, worth_after, with_sales);
-            desired = allocate::desired(self.strategy, &self.valuation, worth_after);
+    fn aim(&self, spread: &Spread<'_>, scope: Scope, with_sales: bool) -> (Vec<Fraction>, Usd) {
+        let conditions = self.strategy.conditions();
+        if conditions.mode == Mode::FewestTrades {
+            return spread.settle(|value| fewest::desired(self.strategy, self.valuation, value), with_sales);
         }
-        (desired, worth_after)
+        if conditions.destination == Destination::Target && scope == Scope::All {
+            let desired = self.targets();
+            let worth_after = spread.worth_after(&desired, with_sales);
+            return (desired, worth_after);
+        }
+        spread.settle(|value| allocate::desired(self.strategy, self.valuation, scope, value), with_sales)
     }
 
-    /// What the portfolio is worth once the spread is paid, from an estimate of it: `V' = V - sum(|d*V' - w| * half
-    /// spread)`, a contraction whose factor is the half spread. What cannot be traded costs nothing: else the others
-    /// would be sold for a cost that never comes, and bought back in the second half of the same run (S21).
-    fn worth_after(&self, desired: &[Fraction], estimate: Usd, with_sales: bool) -> Usd {
-        let mut cost = Usd::ZERO;
-        let open = |(row, _): &(&Valued<'_>, _)| row.tradable && !row.busy;
-        for (row, desired) in self.valuation.rows.iter().zip(desired).filter(open) {
-            let gap = estimate * *desired - row.worth;
-            if gap.is_positive() {
-                if self.strategy.may_buy(row.symbol) {
-                    cost += gap.at(row.middle) * spread(row.quote.ask, row.middle);
-                }
-            } else if with_sales && self.strategy.may_sell(row.symbol) {
-                cost += (-gap).at(row.middle).min(row.available) * spread(row.middle, row.quote.bid);
-            }
-        }
-        self.valuation.value - cost
+    fn targets(&self) -> Vec<Fraction> {
+        self.valuation.rows.iter().map(|row| row.target).collect()
     }
 
     fn sell(&mut self, desired: &[Fraction], worth_after: Usd) {
         for (place, desired) in desired.iter().enumerate() {
             let Some(row) = self.valuation.rows.get(place) else { continue };
             let wanted = row.worth - worth_after * *desired;
-            if wanted.is_positive() {
-                self.sell_one(place, wanted, desired.is_zero());
+            if !wanted.is_positive() {
+                continue;
             }
+            self.sell_row(place, wanted, desired.is_zero());
         }
     }
 
-    fn sell_one(&mut self, place: usize, wanted: Usd, whole: bool) {
+    fn sell_row(&mut self, place: usize, wanted: Usd, whole: bool) {
         let Some(row) = self.valuation.rows.get(place) else { return };
         match sale(row, self.strategy, wanted, whole) {
             Ok(leg) => {
@@ -317,13 +352,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn buy(&mut self, desired: &[Fraction], worth_after: Usd, spendable: Usd) {
+    fn buy(&mut self, spread: &Spread<'_>, desired: &[Fraction], worth_after: Usd, spendable: Usd) {
         let mut vessels = Vec::new();
         for (place, (row, desired)) in self.valuation.rows.iter().zip(desired).enumerate() {
             let goal = worth_after * *desired;
             if goal > row.worth {
-                let cost = Fraction::new(row.quote.ask.decimal()).over(Fraction::new(row.middle.decimal()));
-                vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost });
+                vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost: spread.cost(place) });
             }
         }
         let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels.into_iter().partition(|vessel| {
@@ -371,10 +405,10 @@ impl<'a> Draft<'a> {
 
     /// What a budget buys: for each vessel what is poured into it, and the order for it or why there is none.
     fn purchases(&self, vessels: &[Vessel], budget: Usd) -> Vec<(Usd, Purchase)> {
-        let poured = allocate::pour_at_least(vessels, budget, self.strategy.orders().min_notional);
-        let rows = vessels.iter().zip(poured).filter_map(|(vessel, added)| {
+        let poured = allocate::pour(vessels, budget, self.strategy.orders().min_notional);
+        let rows = vessels.iter().zip(poured).filter_map(|(vessel, poured)| {
             let row = self.valuation.rows.get(vessel.row)?;
-            Some((added, purchase(row, self.strategy, added, added * vessel.cost)))
+            Some((poured.added, purchase(row, self.strategy, poured)))
         });
         rows.collect()
     }
@@ -403,23 +437,18 @@ impl<'a> Draft<'a> {
     fn into_plan(self, reason: Reason, drift: Drift) -> Plan {
         let decision = if self.legs.is_empty() { Decision::Hold } else { Decision::Trade };
         let reason = if self.legs.is_empty() && reason != Reason::Completing { Reason::BelowMinimum } else { reason };
-        let cash_after = self.valuation.cash + self.sold - self.bought;
-        let worth = |moved: &[Usd]| -> Usd {
-            self.valuation.rows.iter().zip(moved).map(|(row, moved)| row.worth + *moved).sum::<Usd>() + cash_after
-        };
-        let after = worth(&self.moved);
-        let weights = self
-            .valuation
-            .rows
-            .iter()
-            .zip(&self.moved)
-            .map(|(row, moved)| WeightRow {
+        let managed_cash = self.cash_after();
+        let worths = self.valuation.rows.iter().zip(&self.moved).map(|(row, moved)| row.worth + *moved);
+        let before = drift.symbols.iter().map(|row| row.actual);
+        let weights: Vec<WeightRow> = (self.valuation.rows.iter().zip(before).zip(worths))
+            .map(|((row, before), worth_after)| WeightRow {
                 symbol: row.symbol.clone(),
                 target: row.target,
-                before: row.worth.over(self.valuation.value),
-                after: (row.worth + *moved).over(after),
+                before,
+                worth_after,
             })
             .collect();
+        let value_after = weights.iter().map(|row| row.worth_after).sum::<Usd>() + managed_cash;
         let detail = sentence(decision, reason, &drift, (self.sold, self.bought, self.legs.len()));
         Plan {
             decision,
@@ -431,117 +460,26 @@ impl<'a> Draft<'a> {
             skipped: self.skipped,
             weights,
             value: self.valuation.value,
-            cash_after: cash_after + self.valuation.aside,
+            // What is kept aside is cash too until it has left.
+            cash_after: managed_cash + self.valuation.aside,
+            value_after,
         }
     }
-}
-
-/// Why a row cannot be bought now.
-fn barred(row: &Valued<'_>, strategy: &Strategy, sold_before: &[Symbol]) -> Option<SkipReason> {
-    if row.busy {
-        Some(SkipReason::OpenOrder)
-    } else if !row.tradable {
-        Some(SkipReason::NotTradable)
-    } else if !strategy.may_buy(row.symbol) {
-        Some(SkipReason::DoNotBuy)
-    } else if sold_before.contains(row.symbol) {
-        Some(SkipReason::SoldThisRun)
-    } else {
-        None
-    }
-}
-
-fn spread(above: Price, below: Price) -> Price {
-    above - below
-}
-
-/// The first band that is left, if any: strictly outside, as the broker's own rebalancer counts it (facts 8.3).
-fn breach(strategy: &Strategy, drift: &Drift) -> Option<Reason> {
-    let conditions = strategy.conditions();
-    for row in drift.symbols.iter().filter(|row| !row.target.is_zero()) {
-        if conditions.drift_absolute.is_some_and(|band| row.absolute.abs() > band) {
-            return Some(Reason::DriftAbsolute);
-        }
-        if conditions.drift_relative.is_some_and(|band| row.absolute.abs() > band * row.target) {
-            return Some(Reason::DriftRelative);
-        }
-    }
-    None
-}
-
-fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> Result<Leg, SkipReason> {
-    if row.busy {
-        return Err(SkipReason::OpenOrder);
-    }
-    if !row.tradable {
-        return Err(SkipReason::NotTradable);
-    }
-    if !strategy.may_sell(row.symbol) {
-        return Err(SkipReason::DoNotSell);
-    }
-    if !row.available.is_positive() {
-        return Err(SkipReason::SharesHeld);
-    }
-    // The whole of a holding goes with the broker's own digits, so that no dust is left (facts 3.2).
-    let qty =
-        if whole { row.available } else { wanted.at(row.middle).floor_shares(row.fractionable).min(row.available) };
-    let pricing = match strategy.orders().kind {
-        OrderType::Market => Pricing::Market,
-        OrderType::Limit => Pricing::Limit(row.quote.bid.floor_tick()),
-    };
-    let price = if let Pricing::Limit(limit) = pricing { limit } else { row.quote.bid };
-    let value = (qty * price).floor_cents();
-    if !qty.is_positive() {
-        return Err(SkipReason::LessThanOneShare);
-    }
-    if value < strategy.orders().min_notional {
-        return Err(SkipReason::BelowMinimum);
-    }
-    Ok(leg(Phase::Sell, row.symbol, (Amount::Qty(qty), pricing), (value, price)))
-}
-
-fn leg(phase: Phase, symbol: &Symbol, (amount, pricing): (Amount, Pricing), (value, price): (Usd, Price)) -> Leg {
-    Leg { phase, symbol: symbol.clone(), amount, pricing, value, reference_price: price }
-}
-
-/// An order for `added` at the middle, which is `cost` at the asked price; with what it moves at the middle.
-fn purchase(row: &Valued<'_>, strategy: &Strategy, added: Usd, cost: Usd) -> Purchase {
-    let least = strategy.orders().min_notional;
-    let limit = strategy.orders().kind == OrderType::Limit;
-    if row.fractionable && !limit {
-        let notional = cost.settle_division().floor_cents();
-        if notional < least {
-            return Err(SkipReason::BelowMinimum);
-        }
-        let moved = notional.at(row.quote.ask).floor_shares(true) * row.middle;
-        let how = (Amount::Notional(notional), Pricing::Market);
-        return Ok((leg(Phase::Buy, row.symbol, how, (notional, row.quote.ask)), moved));
-    }
-    let price = if limit { row.quote.ask.ceil_tick() } else { row.quote.ask };
-    let qty: Qty = added.at(row.middle).min(cost.at(price)).floor_shares(row.fractionable);
-    if !qty.is_positive() {
-        return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });
-    }
-    let value = (qty * price).ceil_cents();
-    if value < least {
-        return Err(SkipReason::BelowMinimum);
-    }
-    let pricing = if limit { Pricing::Limit(price) } else { Pricing::Market };
-    Ok((leg(Phase::Buy, row.symbol, (Amount::Qty(qty), pricing), (value, price)), qty * row.middle))
 }
 
 /// A plan that holds.
 fn held(snapshot: &Snapshot, reason: Reason, drift: Drift, valuation: Option<&Valuation<'_>>) -> Plan {
-    let weights = valuation.map_or_else(Vec::new, |valuation| {
-        valuation
-            .rows
-            .iter()
-            .map(|row| {
-                let weight = row.worth.over(valuation.value);
-                WeightRow { symbol: row.symbol.clone(), target: row.target, before: weight, after: weight }
-            })
-            .collect()
-    });
+    let rows = valuation.map(|valuation| valuation.rows.iter()).unwrap_or_default();
+    let weights = rows
+        .zip(&drift.symbols)
+        .map(|(row, drift)| WeightRow {
+            symbol: row.symbol.clone(),
+            target: row.target,
+            before: drift.actual,
+            worth_after: row.worth,
+        })
+        .collect();
+    let value = valuation.map_or(snapshot.account.cash, |valuation| valuation.value);
     Plan {
         decision: Decision::Hold,
         reason,
@@ -550,36 +488,9 @@ fn held(snapshot: &Snapshot, reason: Reason, drift: Drift, valuation: Option<&Va
         legs: Vec::new(),
         skipped: Vec::new(),
         weights,
-        value: valuation.map_or(snapshot.account.cash, |valuation| valuation.value),
+        value,
         cash_after: snapshot.account.cash,
+        value_after: value,
         turnover: Fraction::ZERO,
-    }
-}
-
-fn sentence(decision: Decision, reason: Reason, drift: &Drift, (sold, bought, orders): (Usd, Usd, usize)) -> String {
-    let furthest = drift.symbols.iter().max_by_key(|row| row.absolute.abs());
-    let stands = furthest.map_or_else(String::new, |row| {
-        let points = row.absolute.percent().round_dp(2).normalize();
-        format!("{} is {}{points} points from its target", row.symbol, if points.is_sign_negative() { "" } else { "+" })
-    });
-    match decision {
-        Decision::Trade => {
-            let dollars = |verb: &str, sum: Usd| sum.is_positive().then(|| format!("{verb} {:.2}", sum.decimal()));
-            let done: Vec<String> = [dollars("sells", sold), dollars("buys", bought)].into_iter().flatten().collect();
-            let plural = if orders == 1 { "" } else { "s" };
-            format!("{stands}; {} dollars in {orders} order{plural}", done.join(" and "))
-        }
-        Decision::Hold => match reason {
-            Reason::PriceMissing => "a holding or target has no usable price".to_owned(),
-            Reason::EmptyAccount => "the account holds neither cash nor a managed position".to_owned(),
-            Reason::ShortPosition => "the account holds a short position, which is never touched".to_owned(),
-            Reason::UnmanagedBlocks => {
-                "the account holds something that the strategy does not name, and it says block".to_owned()
-            }
-            Reason::Cooldown => format!("{stands}, but the last rebalance is inside the cooldown"),
-            Reason::BelowMinimum => format!("{stands}, and every order would be below the minimum"),
-            Reason::InsideBands => format!("{stands}, inside its band"),
-            _ => stands,
-        },
     }
 }

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
-use crate::decide::{allocate, drift};
+use crate::decide::drift;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
 use crate::model::plan::{Amount, Explained, Leg, Plan, Pricing, Side, Skip, SymbolDrift};
 use crate::model::snapshot::{Quote, Snapshot};
 use crate::model::strategy::{Destination, Strategy, Unmanaged};
 use crate::model::time::Span;
+use crate::model::tolerance::{Band, Mode, Scope};
 use crate::model::verdict::{Reason, SkipReason};
 
 /// One sentence for every target, every holding, and whatever else the plan speaks of, in the order of the symbols.
@@ -83,21 +84,24 @@ impl Look<'_> {
             (false, true) => format!("{off} points below its target of {target}%"),
             (false, false) => format!("{off} points above its target of {target}%"),
         };
-        let band = self.band(row).map_or_else(
-            || "no band".to_owned(),
-            |band| {
-                format!("band {}% to {}%", percent((row.target - band).max(Fraction::ZERO)), percent(row.target + band))
-            },
-        );
+        let band = self.band(row);
+        let low = band.below.map(|below| percent((row.target - below).max(Fraction::ZERO)));
+        let high = band.above.map(|above| percent(row.target + above));
+        let band = match (low, high) {
+            (Some(low), Some(high)) => format!("band {low}% to {high}%"),
+            (Some(low), None) => format!("band from {low}%"),
+            (None, Some(high)) => format!("band up to {high}%"),
+            (None, None) => "no band".to_owned(),
+        };
         format!("{symbol} is {actual}% of the portfolio, {distance} ({band})")
     }
 
-    fn band(&self, row: &SymbolDrift) -> Option<Fraction> {
-        allocate::band(self.strategy.conditions(), row.target).filter(|_| !row.target.is_zero())
+    fn band(&self, row: &SymbolDrift) -> Band {
+        if row.target.is_zero() { Band::default() } else { self.strategy.conditions().band(&row.symbol, row.target) }
     }
 
     fn is_outside(&self, row: &SymbolDrift) -> bool {
-        self.band(row).is_some_and(|band| row.absolute.abs() > band)
+        !self.band(row).holds(row.absolute)
     }
 
     /// What is ordered, or why nothing is.
@@ -115,12 +119,8 @@ impl Look<'_> {
     fn cause(&self, row: &SymbolDrift) -> String {
         match self.plan.reason {
             _ if row.target.is_zero() => "the strategy does not name it and says to sell".to_owned(),
-            Reason::DriftAbsolute | Reason::DriftRelative => {
-                let goal = match self.strategy.conditions().destination {
-                    Destination::Target => "the whole portfolio goes to its targets",
-                    Destination::BandEdge => "what left its band goes back to its edge, and the rest makes room",
-                    Destination::Halfway => "everything goes half the way to its target",
-                };
+            Reason::DriftAbsolute | Reason::DriftRelative | Reason::DriftBand => {
+                let goal = self.goal();
                 match self.plan.drift.symbols.iter().find(|other| self.is_outside(other)) {
                     _ if self.is_outside(row) => format!("it left its band, and then {goal}"),
                     Some(other) => format!("{} left its band, and then {goal}", other.symbol),
@@ -128,13 +128,42 @@ impl Look<'_> {
                 }
             }
             Reason::Scheduled => "the strategy has no bands, and every due moment trades".to_owned(),
-            Reason::NewCash => "cash above its target buys what is furthest below its target".to_owned(),
-            Reason::RaiseCash => "cash is below zero".to_owned(),
+            Reason::DriftPortfolio => {
+                format!("all distances together are beyond the strategy's limit, and then {}", self.goal_of_all())
+            }
+            Reason::NewCash | Reason::CashAbove => {
+                "cash above its target buys what is furthest below its target".to_owned()
+            }
+            Reason::RaiseCash if self.snapshot.account.cash < Usd::ZERO => "cash is below zero".to_owned(),
+            Reason::RaiseCash => "cash is below its target and what is kept aside for a withdrawal".to_owned(),
             Reason::UnmanagedSold => {
                 "what the strategy does not name is sold, and the rest goes to its target".to_owned()
             }
             Reason::Completing => "the sales of this run have ended, and their cash is there".to_owned(),
             other => format!("of `{other}`"),
+        }
+    }
+
+    /// Where a rebalance goes that a band called for.
+    fn goal(&self) -> &'static str {
+        let conditions = self.strategy.conditions();
+        match (conditions.mode, conditions.scope, conditions.destination) {
+            (Mode::FewestTrades, _, _) => "as few orders as bring everything inside its band are sent",
+            (_, Scope::OutOfBand, Destination::Target) => {
+                "what left its band goes to its target, and the rest makes room"
+            }
+            (_, Scope::OutOfBand, Destination::Halfway) => {
+                "what left its band goes half the way to its target, and the rest makes room"
+            }
+            _ => self.goal_of_all(),
+        }
+    }
+
+    fn goal_of_all(&self) -> &'static str {
+        match self.strategy.conditions().destination {
+            Destination::Target => "the whole portfolio goes to its targets",
+            Destination::BandEdge => "what left its band goes back to its edge, and the rest makes room",
+            Destination::Halfway => "everything goes half the way to its target",
         }
     }
 
@@ -186,14 +215,18 @@ impl Look<'_> {
                 )
             }
             Reason::UnmanagedBlocks => self.blocked(),
-            Reason::NewCash if row.absolute >= Fraction::ZERO => {
+            Reason::NewCash | Reason::CashAbove if row.absolute >= Fraction::ZERO => {
                 "not bought, because new cash buys only what is below its target".to_owned()
             }
-            Reason::NewCash => "not bought, because the new cash goes to what is further below its target".to_owned(),
+            Reason::NewCash | Reason::CashAbove => {
+                "not bought, because the new cash goes to what is further below its target".to_owned()
+            }
+            Reason::NoNewCash => "not traded, because the strategy only buys, and there is no new cash".to_owned(),
+            Reason::CashSuffices => "not traded, because the strategy only sells, and there is cash enough".to_owned(),
             Reason::Completing if row.absolute > Fraction::ZERO => {
                 "not bought, because it is not below its target; sales belong to the first half of the run".to_owned()
             }
-            Reason::DriftAbsolute | Reason::DriftRelative if !outside && self.stays() => {
+            Reason::DriftAbsolute | Reason::DriftRelative | Reason::DriftBand if !outside && self.stays() => {
                 "not traded, because it is inside its band".to_owned()
             }
             _ => "not traded, because it already is where this run brings it".to_owned(),
@@ -202,7 +235,10 @@ impl Look<'_> {
 
     /// Whether a rebalance leaves alone what is inside its band.
     fn stays(&self) -> bool {
-        self.strategy.conditions().destination == Destination::BandEdge
+        let conditions = self.strategy.conditions();
+        conditions.destination == Destination::BandEdge
+            || conditions.scope == Scope::OutOfBand
+            || conditions.mode == Mode::FewestTrades
     }
 
     fn rest(&self) -> String {

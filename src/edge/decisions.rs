@@ -27,7 +27,7 @@ pub fn json(plan: &Plan, refusals: &[Refusal]) -> Value {
         },
         "orders": plan.legs.iter().map(leg).collect::<Vec<_>>(),
         "skipped": plan.skipped.iter().map(skip).collect::<Vec<_>>(),
-        "weights": plan.weights.iter().map(weight).collect::<Vec<_>>(),
+        "weights": plan.weights.iter().map(|row| weight(plan, row)).collect::<Vec<_>>(),
         "value": dollars(plan.value),
         "cash_after": dollars(plan.cash_after),
         "turnover": fraction(plan.turnover),
@@ -126,7 +126,7 @@ fn drift(row: &SymbolDrift) -> Value {
         "target": fraction(row.target),
         "actual": fraction(row.actual),
         "absolute": fraction(row.absolute),
-        "relative": fraction(row.relative),
+        "relative": fraction(row.relative()),
     })
 }
 
@@ -162,12 +162,12 @@ fn skip(skip: &Skip) -> Value {
     })
 }
 
-fn weight(row: &WeightRow) -> Value {
+fn weight(plan: &Plan, row: &WeightRow) -> Value {
     json!({
         "symbol": row.symbol.as_str(),
         "target": fraction(row.target),
         "before": fraction(row.before),
-        "after": fraction(row.after),
+        "after": fraction(plan.weight_after(row)),
     })
 }
 

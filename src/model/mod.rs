@@ -35,6 +35,7 @@ pub mod verdict;
 pub mod schedule;
 pub mod composition;
 pub mod personal;
+pub mod tolerance;
 pub mod strategy;
 pub mod closes;
 pub mod account;

@@ -15,11 +15,12 @@
 //! [`Decimal`] holds; the operators saturate rather than panic beyond it. No float ever stands for money (S19). Rounding
 //! happens only where it is named: `floor_cents`, `ceil_cents`, `floor_shares`.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
 use std::str::FromStr;
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 
 /// No amount read from outside may be this large: 10^15. A larger one is a fault, not a fortune.
 pub const LARGEST: Decimal = Decimal::from_parts(2_764_472_320, 232_830, 0, false, 0);
@@ -39,6 +40,82 @@ fn parse(kind: &'static str, text: &str) -> Result<Decimal, NotAnAmount> {
     let refused = || NotAnAmount { kind, text: text.chars().take(40).collect() };
     let value = Decimal::from_str(text).map_err(|_| refused())?;
     if value.abs() < LARGEST { Ok(value) } else { Err(refused()) }
+}
+
+/// Which way digits are cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// Towards zero.
+    Off,
+    /// Away from zero.
+    Away,
+    /// Down the number line.
+    Down,
+    /// Up the number line.
+    Up,
+    /// To the nearest; from the middle to the even one.
+    Nearest,
+}
+
+/// A decimal with at most so many decimals: one division of whole numbers, where the library's own rounding walks through
+/// the digits several times. Each row of each plan is rounded some four times.
+fn cut(value: Decimal, decimals: u32, way: Cut) -> Decimal {
+    let Some(power) =
+        value.scale().checked_sub(decimals).filter(|digits| *digits > 0).map(|digits| 10_u128.pow(digits))
+    else {
+        return value;
+    };
+    let (digits, is_negative) = (value.mantissa().unsigned_abs(), value.is_sign_negative());
+    let (whole, rest) = (digits / power, digits % power);
+    let further = match way {
+        Cut::Off => false,
+        Cut::Away => rest > 0,
+        Cut::Down => rest > 0 && is_negative,
+        Cut::Up => rest > 0 && !is_negative,
+        Cut::Nearest => match (rest * 2).cmp(&power) {
+            Ordering::Less => false,
+            Ordering::Equal => whole % 2 == 1,
+            Ordering::Greater => true,
+        },
+    };
+    // A tenth of what fitted into a decimal fits into one, with a sign too.
+    let whole = i128::try_from(whole + u128::from(further)).unwrap_or_default();
+    Decimal::try_from_i128_with_scale(if is_negative { -whole } else { whole }, decimals).unwrap_or(value)
+}
+
+/// The most that a decimal's digits come to.
+const MOST: u128 = (1 << 96) - 1;
+
+/// A product, to the last digit as the library has it: as many digits as fit, the last one rounded to the nearest, from the
+/// middle to the even one. Nearly all products of a plan fit into 128 bits; what must go then goes by one division.
+fn times(one: Decimal, other: Decimal) -> Decimal {
+    fitted(one, other).unwrap_or_else(|| one.saturating_mul(other))
+}
+
+fn fitted(one: Decimal, other: Decimal) -> Option<Decimal> {
+    let product = one.mantissa().unsigned_abs().checked_mul(other.mantissa().unsigned_abs())?;
+    let scale = one.scale() + other.scale();
+    let bits = 128 - product.leading_zeros();
+    // As many digits as surely do not fit; one more may have to go.
+    let beyond = if bits > 96 { (((bits - 97) * 77) >> 8) + 1 } else { 0 };
+    let mut gone = beyond.max(scale.saturating_sub(28));
+    let mut digits = product;
+    if gone > 0 {
+        let mut power = 10_u128.checked_pow(gone)?;
+        digits = product / power;
+        if digits > MOST {
+            (gone, power) = (gone + 1, power * 10);
+            digits = product / power;
+        }
+        let rest = product - digits * power;
+        if rest * 2 > power || (rest * 2 == power && digits % 2 == 1) {
+            digits += 1;
+        }
+    }
+    let scale = scale.checked_sub(gone)?;
+    let is_negative = one.is_sign_negative() != other.is_sign_negative();
+    let digits = i128::try_from(digits).ok().filter(|_| digits <= MOST)?;
+    Decimal::try_from_i128_with_scale(if is_negative { -digits } else { digits }, scale).ok()
 }
 
 macro_rules! amount {
@@ -150,20 +227,20 @@ impl Usd {
     /// Rounds down to cents: what may be counted on as proceeds or spent at most.
     #[must_use]
     pub fn floor_cents(self) -> Self {
-        Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToNegativeInfinity))
+        Self(cut(self.0, 2, Cut::Down))
     }
 
     /// Rounds up to cents: what must be counted on as cost.
     #[must_use]
     pub fn ceil_cents(self) -> Self {
-        Self(self.0.round_dp_with_strategy(2, RoundingStrategy::ToPositiveInfinity))
+        Self(cut(self.0, 2, Cut::Up))
     }
 
     /// Rounds to a billionth of a dollar: what is left of a division's last digits goes, so that a share of one third of
     /// three dollars is a dollar again before it is rounded down to cents.
     #[must_use]
     pub fn settle_division(self) -> Self {
-        Self(self.0.round_dp(9))
+        Self(cut(self.0, 9, Cut::Nearest))
     }
 
     /// This amount as a fraction of `base`; zero when the base is zero.
@@ -182,7 +259,7 @@ impl Qty {
     #[must_use]
     pub fn floor_shares(self, fractionable: bool) -> Self {
         let decimals = if fractionable { QTY_DECIMALS } else { 0 };
-        Self(self.0.round_dp_with_strategy(decimals, RoundingStrategy::ToZero))
+        Self(cut(self.0, decimals, Cut::Off))
     }
 
     /// Whether this is a whole number of shares.
@@ -206,13 +283,13 @@ impl Price {
     /// Rounds down to a price that a limit order may carry.
     #[must_use]
     pub fn floor_tick(self) -> Self {
-        Self(self.0.round_dp_with_strategy(self.tick_decimals(), RoundingStrategy::ToZero))
+        Self(cut(self.0, self.tick_decimals(), Cut::Off))
     }
 
     /// Rounds up to a price that a limit order may carry.
     #[must_use]
     pub fn ceil_tick(self) -> Self {
-        Self(self.0.round_dp_with_strategy(self.tick_decimals(), RoundingStrategy::AwayFromZero))
+        Self(cut(self.0, self.tick_decimals(), Cut::Away))
     }
 }
 
@@ -240,21 +317,21 @@ impl Fraction {
 impl Mul<Price> for Qty {
     type Output = Usd;
     fn mul(self, price: Price) -> Usd {
-        Usd(self.0.saturating_mul(price.0))
+        Usd(times(self.0, price.0))
     }
 }
 
 impl Mul<Fraction> for Usd {
     type Output = Self;
     fn mul(self, fraction: Fraction) -> Self {
-        Self(self.0.saturating_mul(fraction.0))
+        Self(times(self.0, fraction.0))
     }
 }
 
 impl Mul for Fraction {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
-        Self(self.0.saturating_mul(other.0))
+        Self(times(self.0, other.0))
     }
 }
 
@@ -274,6 +351,58 @@ mod tests {
         assert_eq!(usd("1.231").ceil_cents(), usd("1.24"));
         assert_eq!(Qty::parse("2.9999999999").unwrap().floor_shares(true), Qty::parse("2.999999999").unwrap());
         assert_eq!(Qty::parse("2.9999999999").unwrap().floor_shares(false), Qty::parse("2").unwrap());
+    }
+
+    #[test]
+    fn cutting_digits_is_the_librarys_rounding() {
+        use rust_decimal::RoundingStrategy as Way;
+        let ways = [
+            (Cut::Off, Way::ToZero),
+            (Cut::Away, Way::AwayFromZero),
+            (Cut::Down, Way::ToNegativeInfinity),
+            (Cut::Up, Way::ToPositiveInfinity),
+            (Cut::Nearest, Way::MidpointNearestEven),
+        ];
+        // Every scale with digits of every length, and the midpoints between two roundings.
+        let mut digits: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C834;
+        for round in 0..20_000_u32 {
+            digits = digits.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(1);
+            let size = (digits >> 32) & ((1 << (round % 96 + 1)) - 1);
+            let middle = size - size % 1_000 + 500;
+            for mantissa in [size, middle] {
+                for sign in [1, -1] {
+                    let number = sign * i128::try_from(mantissa).unwrap();
+                    let Ok(value) = Decimal::try_from_i128_with_scale(number, round % 29) else { continue };
+                    for (ours, theirs) in ways {
+                        for decimals in [0, 2, 4, 9, value.scale().saturating_sub(3)] {
+                            let rounded = value.round_dp_with_strategy(decimals, theirs);
+                            assert_eq!(cut(value, decimals, ours), rounded, "{value} {decimals} {ours:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_is_the_librarys() {
+        let mut digits: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C834;
+        let mut next = |size: u32| {
+            digits = digits.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(1);
+            i128::try_from((digits >> 24) & ((1 << size) - 1)).unwrap()
+        };
+        let mut narrow = 0;
+        for round in 0..400_000_u32 {
+            let (one, other) = (next(round % 96 + 1), next(round / 96 % 96 + 1));
+            let (one, other) =
+                if round % 5 == 0 { (one - one % 1_000 + 500, other - other % 100) } else { (one, -other) };
+            let values = [(one, round % 29), (other, round / 7 % 29)]
+                .map(|(digits, scale)| Decimal::try_from_i128_with_scale(digits, scale).unwrap_or_default());
+            let [one, other] = values;
+            narrow += u32::from(fitted(one, other).is_some());
+            assert_eq!(times(one, other), one.saturating_mul(other), "{one} * {other}");
+        }
+        assert!(narrow > 200_000, "{narrow} of 400,000 by our own way");
     }
 
     #[test]

@@ -127,8 +127,13 @@ pub struct SymbolDrift {
     pub actual: Fraction,
     /// `actual - target`.
     pub absolute: Fraction,
+}
+
+impl SymbolDrift {
     /// `absolute / target`; zero when the target is zero.
-    pub relative: Fraction,
+    pub fn relative(&self) -> Fraction {
+        self.absolute.over(self.target)
+    }
 }
 
 /// Where the whole portfolio stands.
@@ -149,8 +154,8 @@ pub struct WeightRow {
     pub target: Fraction,
     /// Where it is.
     pub before: Fraction,
-    /// Where it will be if every order fills at the quote.
-    pub after: Fraction,
+    /// What it will be worth if every order fills at the quote.
+    pub worth_after: Usd,
 }
 
 /// Why one asset is traded or not.
@@ -202,11 +207,18 @@ pub struct Plan {
     pub value: Usd,
     /// Cash if every order fills at its value.
     pub cash_after: Usd,
+    /// What the portfolio is worth if every order fills at the quote: less than before by the spread.
+    pub value_after: Usd,
     /// The share of the portfolio that is sold. Investing new cash sells nothing and is no turnover.
     pub turnover: Fraction,
 }
 
 impl Plan {
+    /// Where a symbol will be if every order fills at the quote.
+    pub fn weight_after(&self, row: &WeightRow) -> Fraction {
+        row.worth_after.over(self.value_after)
+    }
+
     /// The legs of one half.
     pub fn legs_of(&self, phase: Phase) -> impl Iterator<Item = &Leg> {
         self.legs.iter().filter(move |leg| leg.phase == phase)

@@ -17,6 +17,7 @@ use crate::model::ids::{StrategyName, StrategyVersion, Symbol};
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::{Allowance, Own};
 use crate::model::schedule::When;
+use crate::model::tolerance::{Band, Mode, Scope, Tolerance};
 
 /// How far a rebalance goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,35 @@ pub struct Conditions {
     pub invest_cash: bool,
     /// Holdings that the strategy does not name.
     pub unmanaged: Unmanaged,
+    /// What triggers beside the bands above.
+    pub tolerance: Tolerance,
+    /// Which holdings move.
+    pub scope: Scope,
+    /// Which orders may be sent.
+    pub mode: Mode,
+}
+
+impl Conditions {
+    /// Whether nothing but the schedule triggers: then every due moment does.
+    pub fn is_bandless(&self) -> bool {
+        !self.has_bands() && self.tolerance.drift_portfolio.is_none()
+    }
+
+    /// Whether any holding has a band.
+    pub fn has_bands(&self) -> bool {
+        self.drift_absolute.is_some() || self.drift_relative.is_some() || !self.tolerance.bands.is_empty()
+    }
+
+    /// The band of a symbol: its own where it has one, else the tighter of the two of the file.
+    pub fn band(&self, symbol: &Symbol, target: Fraction) -> Band {
+        let relative = self.drift_relative.map(|relative| relative * target);
+        let tighter = match (self.drift_absolute, relative) {
+            (Some(absolute), Some(relative)) => Some(absolute.min(relative)),
+            (one, other) => one.or(other),
+        };
+        let own = self.tolerance.bands.get(symbol).copied().unwrap_or_default();
+        Band { below: own.below.or(tighter), above: own.above.or(tighter) }
+    }
 }
 
 /// The orders section.
@@ -95,6 +125,8 @@ pub struct Strategy {
     allowance: Allowance,
     /// What one account's own wishes add; nothing in a strategy that was read from its file.
     own: Own,
+    /// The band of each target, in their order.
+    bands: Vec<Band>,
 }
 
 /// The parts of a strategy, before they are checked together.
@@ -162,6 +194,24 @@ pub enum NotAStrategy {
         /// What is wrong and, after a colon, what would mend it.
         what: String,
     },
+    /// Two keys that exclude each other, or one that says nothing beside another.
+    #[error("{field} {clash}: {mend}")]
+    Clash {
+        /// The field, as the file spells it.
+        field: &'static str,
+        /// What it meets.
+        clash: &'static str,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// A symbol's own band is no fraction.
+    #[error("the band of {symbol} is {percent}%: it is above 0 and at most 100")]
+    Band {
+        /// The symbol.
+        symbol: Symbol,
+        /// The band.
+        percent: Decimal,
+    },
     /// A number is outside its range.
     #[error("{field} is {value}: {range}")]
     Range {
@@ -204,12 +254,12 @@ impl Strategy {
             faults.push(NotAStrategy::Empty);
         }
         faults.extend(faults_in_ranges(&parts));
-        if faults.is_empty() {
-            let (allowance, own) = (Allowance::default(), Own::default());
-            Ok(Self { parts, composition, universe, is_resolved, allowance, own })
-        } else {
-            Err(faults)
+        faults.extend(faults_in_modes(&parts.conditions));
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let (bands, allowance, own) = (bands(&parts), Allowance::default(), Own::default());
+        Ok(Self { parts, bands, composition, universe, is_resolved, allowance, own })
     }
 
     /// The same strategy, whose users may wish so much.
@@ -230,8 +280,9 @@ impl Strategy {
         let parts = StrategyParts { targets, cash, ..self.parts.clone() };
         let mut parts = if self.composition.is_fixed() { Self::new(parts)?.parts } else { self.of_a_day(parts)? };
         parts.targets.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+        let (bands, composition) = (bands(&parts), self.composition.clone());
         let (allowance, universe) = (self.allowance.clone(), self.universe.clone());
-        Ok(Self { parts, composition: self.composition.clone(), universe, is_resolved: true, allowance, own })
+        Ok(Self { parts, bands, composition, universe, is_resolved: true, allowance, own })
     }
 
     /// Parts whose targets are a model's of one day: some of them are zero, and none is outside of what it may hold.
@@ -292,8 +343,14 @@ impl Strategy {
         let weight = |symbol: &Symbol| weights.get(symbol).copied().unwrap_or(Fraction::ZERO);
         resolved.parts.targets =
             self.universe.iter().map(|symbol| Target { symbol: symbol.clone(), weight: weight(symbol) }).collect();
+        resolved.bands = bands(&resolved.parts);
         resolved.is_resolved = true;
         Some(resolved)
+    }
+
+    /// The targets, each with its band.
+    pub fn targets_in_bands(&self) -> impl Iterator<Item = (&Target, Band)> {
+        self.parts.targets.iter().zip(self.bands.iter().copied())
     }
 
     /// Its name.
@@ -444,6 +501,21 @@ fn faults_in_ranges(parts: &StrategyParts) -> Vec<NotAStrategy> {
     fraction("rebalance.drift_absolute_percent", parts.conditions.drift_absolute);
     fraction("rebalance.drift_relative_percent", parts.conditions.drift_relative);
     fraction("limits.max_turnover_percent", parts.limits.max_turnover);
+    fraction("rebalance.drift_portfolio_percent", parts.conditions.tolerance.drift_portfolio);
+    if let Some(cash) = parts.conditions.tolerance.cash_above.filter(|cash| *cash < parts.orders.min_notional) {
+        faults.push(NotAStrategy::Range {
+            field: "rebalance.cash_above",
+            value: cash.to_string(),
+            range: "it is at least orders.min_notional",
+        });
+    }
+    for (symbol, band) in &parts.conditions.tolerance.bands {
+        for side in [band.below, band.above].into_iter().flatten() {
+            if !side.is_positive() || side > Fraction::ONE {
+                faults.push(NotAStrategy::Band { symbol: symbol.clone(), percent: side.percent().normalize() });
+            }
+        }
+    }
     if parts.orders.min_notional < Usd::new(Decimal::ONE) {
         faults.push(NotAStrategy::Range {
             field: "orders.min_notional",
@@ -458,5 +530,65 @@ fn faults_in_ranges(parts: &StrategyParts) -> Vec<NotAStrategy> {
             range: "it is at least orders.min_notional",
         });
     }
+    faults
+}
+
+/// The band of each target.
+fn bands(parts: &StrategyParts) -> Vec<Band> {
+    parts.targets.iter().map(|target| parts.conditions.band(&target.symbol, target.weight)).collect()
+}
+
+/// What two keys cannot mean together.
+fn faults_in_modes(conditions: &Conditions) -> Vec<NotAStrategy> {
+    let mut faults = Vec::new();
+    let mut clash = |is_clash: bool, field, clash, mend| {
+        if is_clash {
+            faults.push(NotAStrategy::Clash { field, clash, mend });
+        }
+    };
+    let (mode, tolerance) = (conditions.mode, &conditions.tolerance);
+    let has_bands = conditions.has_bands();
+    clash(
+        tolerance.cash_above.is_some() && !conditions.invest_cash,
+        "rebalance.cash_above",
+        "says when cash is invested, but `invest_cash = false` never invests it",
+        "remove one of the two",
+    );
+    clash(
+        conditions.scope == Scope::OutOfBand && !has_bands,
+        "rebalance.scope",
+        "is `out_of_band`, but there is no band",
+        "set drift_absolute_percent, drift_relative_percent or a band of a weight",
+    );
+    clash(
+        mode == Mode::BuyOnly && !conditions.invest_cash,
+        "rebalance.mode",
+        "is `buy_only`, but `invest_cash = false` buys nothing then",
+        "remove one of the two",
+    );
+    clash(
+        mode == Mode::BuyOnly && conditions.unmanaged == Unmanaged::Sell,
+        "rebalance.mode",
+        "is `buy_only`, but `unmanaged = \"sell\"` sells",
+        "use unmanaged = \"ignore\" or \"block\"",
+    );
+    clash(
+        mode == Mode::FewestTrades && !has_bands,
+        "rebalance.mode",
+        "is `fewest_trades`, but there is no band to come into",
+        "set drift_absolute_percent, drift_relative_percent or a band of each weight",
+    );
+    clash(
+        mode == Mode::FewestTrades && tolerance.drift_portfolio.is_some(),
+        "rebalance.drift_portfolio_percent",
+        "counts what `fewest_trades` leaves inside the bands",
+        "remove one of the two",
+    );
+    clash(
+        mode == Mode::FewestTrades && (conditions.destination != Destination::Target || conditions.scope != Scope::All),
+        "rebalance.mode",
+        "is `fewest_trades`, which chooses itself what moves and how far",
+        "remove destination and scope",
+    );
     faults
 }

@@ -45,10 +45,16 @@ codes! {
         DriftAbsolute = "drift_absolute",
         /// A holding left its relative band.
         DriftRelative = "drift_relative",
+        /// A holding left the band of its own weight.
+        DriftBand = "drift_band",
+        /// The portfolio as a whole drifted too far.
+        DriftPortfolio = "drift_portfolio",
         /// The strategy has no bands: every due moment trades.
         Scheduled = "scheduled",
         /// Cash above its target buys what is underweight.
         NewCash = "new_cash",
+        /// Cash above its target by more than the strategy lets wait buys what is underweight.
+        CashAbove = "cash_above",
         /// Cash is below zero, or below its target and what is kept aside for a withdrawal: something must be sold.
         RaiseCash = "raise_cash",
         /// Holdings outside the strategy are sold because it says so.
@@ -66,6 +72,10 @@ codes! {
         BelowMinimum = "below_minimum",
         /// Every holding is on its target.
         OnTarget = "on_target",
+        /// The strategy only buys, and there is no new cash.
+        NoNewCash = "no_new_cash",
+        /// The strategy only sells, and there is cash enough.
+        CashSuffices = "cash_suffices",
         /// The account holds neither cash nor a managed position.
         EmptyAccount = "empty_account",
         // Blocked: a hold because a check could not be made or forbids trading.

@@ -13,6 +13,7 @@ use rebalanced::model::strategy::{
     Conditions, Destination, Limits, OrderStyle, OrderType, Strategy, StrategyParts, Target, Unmanaged,
 };
 use rebalanced::model::time::Moment;
+use rebalanced::model::tolerance::{Mode, Scope, Tolerance};
 use rust_decimal::Decimal;
 
 /// A service that limits nothing by itself.
@@ -73,6 +74,9 @@ pub(crate) fn parts(weights: &[(&str, &str)]) -> StrategyParts {
             cooldown_days: 0,
             invest_cash: true,
             unmanaged: Unmanaged::Ignore,
+            tolerance: Tolerance::default(),
+            scope: Scope::All,
+            mode: Mode::Full,
         },
         orders: OrderStyle { kind: OrderType::Market, min_notional: usd("1") },
         limits: Limits { max_order_notional: None, max_turnover: None },

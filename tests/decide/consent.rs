@@ -7,10 +7,11 @@ use rebalanced::model::schedule::{
     CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule, SlotReason, When,
 };
 use rebalanced::model::strategy::{OrderType, StrategyParts, Unmanaged};
+use rebalanced::model::tolerance::{Band, Mode, Scope};
 
 use sha2::Digest;
 
-use crate::cast::{dec, looking, parts, strategy, usd};
+use crate::cast::{dec, looking, parts, strategy, symbol, usd};
 
 fn said(change: impl FnOnce(&mut StrategyParts)) -> String {
     let mut made = parts(&[("SPY", "60"), ("AGG", "35")]);
@@ -42,7 +43,7 @@ fn it_says_what_is_bought_when_what_is_sold_what_it_costs_and_what_can_be_lost()
 #[test]
 fn every_term_that_changes_what_may_happen_changes_the_text() {
     type Change = fn(&mut StrategyParts);
-    let changes: [Change; 16] = [
+    let changes: [Change; 25] = [
         |parts| {
             parts.targets[1].weight = Fraction::from_percent(dec("36"));
             parts.cash = Fraction::from_percent(dec("4"));
@@ -53,6 +54,21 @@ fn every_term_that_changes_what_may_happen_changes_the_text() {
         |parts| parts.conditions.drift_absolute = Some(Fraction::from_percent(dec("5"))),
         |parts| parts.conditions.drift_relative = Some(Fraction::from_percent(dec("5"))),
         |parts| parts.conditions.invest_cash = false,
+        |parts| parts.conditions.mode = Mode::BuyOnly,
+        |parts| parts.conditions.mode = Mode::SellOnly,
+        |parts| parts.conditions.tolerance.drift_portfolio = Some(Fraction::from_percent(dec("5"))),
+        |parts| parts.conditions.tolerance.cash_above = Some(usd("500")),
+        |parts| parts.conditions.tolerance.cooldowns.drift = Some(3),
+        |parts| parts.conditions.tolerance.cooldowns.portfolio = Some(3),
+        |parts| parts.conditions.tolerance.cooldowns.scheduled = Some(3),
+        |parts| {
+            let band = Band { below: Some(Fraction::from_percent(dec("5"))), above: None };
+            parts.conditions.tolerance.bands.insert(symbol("SPY"), band);
+        },
+        |parts| {
+            let band = Band { below: None, above: Some(Fraction::from_percent(dec("5"))) };
+            parts.conditions.tolerance.bands.insert(symbol("SPY"), band);
+        },
         |parts| parts.conditions.cooldown_days = 7,
         |parts| parts.orders.kind = OrderType::Limit,
         |parts| parts.orders.min_notional = usd("50"),
@@ -110,4 +126,19 @@ fn every_example_has_a_text_without_gaps_and_a_hash_that_any_tool_can_check() {
         assert!(!text.contains("  ") && !text.contains('{') && text.ends_with("\n\n"), "{text}");
         assert_eq!(hash(&text), hex::encode(sha2::Sha256::digest(text.as_bytes())));
     }
+}
+
+#[test]
+fn how_little_is_traded_changes_the_text_of_a_strategy_with_bands() {
+    let banded = |change: fn(&mut StrategyParts)| {
+        said(|parts| {
+            parts.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+            change(parts);
+        })
+    };
+    let (full, few) = (banded(|_| ()), banded(|parts| parts.conditions.mode = Mode::FewestTrades));
+    let out_of_band = banded(|parts| parts.conditions.scope = Scope::OutOfBand);
+    assert!(full != few && full != out_of_band && few != out_of_band);
+    assert!(few.contains("as few orders as"), "{few}");
+    assert!(banded(|parts| parts.conditions.mode = Mode::BuyOnly).contains("It sells nothing."));
 }

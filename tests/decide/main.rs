@@ -17,6 +17,8 @@ mod chain;
 mod explain;
 mod property;
 mod pouring;
+mod triggers;
+mod modes;
 mod consent;
 mod compose;
 mod operators;

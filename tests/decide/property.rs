@@ -11,7 +11,7 @@ use rebalanced::model::ids::{ClientOrderId, OrderId, Symbol};
 use rebalanced::model::money::{Fraction, Qty, Usd};
 use rebalanced::model::plan::{Decision, Phase, Plan, Side};
 use rebalanced::model::snapshot::{OpenOrder, Snapshot};
-use rebalanced::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
+use rebalanced::model::strategy::{Destination, OrderType, Strategy, StrategyParts, Unmanaged};
 use rebalanced::model::verdict::Reason;
 use rust_decimal::Decimal;
 
@@ -23,16 +23,21 @@ const CASES: u64 = 10_000;
 const LOOKS: usize = 10;
 
 /// One of a few.
-fn pick<T: Copy, const N: usize>(dice: &mut StdRng, of: [T; N]) -> T {
+pub(crate) fn pick<T: Copy, const N: usize>(dice: &mut StdRng, of: [T; N]) -> T {
     of[dice.random_range(0..N)]
 }
 
-fn chance(dice: &mut StdRng, percent: u32) -> bool {
+pub(crate) fn chance(dice: &mut StdRng, percent: u32) -> bool {
     dice.random_range(0..100) < percent
 }
 
 /// A strategy of one to twelve symbols with any mixture of settings.
 pub(crate) fn any_strategy(dice: &mut StdRng) -> Strategy {
+    strategy(any_parts(dice))
+}
+
+/// The same in parts.
+pub(crate) fn any_parts(dice: &mut StdRng) -> StrategyParts {
     let count = dice.random_range(1..=12);
     let mut left: i64 = 10_000 - pick(dice, [0, 100, 500, 2_000]);
     let mut weights = Vec::new();
@@ -56,7 +61,7 @@ pub(crate) fn any_strategy(dice: &mut StdRng) -> Strategy {
     parts.conditions.unmanaged = pick(dice, [Unmanaged::Ignore, Unmanaged::Ignore, Unmanaged::Sell, Unmanaged::Block]);
     parts.orders.kind = pick(dice, [OrderType::Market, OrderType::Market, OrderType::Limit]);
     parts.orders.min_notional = usd(pick(dice, ["1", "5", "50"]));
-    strategy(parts)
+    parts
 }
 
 /// An account with any mixture of what the strategy names, strangers, cash and an order of the user's own.
@@ -112,7 +117,7 @@ pub(crate) fn any_account(dice: &mut StdRng, strategy: &Strategy) -> Snapshot {
     snapshot
 }
 
-fn holds_together(strategy: &Strategy, snapshot: &Snapshot, plan: &Plan) {
+pub(crate) fn holds_together(strategy: &Strategy, snapshot: &Snapshot, plan: &Plan) {
     for leg in plan.legs_of(Phase::Sell) {
         let holding = snapshot.holdings[&leg.symbol];
         let rebalanced::model::plan::Amount::Qty(qty) = leg.amount else { panic!("a sale is by quantity: {leg:?}") };
@@ -192,7 +197,7 @@ fn run(strategy: &Strategy, snapshot: &Snapshot, first: &Plan) -> (Vec<(Phase, S
 }
 
 /// Whether something keeps the account from where it should be: it cannot be traded, or only in whole shares.
-fn hindered(snapshot: &Snapshot) -> bool {
+pub(crate) fn hindered(snapshot: &Snapshot) -> bool {
     snapshot.assets.values().any(|asset| !asset.tradable || !asset.fractionable)
         || !snapshot.open_orders.is_empty()
         || snapshot.holdings.values().any(|holding| holding.available < holding.qty)

@@ -9,6 +9,7 @@ use rebalanced::model::ids::StrategyName;
 use rebalanced::model::money::{Fraction, Usd};
 use rebalanced::model::schedule::{Every, Misfire, On, Roll, Rule, SessionPoint, SessionRule};
 use rebalanced::model::strategy::{Destination, OrderType, Unmanaged};
+use rebalanced::model::tolerance::{Band, Cooldowns, Mode, Scope};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 
@@ -281,6 +282,105 @@ fn several_schedules_are_read_in_the_order_of_the_file_and_one_may_stand_in_eith
     let none = "[cash]\npercent = 5\n";
     let text = format!("schedule = []\nname = \"x\"\n[[weights]]\nsymbol = \"SPY\"\npercent = 95\n{none}");
     assert!(read(&text).unwrap_err()[0].to_string().contains("`schedule` is an empty list"), "never none");
+}
+
+#[test]
+fn bands_triggers_and_modes_are_read_exactly() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.toml");
+    let text = GOOD
+        .replace("percent = 60", "percent = 60\nband_below_percent = 4\nband_above_percent = 6.5")
+        .replace("AGG\"\npercent = 35\n", "AGG\"\npercent = 35\nband_percent = 5\n")
+        .replace(
+            "cooldown_days = 0",
+            "cooldown_days = 5\ndrift_portfolio_percent = 8\ncash_above = 500\nscope = \"out_of_band\"",
+        )
+        .replace("[orders]", "[rebalance.cooldown]\ndrift = 10\nscheduled = 0\n[orders]");
+    fs::write(&path, text).unwrap();
+    let (strategy, _) = read_file(&path).unwrap();
+    let conditions = strategy.conditions();
+    let points = |text: &str| Some(Fraction::parse(text).unwrap());
+    let bands: Vec<_> = strategy.targets_in_bands().map(|(target, band)| (target.symbol.as_str(), band)).collect();
+    let even = Band { below: points("0.05"), above: points("0.05") };
+    assert_eq!(bands, [("AGG", even), ("SPY", Band { below: points("0.04"), above: points("0.065") })]);
+    assert_eq!(conditions.tolerance.drift_portfolio, points("0.08"));
+    assert_eq!(conditions.tolerance.cash_above, Some(Usd::parse("500").unwrap()));
+    assert_eq!(conditions.tolerance.cooldowns, Cooldowns { drift: Some(10), portfolio: None, scheduled: Some(0) });
+    assert_eq!((conditions.scope, conditions.mode, conditions.cooldown_days), (Scope::OutOfBand, Mode::Full, 5));
+    for (word, mode) in
+        [("buy_only", Mode::BuyOnly), ("sell_only", Mode::SellOnly), ("fewest_trades", Mode::FewestTrades)]
+    {
+        fs::write(&path, GOOD.replace("cooldown_days = 0", &format!("mode = \"{word}\""))).unwrap();
+        assert_eq!(read_file(&path).unwrap().0.conditions().mode, mode);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_bands_and_modes_is_said_where_it_stands() {
+    let faults: [(&str, &str, &str); 9] = [
+        (
+            "AGG\"\npercent = 35\n",
+            "AGG\"\npercent = 35\nband_percent = 5\nband_above_percent = 6\n",
+            "a.toml:16:16: `weights.band_percent` stands beside a band of one side; keep band_percent, or \
+             band_below_percent and band_above_percent",
+        ),
+        (
+            "AGG\"\npercent = 35\n",
+            "AGG\"\npercent = 35\nband_percent = 101\n",
+            "a.toml:16:16: the band of AGG is 101%; it is above 0 and at most 100",
+        ),
+        (
+            "cooldown_days = 0",
+            "mode = \"buy_onyl\"",
+            "a.toml:23:8: `buy_onyl` is no rebalance.mode; the nearest is `buy_only`",
+        ),
+        (
+            "unmanaged = \"ignore\"",
+            "unmanaged = \"sell\"\nmode = \"buy_only\"",
+            "a.toml:26:8: rebalance.mode is `buy_only`, but `unmanaged = \"sell\"` sells; use unmanaged = \"ignore\" or \
+             \"block\"",
+        ),
+        (
+            "invest_cash = true",
+            "invest_cash = false\ncash_above = 500",
+            "a.toml:25:14: rebalance.cash_above says when cash is invested, but `invest_cash = false` never invests it; \
+             remove one of the two",
+        ),
+        (
+            "cooldown_days = 0",
+            "cash_above = 0.5",
+            "a.toml:23:14: rebalance.cash_above is 0.5; it is at least orders.min_notional",
+        ),
+        (
+            "[orders]",
+            "[rebalance.cooldown]\ndrifft = 3\n[orders]",
+            "a.toml:28:1: unknown key `rebalance.cooldown.drifft`; the nearest known key is `drift`",
+        ),
+        (
+            "[orders]",
+            "[rebalance.cooldown]\ndrift = 3661\n[orders]",
+            "a.toml:28:9: `rebalance.cooldown.drift` is 3661; write a whole number from 0 to 3660",
+        ),
+        (
+            "cooldown_days = 0",
+            "cooldown = 3",
+            "a.toml:23:1: `rebalance.cooldown` is a number, not a table; write [rebalance.cooldown] on a line of its own",
+        ),
+    ];
+    for (from, to, said) in faults {
+        assert_eq!(faults_of(&GOOD.replace(from, to)), [said]);
+    }
+}
+
+#[test]
+fn the_schema_knows_the_tables_inside_tables() {
+    let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
+    let rebalance = &schema["properties"]["rebalance"]["properties"];
+    assert_eq!(rebalance["cooldown"]["properties"]["drift"]["maximum"], 3660);
+    assert_eq!(rebalance["cooldown"]["additionalProperties"], false);
+    assert_eq!(rebalance["mode"]["enum"][3], "fewest_trades");
+    assert!(schema["properties"].get("rebalance.cooldown").is_none());
+    assert!(schema["properties"]["weights"]["items"]["properties"].get("band_below_percent").is_some());
 }
 
 #[test]

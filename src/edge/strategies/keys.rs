@@ -42,7 +42,7 @@ pub(super) struct Key {
     help: &'static str,
 }
 
-/// The tables of a file; `weights` is a list of tables.
+/// The tables of a file, one that stands inside another with a point; `weights` is a list of tables.
 pub(super) const TABLES: &[(&str, &str)] = &[
     (
         "schedule",
@@ -54,6 +54,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("model.points", "Weights at points of time; between two of them they change evenly with each day."),
     ("cash", "What stays in cash."),
     ("rebalance", "When a look leads to trades, and how far they go."),
+    ("rebalance.cooldown", "Days of rest after a rebalance for single triggers; `cooldown_days` holds for the others."),
     ("orders", "How orders are placed."),
     ("limits", "What one run may do at most; beyond it the whole run is refused."),
     ("overrides", "What each user may wish for their own account, and who stands in for what cannot be had."),
@@ -75,6 +76,10 @@ pub(super) const ROLL: &[&str] = &["preceding", "following"];
 pub(super) const MISFIRE: &[&str] = &["run_once", "skip"];
 /// Words for `rebalance.destination`.
 pub(super) const DESTINATION: &[&str] = &["target", "band_edge", "halfway"];
+/// Words for `rebalance.scope`.
+pub(super) const SCOPE: &[&str] = &["all", "out_of_band"];
+/// Words for `rebalance.mode`.
+pub(super) const MODE: &[&str] = &["full", "buy_only", "sell_only", "fewest_trades"];
 /// Words for `rebalance.unmanaged`.
 pub(super) const UNMANAGED: &[&str] = &["ignore", "sell", "block"];
 /// Words for `model.kind`.
@@ -159,6 +164,15 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "Who takes its weight where it is excluded or cannot be bought; shares of either count towards the weight.",
     ),
+    key(
+        "weights",
+        "band_percent",
+        Holds::Number,
+        "null",
+        "Percentage points that this holding may be away from its target; instead of the bands of [rebalance].",
+    ),
+    key("weights", "band_below_percent", Holds::Number, "null", "The same, below the target only."),
+    key("weights", "band_above_percent", Holds::Number, "null", "The same, above the target only."),
     needed(
         "model",
         "kind",
@@ -225,12 +239,61 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "rebalance",
+        "drift_portfolio_percent",
+        Holds::Number,
+        "null",
+        "Trade when half the sum of all distances from the targets, cash included, is more than this many points.",
+    ),
+    key(
+        "rebalance",
+        "cash_above",
+        Holds::Number,
+        "null",
+        "Cash above its target is invested when there is more of it than this many dollars; without it orders.min_notional.",
+    ),
+    key(
+        "rebalance",
+        "scope",
+        Holds::OneOf(SCOPE),
+        r#""all""#,
+        "When a holding left its band: all go to the destination, or those outside their bands.",
+    ),
+    key(
+        "rebalance",
+        "mode",
+        Holds::OneOf(MODE),
+        r#""full""#,
+        "Sales and purchases; purchases from new cash only; sales for cash that is wanted only; or as few orders as bring everything inside its band.",
+    ),
+    key(
+        "rebalance",
         "destination",
         Holds::OneOf(DESTINATION),
         r#""target""#,
         "How far trades go: to the target, to the edge of the band, or halfway.",
     ),
     key("rebalance", "cooldown_days", Holds::Whole(3660), "0", "Calendar days without trades after a rebalance."),
+    key(
+        "rebalance.cooldown",
+        "drift",
+        Holds::Whole(3660),
+        "null",
+        "Days until a holding outside its band counts again.",
+    ),
+    key(
+        "rebalance.cooldown",
+        "portfolio",
+        Holds::Whole(3660),
+        "null",
+        "Days until the drift of the whole portfolio counts again.",
+    ),
+    key(
+        "rebalance.cooldown",
+        "scheduled",
+        Holds::Whole(3660),
+        "null",
+        "Days until a due moment of a strategy without bands trades again.",
+    ),
     key(
         "rebalance",
         "invest_cash",
@@ -308,40 +371,23 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// The names that a table may hold.
+/// The names that a table may hold: its keys, and the tables inside it. The file itself is the table without a name.
 pub(super) fn names(table: &str) -> Vec<&'static str> {
-    KEYS.iter().filter(|key| key.table == table).map(|key| key.name).collect()
+    let keys = KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
+    keys.chain(inside(table).map(|(_, name, _)| name)).collect()
+}
+
+/// The tables inside a table: the path of each, its own name, and what it is.
+fn inside(table: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    TABLES.iter().filter_map(move |(path, help)| {
+        let (outer, name) = path.rsplit_once('.').unwrap_or(("", path));
+        (outer == table).then_some((*path, name, *help))
+    })
 }
 
 /// The JSON Schema of a strategy file.
 pub(super) fn schema() -> Value {
-    let mut properties = own_properties("");
-    for (name, help) in TABLES {
-        let mut table = json!({
-            "type": "object",
-            "properties": own_properties(name),
-            "required": required(name),
-            "additionalProperties": false,
-        });
-        if *name == "schedule" {
-            let only = |has: &str, not: &str| json!({ "required": [has], "not": { "required": [not] } });
-            let forms = json!([only("cron", "every"), only("every", "cron")]);
-            table = one_or_several(table, &forms);
-        }
-        if ["weights", "model.sleeves", "model.points"].contains(name) {
-            table = json!({ "type": "array", "minItems": 1, "items": table });
-        }
-        set(&mut table, "description", json!(help));
-        match name.split_once('.') {
-            None => drop(properties.insert((*name).to_owned(), table)),
-            Some((outer, inner)) => {
-                let inside = properties.get_mut(outer).and_then(|outer| outer.get_mut("properties"));
-                if let Some(inside) = inside {
-                    set(inside, inner, table);
-                }
-            }
-        }
-    }
+    let properties = properties("");
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A strategy of rebalanced",
@@ -366,8 +412,28 @@ fn one_or_several(mut table: Value, forms: &Value) -> Value {
     table
 }
 
-fn own_properties(table: &str) -> Map<String, Value> {
-    KEYS.iter().filter(|key| key.table == table).map(|key| (key.name.to_owned(), property(key))).collect()
+/// What a table may hold: its keys, then the tables inside it.
+fn properties(table: &str) -> Map<String, Value> {
+    let keys = KEYS.iter().filter(|key| key.table == table).map(|key| (key.name.to_owned(), property(key)));
+    let mut properties: Map<String, Value> = keys.collect();
+    for (path, name, help) in inside(table) {
+        let mut inner = json!({
+            "type": "object",
+            "properties": self::properties(path),
+            "required": required(path),
+            "additionalProperties": false,
+        });
+        if path == "schedule" {
+            let only = |has: &str, not: &str| json!({ "required": [has], "not": { "required": [not] } });
+            inner = one_or_several(inner, &json!([only("cron", "every"), only("every", "cron")]));
+        }
+        if ["weights", "model.sleeves", "model.points"].contains(&path) {
+            inner = json!({ "type": "array", "minItems": 1, "items": inner });
+        }
+        set(&mut inner, "description", json!(help));
+        properties.insert(name.to_owned(), inner);
+    }
+    properties
 }
 
 fn required(table: &str) -> Vec<&'static str> {

@@ -62,12 +62,7 @@ impl<'a> Page<'a> {
 
     /// Notes every key that the table should not have.
     pub(super) fn unknown_keys(&mut self, table: &DeTable<'_>, name: &str) {
-        let mut known = keys::names(name);
-        if name.is_empty() {
-            known.extend(keys::TABLES.iter().map(|(table, _)| *table).filter(|table| !table.contains('.')));
-        }
-        // Tables inside of this one.
-        known.extend(keys::TABLES.iter().filter_map(|(table, _)| table.strip_prefix(name)?.strip_prefix('.')));
+        let known = keys::names(name);
         for (key, _) in table {
             let word = key.get_ref().as_ref();
             if known.contains(&word) {
@@ -88,7 +83,12 @@ impl<'a> Page<'a> {
 
     /// A table of the file, if it is there and is one.
     pub(super) fn table<'t>(&mut self, root: &'t DeTable<'a>, name: &str) -> Option<Table<'t, 'a>> {
-        let (byte, value) = entry(root, name)?;
+        self.table_inside(root, name)
+    }
+
+    /// The table with this path (`rebalance.cooldown`) inside another, if it is there and is one.
+    pub(super) fn table_inside<'t>(&mut self, outer: &'t DeTable<'a>, name: &str) -> Option<Table<'t, 'a>> {
+        let (byte, value) = entry(outer, name.rsplit('.').next().unwrap_or(name))?;
         match value.get_ref() {
             DeValue::Table(table) => {
                 self.unknown_keys(table, name);

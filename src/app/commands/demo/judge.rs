@@ -17,6 +17,7 @@ use crate::model::intent::Intent;
 use crate::model::plan::Amount;
 use crate::model::run::Run;
 use crate::model::strategy::{Destination, Strategy};
+use crate::model::tolerance::{Mode, Scope};
 use crate::model::verdict::{OutcomeKind, Reason};
 
 /// What one look found.
@@ -58,8 +59,11 @@ pub(super) fn after_slot(stage: &Stage, users: &[User], runs: &[Run]) -> anyhow:
             Some(
                 Reason::DriftAbsolute
                     | Reason::DriftRelative
+                    | Reason::DriftBand
+                    | Reason::DriftPortfolio
                     | Reason::Scheduled
                     | Reason::NewCash
+                    | Reason::CashAbove
                     | Reason::RaiseCash
                     | Reason::LeftModel
             )
@@ -68,15 +72,21 @@ pub(super) fn after_slot(stage: &Stage, users: &[User], runs: &[Run]) -> anyhow:
             continue;
         }
         judged.violations.extend(cash_below_target(&user.name, strategy, &books));
-        if reason == Some(Reason::NewCash) {
+        if matches!(reason, Some(Reason::NewCash | Reason::CashAbove)) {
             judged.checked += 1;
             judged.violations.extend(ill_invested(&user.name, strategy, &books, &bought(stage, run)));
-        } else if strategy.conditions().destination == Destination::Target {
+        } else if goes_to_targets(strategy) {
             judged.checked += 1;
             judged.violations.extend(off_target(&user.name, strategy, &books));
         }
     }
     Ok(judged)
+}
+
+/// Whether a whole rebalance brings every holding to its target.
+fn goes_to_targets(strategy: &Strategy) -> bool {
+    let conditions = strategy.conditions();
+    (conditions.destination, conditions.scope, conditions.mode) == (Destination::Target, Scope::All, Mode::Full)
 }
 
 fn read_books(stage: &Stage, user: &User) -> anyhow::Result<Books> {

@@ -37,17 +37,20 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The example strategies and the lists beside them, so that the binary alone can show the demo.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("buy-only.toml", include_str!("../../../../strategies/buy-only.toml")),
     ("calm-factors.toml", include_str!("../../../../strategies/calm-factors.toml")),
     ("cautious.toml", include_str!("../../../../strategies/cautious.toml")),
     ("core-and-factors.toml", include_str!("../../../../strategies/core-and-factors.toml")),
     ("dividend-ten.toml", include_str!("../../../../strategies/dividend-ten.toml")),
     ("equal-eight.toml", include_str!("../../../../strategies/equal-eight.toml")),
     ("factor-five.toml", include_str!("../../../../strategies/factor-five.toml")),
+    ("fewest-trades.toml", include_str!("../../../../strategies/fewest-trades.toml")),
     ("glide-2045.toml", include_str!("../../../../strategies/glide-2045.toml")),
     ("index-list.csv", include_str!("../../../../strategies/index-list.csv")),
     ("index-list.toml", include_str!("../../../../strategies/index-list.toml")),
     ("least-variance.toml", include_str!("../../../../strategies/least-variance.toml")),
     ("momentum-four.toml", include_str!("../../../../strategies/momentum-four.toml")),
+    ("own-bands.toml", include_str!("../../../../strategies/own-bands.toml")),
     ("own-words.toml", include_str!("../../../../strategies/own-words.toml")),
     ("sixty-forty.toml", include_str!("../../../../strategies/sixty-forty.toml")),
     ("tech-and-bonds.toml", include_str!("../../../../strategies/tech-and-bonds.toml")),

@@ -1,5 +1,6 @@
 //! From a file's text to a strategy, or to everything that is wrong with it, each fault with its line and its mend.
 
+mod conditions;
 mod schedule;
 mod model;
 mod overrides;
@@ -19,9 +20,7 @@ use crate::model::composition::Composition;
 use crate::model::ids::{StrategyName, Symbol};
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::Allowance;
-use crate::model::strategy::{
-    Conditions, Destination, Limits, NotAStrategy, OrderStyle, OrderType, Strategy, StrategyParts, Target, Unmanaged,
-};
+use crate::model::strategy::{Limits, NotAStrategy, OrderStyle, OrderType, Strategy, StrategyParts, Target};
 
 /// Where each thing that the model may complain of stands.
 type Places = BTreeMap<String, usize>;
@@ -155,7 +154,7 @@ fn parts<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> Op
         when,
         targets: Vec::new(),
         cash: cash.unwrap_or(Fraction::ZERO),
-        conditions: conditions(page, root, places),
+        conditions: conditions::conditions(page, root, places),
         orders: orders(page, root, places),
         limits: limits(page, root, places),
     })
@@ -188,42 +187,6 @@ fn symbol(page: &mut Page<'_>, said: &Placed<String>) -> Option<Placed<Symbol>> 
             None
         }
     }
-}
-
-fn conditions<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> Conditions {
-    let mut conditions = Conditions {
-        drift_absolute: None,
-        drift_relative: None,
-        destination: Destination::Target,
-        cooldown_days: 0,
-        invest_cash: true,
-        unmanaged: Unmanaged::Ignore,
-    };
-    let Some(table) = page.table(root, "rebalance") else { return conditions };
-    conditions.drift_absolute = fraction(page, &table, ("rebalance", "drift_absolute_percent"), places);
-    conditions.drift_relative = fraction(page, &table, ("rebalance", "drift_relative_percent"), places);
-    conditions.destination =
-        match page.one_of(&table, ("rebalance", "destination"), keys::DESTINATION).map(|word| word.value) {
-            Some("band_edge") => Destination::BandEdge,
-            Some("halfway") => Destination::Halfway,
-            _ => Destination::Target,
-        };
-    conditions.unmanaged = match page.one_of(&table, ("rebalance", "unmanaged"), keys::UNMANAGED).map(|word| word.value)
-    {
-        Some("sell") => Unmanaged::Sell,
-        Some("block") => Unmanaged::Block,
-        _ => Unmanaged::Ignore,
-    };
-    conditions.cooldown_days = page.whole(&table, ("rebalance", "cooldown_days")).map_or(0, |days| days.value);
-    conditions.invest_cash = page.flag(&table, ("rebalance", "invest_cash")).is_none_or(|flag| flag.value);
-    if conditions.destination == Destination::BandEdge
-        && conditions.drift_absolute.is_none()
-        && conditions.drift_relative.is_none()
-    {
-        let mend = "set drift_absolute_percent or drift_relative_percent, or use destination = \"target\"";
-        page.fault(table.byte, "destination is `band_edge`, but there is no band", mend);
-    }
-    conditions
 }
 
 fn orders<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> OrderStyle {
@@ -273,7 +236,8 @@ fn explain(page: &mut Page<'_>, fault: &NotAStrategy, places: &Places) {
         NotAStrategy::Weight { symbol, .. } => place(symbol.as_str()),
         NotAStrategy::Twice { symbol } => place(&format!("again {symbol}")),
         NotAStrategy::Cash { .. } => place("cash"),
-        NotAStrategy::Range { field, .. } => place(field),
+        NotAStrategy::Band { symbol, .. } => place(&format!("band {symbol}")),
+        NotAStrategy::Clash { field, .. } | NotAStrategy::Range { field, .. } => place(field),
         NotAStrategy::Overrides { field, .. } => place(field),
     };
     page.fault(byte.unwrap_or(0), what, mend);

@@ -3,7 +3,11 @@
 //! An id is never empty, holds only visible ASCII without quotes or backslashes, and is at most 128 characters long, so
 //! it can stand in a row, a log line and a URL path without being escaped.
 
+mod symbol;
+
 use std::fmt;
+
+pub use symbol::Symbol;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +15,12 @@ use std::fmt;
 pub struct NotAnId {
     kind: &'static str,
     text: String,
+}
+
+impl NotAnId {
+    fn of(kind: &'static str, text: &str) -> Self {
+        Self { kind, text: text.chars().take(40).collect() }
+    }
 }
 
 fn is_id(text: &str) -> bool {
@@ -30,11 +40,7 @@ macro_rules! id {
             /// # Errors
             /// [`NotAnId`] when the text is empty, too long or holds other characters.
             pub fn parse(text: &str) -> Result<Self, NotAnId> {
-                if is_id(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(NotAnId { kind: $kind, text: text.chars().take(40).collect() })
-                }
+                if is_id(text) { Ok(Self(text.to_owned())) } else { Err(NotAnId::of($kind, text)) }
             }
 
             /// The id's text form.
@@ -106,6 +112,3 @@ id!(
 id!(
     /// A strategy's version: the SHA-256 of its file's bytes, in hex.
     StrategyVersion, "strategy version");
-id!(
-    /// A ticker, in Alpaca's spelling (`BRK.B`).
-    Symbol, "symbol");

@@ -1,0 +1,95 @@
+//! One row to one order: how much of it, at which price, or why there is none.
+
+use crate::decide::allocate::Poured;
+use crate::decide::drift::Valued;
+use crate::model::ids::Symbol;
+use crate::model::money::{Price, Qty, Usd};
+use crate::model::plan::{Amount, Leg, Phase, Pricing};
+use crate::model::strategy::{OrderType, Strategy};
+use crate::model::verdict::SkipReason;
+
+/// An order with what it moves at the middle price, or why there is none.
+pub type Purchase = Result<(Leg, Usd), SkipReason>;
+
+/// Why a row cannot be bought now: `sold_before` is what the first half of the run sold.
+pub fn barred(row: &Valued<'_>, strategy: &Strategy, sold_before: &[Symbol]) -> Option<SkipReason> {
+    if row.busy {
+        Some(SkipReason::OpenOrder)
+    } else if !row.tradable {
+        Some(SkipReason::NotTradable)
+    } else if !strategy.may_buy(row.symbol) {
+        Some(SkipReason::DoNotBuy)
+    } else if sold_before.contains(row.symbol) {
+        Some(SkipReason::SoldThisRun)
+    } else {
+        None
+    }
+}
+
+/// A sale of `wanted` at the middle, or of all that is free.
+///
+/// # Errors
+/// Why there is none.
+pub fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> Result<Leg, SkipReason> {
+    if row.busy {
+        return Err(SkipReason::OpenOrder);
+    }
+    if !row.tradable {
+        return Err(SkipReason::NotTradable);
+    }
+    if !strategy.may_sell(row.symbol) {
+        return Err(SkipReason::DoNotSell);
+    }
+    if !row.available.is_positive() {
+        return Err(SkipReason::SharesHeld);
+    }
+    // The whole of a holding goes with the broker's own digits, so that no dust is left (facts 3.2).
+    let qty =
+        if whole { row.available } else { wanted.at(row.middle).floor_shares(row.fractionable).min(row.available) };
+    let pricing = match strategy.orders().kind {
+        OrderType::Market => Pricing::Market,
+        OrderType::Limit => Pricing::Limit(row.quote.bid.floor_tick()),
+    };
+    let price = if let Pricing::Limit(limit) = pricing { limit } else { row.quote.bid };
+    let value = (qty * price).floor_cents();
+    if !qty.is_positive() {
+        return Err(SkipReason::LessThanOneShare);
+    }
+    if value < strategy.orders().min_notional {
+        return Err(SkipReason::BelowMinimum);
+    }
+    Ok(leg(Phase::Sell, row.symbol, (Amount::Qty(qty), pricing), (value, price)))
+}
+
+fn leg(phase: Phase, symbol: &Symbol, (amount, pricing): (Amount, Pricing), (value, price): (Usd, Price)) -> Leg {
+    Leg { phase, symbol: symbol.clone(), amount, pricing, value, reference_price: price }
+}
+
+/// An order for what is poured into a row; with what it moves at the middle.
+///
+/// # Errors
+/// Why there is none.
+pub fn purchase(row: &Valued<'_>, strategy: &Strategy, Poured { added, at_cost: cost }: Poured) -> Purchase {
+    let least = strategy.orders().min_notional;
+    let limit = strategy.orders().kind == OrderType::Limit;
+    if row.fractionable && !limit {
+        let notional = cost.settle_division().floor_cents();
+        if notional < least {
+            return Err(SkipReason::BelowMinimum);
+        }
+        let moved = notional.at(row.quote.ask).floor_shares(true) * row.middle;
+        let how = (Amount::Notional(notional), Pricing::Market);
+        return Ok((leg(Phase::Buy, row.symbol, how, (notional, row.quote.ask)), moved));
+    }
+    let price = if limit { row.quote.ask.ceil_tick() } else { row.quote.ask };
+    let qty: Qty = added.at(row.middle).min(cost.at(price)).floor_shares(row.fractionable);
+    if !qty.is_positive() {
+        return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });
+    }
+    let value = (qty * price).ceil_cents();
+    if value < least {
+        return Err(SkipReason::BelowMinimum);
+    }
+    let pricing = if limit { Pricing::Limit(price) } else { Pricing::Market };
+    Ok((leg(Phase::Buy, row.symbol, (Amount::Qty(qty), pricing), (value, price)), qty * row.middle))
+}

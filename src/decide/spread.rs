@@ -1,0 +1,124 @@
+//! What trading costs: half the spread of each row, and what the portfolio is worth once it is paid.
+//!
+//! Where everything is to stand depends on what is left, and what is left depends on what is traded:
+//! `V' = V - sum(|d * V' - w| * half spread)`. Three rounds from `V' = V` come as near as a cent of a billion, for each
+//! round shrinks the error by the half spread. As long as nobody changes sides the sum is a straight line in `V'`, so the
+//! rounds need no look at every row.
+
+use crate::decide::drift::{Valuation, Valued};
+use crate::model::money::{Fraction, Usd};
+use crate::model::strategy::Strategy;
+
+/// Rounds of the estimate.
+const ROUNDS: usize = 3;
+
+/// The half spreads of a portfolio.
+pub struct Spread<'v> {
+    strategy: &'v Strategy,
+    valuation: &'v Valuation<'v>,
+    /// For each row, what a dollar of it costs beyond a dollar.
+    rates: Vec<Fraction>,
+    /// No row changes sides that is further from its place than this.
+    reach: Usd,
+}
+
+/// What the rows that are sure of their side cost: `slope * V' - offset`.
+struct Line {
+    slope: Fraction,
+    offset: Usd,
+    /// The rows that may change sides.
+    unsure: Vec<usize>,
+}
+
+impl<'v> Spread<'v> {
+    /// Measures every row. What cannot be traded costs nothing: else the others would be sold for a cost that never comes,
+    /// and bought back in the second half of the same run (S21).
+    pub fn new(strategy: &'v Strategy, valuation: &'v Valuation<'v>) -> Self {
+        let rate = |row: &Valued<'_>| {
+            if !row.tradable || row.busy || row.quote.ask == row.quote.bid {
+                return Fraction::ZERO;
+            }
+            // The middle is exact, so its distance to both sides is the same.
+            let half = row.quote.ask - row.middle;
+            Fraction::new(half.decimal()).over(Fraction::new(row.middle.decimal()))
+        };
+        let rates: Vec<Fraction> = valuation.rows.iter().map(rate).collect();
+        let widest = rates.iter().copied().max().unwrap_or(Fraction::ZERO);
+        // At most everything is sold and as much is bought: twice the value at the widest; doubled again for the rounds.
+        let reach = valuation.value * (widest + widest + widest + widest);
+        Self { strategy, valuation, rates, reach }
+    }
+
+    /// What a dollar of a row costs when it is bought: the asked price over the middle.
+    pub fn cost(&self, place: usize) -> Fraction {
+        Fraction::ONE + self.rates.get(place).copied().unwrap_or(Fraction::ZERO)
+    }
+
+    /// What the portfolio is worth once the spread is paid, when each row goes to a share that does not move.
+    pub fn worth_after(&self, desired: &[Fraction], with_sales: bool) -> Usd {
+        let line = self.line(desired, with_sales);
+        let mut estimate = self.valuation.value;
+        for _ in 0..ROUNDS {
+            let mut cost = estimate * line.slope - line.offset;
+            for place in &line.unsure {
+                cost += self.of_row(*place, desired, estimate, with_sales);
+            }
+            estimate = self.valuation.value - cost;
+        }
+        estimate
+    }
+
+    /// The same where the shares themselves depend on what is left, as edges and halves of a band do: with the shares.
+    pub fn settle(&self, desired: impl Fn(Usd) -> Vec<Fraction>, with_sales: bool) -> (Vec<Fraction>, Usd) {
+        let mut estimate = self.valuation.value;
+        let mut shares = desired(estimate);
+        for _ in 0..ROUNDS {
+            let rows = 0..self.valuation.rows.len();
+            let cost: Usd = rows.map(|place| self.of_row(place, &shares, estimate, with_sales)).sum();
+            estimate = self.valuation.value - cost;
+            shares = desired(estimate);
+        }
+        (shares, estimate)
+    }
+
+    fn line(&self, desired: &[Fraction], with_sales: bool) -> Line {
+        let mut line = Line { slope: Fraction::ZERO, offset: Usd::ZERO, unsure: Vec::new() };
+        for (place, ((row, rate), desired)) in self.valuation.rows.iter().zip(&self.rates).zip(desired).enumerate() {
+            if rate.is_zero() {
+                continue;
+            }
+            let gap = self.valuation.value * *desired - row.worth;
+            let (may_buy, may_sell) = (self.strategy.may_buy(row.symbol), self.strategy.may_sell(row.symbol));
+            if gap.is_positive() && gap > self.reach && may_buy {
+                line.slope += *rate * *desired;
+                line.offset += row.worth * *rate;
+            } else if gap.is_positive() {
+                line.unsure.push(place);
+            } else if with_sales && row.available == row.qty && may_sell {
+                // Less is left than there was, so who sells now sells in every round.
+                line.slope -= *rate * *desired;
+                line.offset -= row.worth * *rate;
+            } else if with_sales {
+                line.unsure.push(place);
+            }
+        }
+        line
+    }
+
+    /// What a row costs when `estimate` is left.
+    fn of_row(&self, place: usize, desired: &[Fraction], estimate: Usd, with_sales: bool) -> Usd {
+        let (Some(row), Some(rate)) = (self.valuation.rows.get(place), self.rates.get(place)) else { return Usd::ZERO };
+        let desired = desired.get(place).copied().unwrap_or(Fraction::ZERO);
+        if rate.is_zero() {
+            return Usd::ZERO;
+        }
+        let gap = estimate * desired - row.worth;
+        if gap.is_positive() {
+            if self.strategy.may_buy(row.symbol) { gap * *rate } else { Usd::ZERO }
+        } else if with_sales && self.strategy.may_sell(row.symbol) {
+            (-gap).min(row.available * row.middle) * *rate
+        } else {
+            Usd::ZERO
+        }
+    }
+}
