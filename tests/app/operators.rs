@@ -202,7 +202,7 @@ fn d5_where_two_must_approve_anybody_halts_and_only_an_operators_token_resumes()
     assert_eq!(held(), 1);
     assert_eq!(ask(&daemon, &bens, ("POST", "/api/v1/halts/resume"), &json!({})).status, 200);
     let all = scratch.line("halts --all --json").ok().json();
-    assert!(all["halts"].as_array().unwrap().iter().all(|halt| halt["released_by"] == "ben"), "{all}");
+    assert!(all["halts"].as_array().unwrap().iter().all(|halt| halt["released_by"] == "operator:ben"), "{all}");
 }
 
 #[test]
