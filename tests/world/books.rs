@@ -135,6 +135,13 @@ async fn s15_an_account_without_runs_is_balanced_every_day(on: Keeper) {
     assert_eq!(halted(&service).await, [HaltScope::Account(accounts[2].clone())]);
     let events = service.world.store.events(0, 10_000).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.kind == "account.unexplained").count(), 1);
+    // What `runs explain --account` shows: both ledgers, for there is no run that keeps them.
+    let told = service.world.store.last_event(&accounts[2], "account.unexplained").await.unwrap().unwrap();
+    let facts: Value = serde_json::from_str(&told.facts).unwrap();
+    let ledgers: Value = serde_json::from_str(facts["ledgers"].as_str().unwrap()).unwrap();
+    let cash = |side: &str| ledgers[side]["cash"].as_str().unwrap().parse::<Decimal>().unwrap();
+    assert_eq!(cash("theirs") - cash("ours"), Decimal::new(1234, 2), "{ledgers}");
+    assert_eq!(service.world.store.last_event(&accounts[0], "account.unexplained").await.unwrap(), None);
     assert_eq!(
         balance(&service.world, &mut Unseen::new()).await.unwrap(),
         Balanced::default(),

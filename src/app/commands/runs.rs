@@ -29,10 +29,15 @@ pub enum Action {
         /// Its id.
         run: String,
     },
-    /// Say in sentences why a run did what it did, and show both ledgers: ours and the broker's.
+    /// Say in sentences why a run did what it did, and show both ledgers: ours and the broker's. Of an account: those that
+    /// the daily comparison could not explain.
     Explain {
-        /// Its id.
-        run: String,
+        /// The run's id.
+        #[arg(required_unless_present = "account", conflicts_with = "account")]
+        run: Option<String>,
+        /// The account's id.
+        #[arg(long)]
+        account: Option<String>,
     },
     /// Evaluate a subscription now, at the next free worker.
     Trigger {
@@ -99,7 +104,10 @@ pub async fn obey(context: &Context, args: Args) -> Result<(), Failure> {
             context.print(&json!({ "runs": rows }), |_| shown::table(&rows, &columns))
         }
         Action::Show { run } => context.print(&found(&means.store, &run).await?, in_full),
-        Action::Explain { run } => context.print(&found(&means.store, &run).await?, explained),
+        Action::Explain { account: Some(account), .. } => {
+            context.print(&unexplained(&means.store, &AccountId::parse(&account)?).await?, told_daily)
+        }
+        Action::Explain { run, .. } => context.print(&found(&means.store, &run.unwrap_or_default()).await?, explained),
         Action::Trigger { subscription, by } => {
             let id = SubscriptionId::parse(&subscription)?;
             if !means.store.subscriptions(true).await?.iter().any(|subscription| subscription.id == id) {
@@ -215,22 +223,65 @@ fn explained(answer: &Value) -> String {
             (text(&order, "filled_qty"), text(&order, "filled_avg_price"), text(&order, "state"));
         lines.push(format!("  {side} {symbol}: {state}, {filled} shares at {price} ({id}) {}", text(&order, "note")));
     }
-    lines.push("\nboth ledgers".to_owned());
-    match &answer["ledgers"] {
-        Value::Null => lines.push("  were not compared: the run did not get so far".to_owned()),
-        ledgers => {
-            let side =
-                |name: &str| format!("{} dollars; {}", text(&ledgers[name], "cash"), text(&ledgers[name], "shares"));
-            lines.push(format!("  ours, by the broker's own rows: {}", side("ours")));
-            lines.push(format!("  the broker's:                   {}", side("theirs")));
-            let differences = rows(ledgers, "differences");
-            lines.push(if differences.is_empty() {
-                format!("  they agree, {}", text(ledgers, "at"))
-            } else {
-                format!("  they differ, {}:", text(ledgers, "at"))
-            });
-            lines.extend(differences.iter().map(|one| format!("    {}", one.as_str().unwrap_or_default())));
+    lines.extend(both_ledgers(&answer["ledgers"]));
+    lines.join("\n")
+}
+
+/// What the last daily comparison said that found something which nobody can explain.
+async fn unexplained(store: &Store, account: &AccountId) -> Result<Value, Failure> {
+    let event = store.last_event(account, "account.unexplained").await?;
+    let Some(event) = event else {
+        let mend = "`rebalanced runs explain RUN` shows what a run compared";
+        return Err(Failure::input(format!("the daily comparison of account {account} has always agreed; {mend}")));
+    };
+    let facts: Value = serde_json::from_str(&event.facts).unwrap_or_default();
+    // The ledgers are kept as they were written: a text inside the facts.
+    let ledgers = facts["ledgers"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    Ok(json!({ "account": account.as_str(), "at": event.at.to_string(), "ledgers": ledgers }))
+}
+
+fn told_daily(answer: &Value) -> String {
+    let text = |name: &str| answer[name].as_str().unwrap_or("-").to_owned();
+    let head = format!("the daily comparison of account {}, {}", text("account"), text("at"));
+    [vec![head], both_ledgers(&answer["ledgers"])].concat().join("\n")
+}
+
+/// Our count of an account and the broker's.
+fn both_ledgers(ledgers: &Value) -> Vec<String> {
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or("-").to_owned();
+    if ledgers.is_null() {
+        return vec!["\nboth ledgers".to_owned(), "  were not compared: the run did not get so far".to_owned()];
+    }
+    let side = |name: &str| format!("{} dollars; {}", text(&ledgers[name], "cash"), text(&ledgers[name], "shares"));
+    let mut lines = vec!["\nboth ledgers".to_owned()];
+    lines.push(format!("  ours, by the broker's own rows: {}", side("ours")));
+    lines.push(format!("  the broker's:                   {}", side("theirs")));
+    let differences = ledgers["differences"].as_array().cloned().unwrap_or_default();
+    lines.push(if differences.is_empty() {
+        format!("  they agree, {}", text(ledgers, "at"))
+    } else {
+        format!("  they differ, {}:", text(ledgers, "at"))
+    });
+    lines.extend(differences.iter().map(|one| format!("    {}", one.as_str().unwrap_or_default())));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s15_the_daily_finding_shows_both_ledgers_and_what_differs() {
+        let side = |cash: &str| json!({ "cash": cash, "shares": "SPY 4" });
+        let ledgers = json!({
+            "at": "2019-06-05T20:00:00Z", "ours": side("100.00"), "theirs": side("112.34"),
+            "differences": ["the broker shows 112.34 dollars of cash, its own rows come to 100.00"],
+        });
+        let told = told_daily(&json!({ "account": "a-1", "at": "2019-06-05T20:00:01Z", "ledgers": ledgers }));
+        for part in
+            ["account a-1", "100.00 dollars; SPY 4", "112.34 dollars; SPY 4", "they differ", "its own rows come to"]
+        {
+            assert!(told.contains(part), "{part}: {told}");
         }
     }
-    lines.join("\n")
 }

@@ -7,7 +7,7 @@ use crate::edge::points;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
 use crate::model::canon;
 use crate::model::event::{ChainedEvent, Event};
-use crate::model::ids::RunId;
+use crate::model::ids::{AccountId, RunId};
 use crate::model::zoo::{Bug, planted};
 
 impl Store {
@@ -44,6 +44,22 @@ impl Store {
         .fetch_all(self.read())
         .await?;
         rows.iter().map(|row| chained(&Reader::new(row, "events", "sequence"))).collect()
+    }
+
+    /// The last event of one kind that tells of an account.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_event(&self, account: &AccountId, kind: &str) -> Result<Option<ChainedEvent>, Error> {
+        let row = sqlx::query(
+            "SELECT sequence, at, actor, kind, account, run, facts, previous, hash
+             FROM events WHERE account = $1 AND kind = $2 ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(account.as_str())
+        .bind(kind.to_owned())
+        .fetch_optional(self.read())
+        .await?;
+        row.map(|row| chained(&Reader::new(&row, "events", "sequence"))).transpose()
     }
 
     /// The events after this place in the chain, in order, at most so many.
