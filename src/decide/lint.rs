@@ -17,6 +17,7 @@ use crate::model::session::{Session, Sessions};
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::{Destination, Strategy, Target};
 use crate::model::time::{Moment, Span};
+use crate::model::tolerance::Mode;
 use crate::model::verdict::LintCode;
 
 /// What the strategy is held against.
@@ -179,6 +180,10 @@ fn narrow_bands(strategy: &Strategy, around: &Circumstances<'_>, moments: usize)
 }
 
 fn little_cash(strategy: &Strategy, around: &Circumstances<'_>) -> Option<Warning> {
+    // Who never sells pays a cent for its purchases, and the next deposit covers it.
+    if strategy.conditions().mode == Mode::BuyOnly {
+        return None;
+    }
     let sold = strategy.limits().max_turnover.unwrap_or(Fraction::ONE);
     let fees = (around.portfolio * sold * Fraction::new(FEES) + Usd::new(FEE_CENTS)).ceil_cents();
     let kept = around.portfolio * strategy.cash();
@@ -239,7 +244,7 @@ fn band_below_minimum(strategy: &Strategy, target: &Target, around: &Circumstanc
 
 /// A limit that refuses the very rebalance for which the bands ask.
 fn turnover(strategy: &Strategy) -> Option<Warning> {
-    let most = strategy.limits().max_turnover?;
+    let most = strategy.limits().max_turnover.filter(|_| strategy.conditions().mode != Mode::BuyOnly)?;
     let conditions = strategy.conditions();
     let (wide, symbol) = strategy
         .targets()

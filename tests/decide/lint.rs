@@ -12,6 +12,7 @@ use rebalanced::model::schedule::{CronRule, Every, On, Roll, Rule, SessionPoint,
 use rebalanced::model::snapshot::Snapshot;
 use rebalanced::model::strategy::{Destination, StrategyParts};
 use rebalanced::model::time::Moment;
+use rebalanced::model::tolerance::Mode;
 use rebalanced::model::verdict::LintCode;
 
 use crate::cast::{account, dec, looking, parts, strategy, usd, with};
@@ -85,6 +86,9 @@ fn cash_pays_the_fees_of_a_day() {
     let found = warned(without, "10000", None);
     // 10,000 * 0.0000404 is 40.4 cents, and three cents of rounding: 43.4.
     assert!(found[0].message.contains("may come to 0.44:"), "{found:?}");
+    let mut buyer = parts(&[("SPY", "65"), ("AGG", "35")]);
+    buyer.conditions.mode = Mode::BuyOnly;
+    assert_eq!(codes(buyer), [], "who never sells has no fees of sales");
 }
 
 #[test]
