@@ -219,11 +219,11 @@ pub fn add(sum: &mut Mix, mix: &Mix, share: Fraction) {
 impl Glide {
     /// Its mixes, in order.
     pub fn mixes(&self) -> impl Iterator<Item = &Mix> {
-        let (dates, years): (&[(Day, Mix)], &[(u16, Mix)]) = match self {
-            Self::Dates(points) => (points, &[]),
-            Self::Years { points, .. } => (&[], points),
+        let (dates, years) = match self {
+            Self::Dates(points) => (Some(points), None),
+            Self::Years { points, .. } => (None, Some(points)),
         };
-        dates.iter().map(|(_, mix)| mix).chain(years.iter().map(|(_, mix)| mix))
+        dates.into_iter().flatten().map(|(_, mix)| mix).chain(years.into_iter().flatten().map(|(_, mix)| mix))
     }
 
     /// The days of its points for a target year, or for its own if there is none.
@@ -268,7 +268,7 @@ pub fn apportion(shares: &[Decimal], whole: Fraction, decimals: u32, most: Optio
     }
     let unit = Decimal::new(1, decimals);
     let units = whole.decimal().checked_div(unit).unwrap_or_default();
-    let most = most.map(|most| most.decimal());
+    let most = most.map(Fraction::decimal);
     let mut parts = Vec::with_capacity(shares.len());
     let mut lost = Vec::with_capacity(shares.len());
     for (place, share) in shares.iter().enumerate() {

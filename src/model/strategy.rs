@@ -118,6 +118,8 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Strategy {
     parts: StrategyParts,
+    /// The band of each target, in their order.
+    bands: Vec<Band>,
     composition: Composition,
     universe: BTreeSet<Symbol>,
     is_resolved: bool,
@@ -125,8 +127,6 @@ pub struct Strategy {
     allowance: Allowance,
     /// What one account's own wishes add; nothing in a strategy that was read from its file.
     own: Own,
-    /// The band of each target, in their order.
-    bands: Vec<Band>,
 }
 
 /// The parts of a strategy, before they are checked together.

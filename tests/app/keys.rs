@@ -194,7 +194,9 @@ fn row_81_keys_are_rotated_beside_a_daemon_that_trades_and_nothing_fails() {
     let service = Service { runtime, broker, sim, address, scratch, daemon, store };
     service.broker.slow.store(20, Ordering::SeqCst);
     let (early, late) = users.split_at(USERS / 2);
-    early.iter().for_each(|(account, _)| service.trigger(account));
+    for (account, _) in early {
+        service.trigger(account);
+    }
     wait_until("orders that leave", || {
         let runs = service.runtime.block_on(service.store.runs(&RunFilter::all())).unwrap();
         let closed = runs.iter().find_map(|run| run.outcome.as_ref());
@@ -205,7 +207,9 @@ fn row_81_keys_are_rotated_beside_a_daemon_that_trades_and_nothing_fails() {
     let mut rotation = service.scratch.program();
     rotation.args(["keys", "rotate", "--by", "ann", "--config"]).arg(service.scratch.config());
     let mut rotation = rotation.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    late.iter().for_each(|(account, _)| service.trigger(account));
+    for (account, _) in late {
+        service.trigger(account);
+    }
     let joined = service.connected("joins");
     assert!(rotation.wait().unwrap().success());
     let under_way = users.iter().filter(|(account, _)| !service.is_closed(account)).count();

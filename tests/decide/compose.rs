@@ -275,12 +275,12 @@ fn a_glide_path_goes_evenly_with_each_day() {
     assert_eq!(stocks(&glide, date(2050, 1, 1), None), "30", "after the last one too");
     assert_eq!(stocks(&glide, date(2035, 1, 1), Some(2055)), "90", "a user's own year");
     assert_eq!(stocks(&glide, date(2035, 1, 1), Some(2035)), "30");
-    let dates = vec![
+    let points = vec![
         (date(2030, 1, 1), mix(&[("A", "60"), ("C", "38")])),
         (date(2030, 1, 4), mix(&[("B", "98")])),
         (date(2031, 1, 4), mix(&[("A", "49"), ("B", "49")])),
     ];
-    let dated = strategy(Composition::Glide(Glide::Dates(dates)), "2");
+    let dated = strategy(Composition::Glide(Glide::Dates(points)), "2");
     let on = |day| {
         let mix = answer(&dated, &Closes::default(), day, None).unwrap();
         mix.values().map(|weight| weight.percent().normalize().to_string()).collect::<Vec<_>>().join(" ")

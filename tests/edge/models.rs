@@ -82,7 +82,7 @@ fn a_list_is_read_strictly_and_is_part_of_the_version() {
     assert_ne!(read(&folder, "a.toml").version(), strategy.version(), "an edited list is a new version");
     let catalog = load_dir(folder.path()).unwrap().0;
     assert!(catalog.text(&StrategyName::parse("a").unwrap()).unwrap().contains("# SPY,60.4"));
-    let many: String = (0..500).map(|n| format!("N{n},0.19\n")).collect();
+    let many = (0..500).map(|n| format!("N{n},0.19")).collect::<Vec<_>>().join("\n");
     fs::write(folder.path().join("list.csv"), many).unwrap();
     assert_eq!(read(&folder, "a.toml").targets().len(), 500);
     for (list, expected) in [

@@ -429,7 +429,10 @@ fn every_example_is_valid_explained_and_bounded() {
     assert!(catalog.len() >= 5);
     for strategy in catalog.iter() {
         let name = strategy.name();
-        assert!(catalog.text(name).unwrap().starts_with("# "), "{name} begins with a comment for newcomers");
+        assert!(
+            catalog.text(name).unwrap().starts_with("#:schema ./strategy.schema.json\n# "),
+            "{name} begins with a comment for newcomers"
+        );
         assert!(!strategy.description().is_empty(), "{name}");
         assert!(strategy.limits().max_order_notional.is_some() && strategy.limits().max_turnover.is_some(), "{name}");
         assert!(Path::new("strategies").join(format!("{name}.toml")).exists(), "{name} lies in the file of its name");

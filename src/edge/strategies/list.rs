@@ -24,7 +24,7 @@ type Wrong = (String, String);
 /// The path of a list: a plain name in the folder of the strategy's file, so that nothing else is ever read.
 pub(super) fn beside(file: &Path, name: &str) -> Result<PathBuf, Wrong> {
     let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._- ".contains(&b));
-    if !is_plain || name.starts_with('.') || !name.ends_with(".csv") {
+    if !is_plain || name.starts_with('.') || Path::new(name).extension().is_none_or(|end| end != "csv") {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
         let mend = "write the name of a file in the strategy's own folder, such as \"model.csv\"";
         return Err((format!("`{shown}` is not the plain name of a .csv file"), mend.to_owned()));

@@ -11,7 +11,7 @@ use crate::model::canon::strategy_version;
 use crate::model::composition::{Composition, SLEEVE_DECIMALS, Sleeve};
 use crate::model::ids::{StrategyName, StrategyVersion};
 use crate::model::money::Fraction;
-use crate::model::strategy::Strategy;
+use crate::model::strategy::{Strategy, StrategyParts};
 
 /// How deep sleeves may lie in each other. Shares have six decimals and weights eight, so three of the one and one of the other
 /// are still multiplied exactly.
@@ -34,7 +34,7 @@ struct Found {
 /// The strategy of a draft, with everything that it names, and its text as it is kept with every run.
 pub(super) fn resolved(draft: &Draft, drafts: &Drafts<'_>) -> Result<(Strategy, String), Vec<FileFault>> {
     let (parts, lines) = match &draft.is {
-        Drafted::Whole(strategy) => return Ok((strategy.clone(), draft.kept.clone())),
+        Drafted::Whole(strategy) => return Ok((Strategy::clone(strategy), draft.kept.clone())),
         Drafted::Sleeves(parts, lines) => (parts, lines),
     };
     let mut faults = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn resolved(draft: &Draft, drafts: &Drafts<'_>) -> Result<(Strategy, 
     let whole = found(draft, drafts, &mut Vec::new());
     let Found { composition, cash, version, text } =
         whole.map_err(|why| vec![FileFault::of(&draft.file, why, "change a percent of a sleeve or its [cash]")])?;
-    let mut parts = parts.clone();
+    let mut parts = StrategyParts::clone(parts);
     (parts.cash, parts.version) = (cash, version);
     draft.finished(parts, composition).map(|strategy| (strategy, text))
 }
@@ -75,7 +75,7 @@ fn found(draft: &Draft, drafts: &Drafts<'_>, chain: &mut Vec<StrategyName>) -> R
     for line in lines {
         let found = sleeve(line, drafts, chain)?;
         cash += line.share * found.cash;
-        text.push_str(&format!("\n# sleeve {} is version {}", line.name, found.version));
+        text.extend(["\n# sleeve ", line.name.as_str(), " is version ", found.version.as_str()]);
         sleeves.push(Sleeve {
             name: line.name.clone(),
             version: found.version,

@@ -1,6 +1,7 @@
 //! From a file's text to a strategy, or to everything that is wrong with it, each fault with its line and its mend.
 
 mod conditions;
+mod glide;
 mod schedule;
 mod model;
 mod overrides;
@@ -46,9 +47,9 @@ pub(super) struct Draft {
 #[derive(Debug)]
 pub(super) enum Drafted {
     /// A whole strategy.
-    Whole(Strategy),
+    Whole(Box<Strategy>),
     /// Everything but what the strategies hold that it names.
-    Sleeves(StrategyParts, Vec<SleeveLine>),
+    Sleeves(Box<StrategyParts>, Vec<SleeveLine>),
 }
 
 impl Draft {
@@ -85,10 +86,9 @@ pub(super) fn draft(file: &Path, text: &str) -> Result<Draft, Vec<FileFault>> {
         Err(error) => page.fault(0, error.to_string(), "give another file"),
     }
     let is = match holdings {
-        model::Holdings::Known(composition) => {
-            checked(&mut page, (parts, composition, allowance.clone()), &places).map(Drafted::Whole)
-        }
-        model::Holdings::Sleeves(lines) => Some(Drafted::Sleeves(parts, lines)),
+        model::Holdings::Known(composition) => checked(&mut page, (parts, composition, allowance.clone()), &places)
+            .map(|strategy| Drafted::Whole(Box::new(strategy))),
+        model::Holdings::Sleeves(lines) => Some(Drafted::Sleeves(Box::new(parts), lines)),
     };
     match is {
         Some(is) if page.faults.is_empty() => {

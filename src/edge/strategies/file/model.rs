@@ -2,20 +2,20 @@
 //!
 //! A key that does nothing for the kind of the model is a fault: whoever wrote it expects something of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::super::fault::listed;
 use super::super::keys;
 use super::super::page::{Page, Placed, Table, entry};
+use super::glide;
 use super::{Places, symbol, targets};
 use crate::edge::strategies::list;
-use crate::model::composition::{Calm, Composition, Glide, Mix, Momentum};
+use crate::model::composition::{Calm, Composition, Momentum};
 use crate::model::ids::{StrategyName, Symbol};
 use crate::model::money::Fraction;
-use crate::model::time::Day;
 
 /// Decimals that a percent in a model may have, so that whatever is made of it is exact.
 const PERCENT_DECIMALS: u32 = 4;
@@ -80,14 +80,14 @@ pub(super) fn holdings<'a>(
         "equal" => known(Composition::Equal(symbols(page, &table, 1)?.value)),
         "csv" => list(page, &table, whole, places),
         "sleeves" => sleeves(page, &table, whole).map(|sleeves| (Holdings::Sleeves(sleeves), None)),
-        "glide" => known(Composition::Glide(glide(page, &table, whole)?)),
+        "glide" => known(Composition::Glide(glide::glide(page, &table, whole)?)),
         "inverse_volatility" => known(Composition::InverseVolatility(calm(page, &table, whole)?)),
         "min_variance" => known(Composition::MinVariance(calm(page, &table, whole)?)),
         _ => known(Composition::Momentum(momentum(page, &table)?)),
     }
 }
 
-fn too_fine(fraction: Fraction) -> bool {
+pub(super) fn too_fine(fraction: Fraction) -> bool {
     fraction.decimal().normalize().scale() > PERCENT_DECIMALS + 2
 }
 
@@ -291,117 +291,4 @@ fn sleeves<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, whole: Fraction) -> O
         return None;
     }
     Some(lines)
-}
-
-fn glide<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, whole: Fraction) -> Option<Glide> {
-    let year = page.whole(table, ("model", "default_target_year"));
-    let rows = page.tables(table.value, ("model", "points"));
-    if rows.len() < 2 {
-        let mend = "add at least two [[model.points]], each with `years_to_target` or `date`, and `weights`";
-        page.fault(table.byte, format!("there are {} [[model.points]]", rows.len()), mend);
-        return None;
-    }
-    let (mut dates, mut years): (BTreeMap<Day, Mix>, BTreeMap<u16, Mix>) = (BTreeMap::new(), BTreeMap::new());
-    let mut is_whole = true;
-    for row in &rows {
-        let mix = mix(page, row, whole);
-        let date = page.text(row, ("model.points", "date"));
-        let to_target = page.whole(row, ("model.points", "years_to_target"));
-        let again = match (date, to_target, mix) {
-            (Some(date), None, Some(mix)) => match date.value.parse::<Day>() {
-                Ok(day) => dates.insert(day, mix).is_some(),
-                Err(_) => {
-                    page.fault(date.byte, "this is no date", "write it as \"2040-01-01\"");
-                    is_whole = false;
-                    false
-                }
-            },
-            (None, Some(number), Some(mix)) => {
-                years.insert(u16::try_from(number.value).unwrap_or(u16::MAX), mix).is_some()
-            }
-            (_, _, None) => {
-                is_whole = false;
-                false
-            }
-            _ => {
-                page.fault(row.byte, "this point has no day of its own", "write either `years_to_target` or `date`");
-                is_whole = false;
-                false
-            }
-        };
-        if again {
-            page.fault(row.byte, "two points are for one day", "keep one of the two");
-            is_whole = false;
-        }
-    }
-    if !is_whole {
-        return None;
-    }
-    match (dates.is_empty(), years.is_empty(), year) {
-        (false, true, None) => Some(Glide::Dates(dates.into_iter().collect())),
-        (false, true, Some(year)) => {
-            let what = "`model.default_target_year` says nothing beside points with a `date`";
-            page.fault(year.byte, what, "remove it, or give the points by `years_to_target`");
-            None
-        }
-        (true, _, Some(year)) if (1990..=2200).contains(&year.value) => {
-            let points = years.into_iter().rev().collect();
-            Some(Glide::Years { points, default_target_year: i16::try_from(year.value).unwrap_or(i16::MAX) })
-        }
-        (true, _, Some(year)) => {
-            page.fault(
-                year.byte,
-                format!("`model.default_target_year` is {}", year.value),
-                "write a year from 1990 to 2200",
-            );
-            None
-        }
-        (true, _, None) => {
-            let mend = "add default_target_year = 2050: it counts for users who have none of their own";
-            page.fault(table.byte, "points by `years_to_target` need a year to count from", mend);
-            None
-        }
-        (false, false, _) => {
-            let mend = "give all of them by `years_to_target`, or all by `date`";
-            page.fault(table.byte, "some points have a `date` and some `years_to_target`", mend);
-            None
-        }
-    }
-}
-
-/// The weights of one point; with the cash they make a whole.
-fn mix<'a>(page: &mut Page<'a>, row: &Table<'_, 'a>, whole: Fraction) -> Option<Mix> {
-    let Some((byte, value)) = entry(row.value, "weights") else {
-        page.fault(
-            row.byte,
-            "`model.points.weights` is missing",
-            "add a line such as `weights = { VTI = 60, BND = 40 }`",
-        );
-        return None;
-    };
-    let DeValue::Table(weights) = value.get_ref() else {
-        page.fault(byte, "`model.points.weights` is no table", "write it as `weights = { VTI = 60, BND = 40 }`");
-        return None;
-    };
-    let mut mix = Mix::new();
-    let weights = Placed { value: weights, byte };
-    for (key, _) in weights.value {
-        let said = Placed { value: key.get_ref().to_string(), byte: key.span().start };
-        let percent = page.percent_of(&weights, &said.value);
-        let (Some(symbol), Some(percent)) = (symbol(page, &said), percent) else { return None };
-        let weight = Fraction::from_percent(percent.value);
-        if weight < Fraction::ZERO || weight > Fraction::ONE || too_fine(weight) {
-            let mend = "a weight is from 0 to 100, with at most four decimals";
-            page.fault(percent.byte, format!("the weight of {} is {}%", symbol.value, percent.value), mend);
-            return None;
-        }
-        mix.insert(symbol.value, weight);
-    }
-    let sum: Fraction = mix.values().copied().sum();
-    if sum != whole {
-        let all = (sum + Fraction::ONE - whole).percent().normalize();
-        page.fault(byte, format!("these weights and [cash] add up to {all}%, not 100%"), "change a weight or [cash]");
-        return None;
-    }
-    Some(mix)
 }
