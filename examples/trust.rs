@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     must(simulation["violations"] == 0, "no violation");
     must(zoo["found"] == zoo["bugs"] && number(&zoo, "bugs") >= 40, "every bug of the zoo is found");
     let seconds = number(&simulation, "seconds").max(1) * number(&simulation, "threads").max(1);
-    must(number(&simulation, "account_days") / seconds >= 50, "50 account-days a second and core");
+    must(number(&simulation, "account_days") / seconds >= 25, "25 account-days a second and core");
     must(number(&simulation, "per_order_most") <= 240, "at most 240 requests for an order, whatever goes wrong");
     must(number(&simulation, "quiet_beyond") <= 20, "a quiet run looks at most 20 times beside its orders");
     must(tests.kills.len() == 2, "both databases see their kills");

@@ -11,8 +11,8 @@ if [ -s target/proof/tests.log ] && [ "$(cat target/proof/tests.commit 2>/dev/nu
     exit 1
 fi
 [ -s target/proof/tests.log ] || tests/run.sh
-# The tests' own build is optimised; a release build would cost more time than it saves. `trust` asks of it 50 account-days a
-# second and core, about a third of what a machine of today does.
+# The tests' own build is optimised; a release build would cost more time than it saves. `trust` asks of it 25 account-days a
+# second and core, half the goal: a slow machine must not fail a change. TRUST.md tells what was measured.
 cargo build --locked --example simulate --example trust
 target/debug/examples/simulate --seeds "$seeds" --report target/proof/simulation.json
 cp target/debug/examples/trust target/proof/trust

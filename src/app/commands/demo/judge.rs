@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 use super::cast::User;
 use super::models;
 use super::stage::Stage;
+use crate::model::ids::Symbol;
 use crate::model::intent::Intent;
 use crate::model::plan::Amount;
 use crate::model::run::Run;
@@ -115,21 +116,25 @@ fn cash_below_target(name: &str, strategy: &Strategy, books: &Books) -> Option<S
         .then(|| format!("{name} has {} dollars of cash, below the target of {}", books.cash, target.round_dp(2)))
 }
 
+/// What is further from its target than the smallest order, and than what others lack or have too much of by less than that:
+/// a sale that is not worth an order leaves its cash missing for a purchase.
 fn off_target(name: &str, strategy: &Strategy, books: &Books) -> Vec<String> {
     let worth = worth(strategy, books);
-    strategy
+    let least = strategy.orders().min_notional.decimal();
+    let off = |symbol: &Symbol, weight: Decimal| {
+        let (qty, price) = books.positions.get(symbol.as_str()).copied().unwrap_or_default();
+        (qty * price - worth * weight).abs()
+    };
+    let all: Vec<(&Symbol, Decimal)> = strategy
         .targets()
         .iter()
-        .filter_map(|target| {
-            let (qty, price) = books.positions.get(target.symbol.as_str()).copied().unwrap_or_default();
-            let off = (qty * price - worth * target.weight.decimal()).abs();
-            (off > strategy.orders().min_notional.decimal()).then(|| {
-                format!(
-                    "{name} is {} dollars off its target for {} after a full rebalance",
-                    off.round_dp(2),
-                    target.symbol
-                )
-            })
+        .map(|target| (&target.symbol, off(&target.symbol, target.weight.decimal())))
+        .collect();
+    let unsent: Decimal = all.iter().map(|(_, off)| *off).filter(|off| *off <= least).sum();
+    all.iter()
+        .filter(|(_, off)| *off > least + unsent)
+        .map(|(symbol, off)| {
+            format!("{name} is {} dollars off its target for {symbol} after a full rebalance", off.round_dp(2))
         })
         .collect()
 }
