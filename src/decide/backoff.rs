@@ -17,6 +17,29 @@ const ASKS_MS: [i64; 9] = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_0
 /// long the broker's figures may lag behind its fills (row 36).
 pub const LOOKS_FOR_LAG: u32 = 8;
 
+/// A difference between what is shown and what must be there, from look to look. It is believed when it has been looked at
+/// for as long as figures may lag behind, and stood still: one that changed between the last two looks is of something under
+/// way, such as a deposit that is booked but not yet in the cash.
+#[derive(Debug, Default)]
+pub struct Difference {
+    looks: u32,
+    last: Vec<String>,
+}
+
+impl Difference {
+    /// Another look shows these differences: the pause before the next one, or `None` when they are to be believed. At most
+    /// twice [`LOOKS_FOR_LAG`] pauses.
+    pub fn again(&mut self, shown: &[String]) -> Option<Span> {
+        let stands_still = self.last == shown;
+        if self.looks >= 2 * LOOKS_FOR_LAG || (self.looks >= LOOKS_FOR_LAG && stands_still) {
+            return None;
+        }
+        self.last = shown.to_vec();
+        self.looks += 1;
+        Some(poll_after(self.looks - 1))
+    }
+}
+
 /// The pause before the next poll: half a second first, doubling.
 pub fn poll_after(polls_so_far: u32) -> Span {
     if planted(Bug::PollsWithoutPause) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide;
+use crate::decide::backoff::Difference;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::decisions;
@@ -101,7 +101,7 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
         Ok(findings) => return halt(world, account, &acquaint::told(&findings)).await.map(|()| Found::Halted),
         Err(blind) => return unseen(world, &grant, blind).await,
     }
-    let mut looks = 0;
+    let mut difference = Difference::default();
     loop {
         let (view, holdings, _) = match read_account(world, &access).await {
             Ok(seen) => seen,
@@ -120,7 +120,11 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
                 }
                 return Ok(Found::Agreed);
             }
-            Beside::Differs(ledgers) if looks >= decide::backoff::LOOKS_FOR_LAG => {
+            Beside::Differs(ledgers) => {
+                if let Some(pause) = difference.again(&ledgers.differences) {
+                    world.clock.sleep(pause).await;
+                    continue;
+                }
                 // A run that began meanwhile moves what we look at, and compares by itself.
                 if world.store.books_due(books.at + Span::from_micros(1), (Some(account), 1)).await?.is_empty() {
                     return Ok(Found::Unseen);
@@ -128,10 +132,7 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
                 tell(world, account, &ledgers).await?;
                 return halt(world, account, &ledgers.differences.join("; ")).await.map(|()| Found::Halted);
             }
-            Beside::Differs(_) => {}
         }
-        world.clock.sleep(decide::backoff::poll_after(looks)).await;
-        looks += 1;
     }
 }
 

@@ -32,6 +32,9 @@ const SENDS: u32 = 4;
 /// is left of them is the network's.
 const STALE_LOOK: Span = Span::from_millis(200);
 
+/// Answers further apart than this are not one look at an account: orders may have been filled between them.
+const ONE_LOOK: Span = Span::from_secs(30);
+
 /// Looks that came too late one after another before an order is not sent at all: a database so slow cannot say in time that
 /// nobody pulled the switch.
 const LOOKS: u32 = 10;
@@ -316,9 +319,10 @@ async fn barred<E: Environment>(
     ))
 }
 
-/// Whether it is so long since an intent was recorded that the look which it was reckoned from says nothing any more.
+/// Whether it is so long since an intent was recorded, or will be when it leaves, that the look which it was reckoned from
+/// says nothing any more.
 fn has_waited(world: &World, intent: &Intent) -> bool {
-    world.clock.now().since(intent.recorded_at) > decide::guard::FRESH
+    world.clock.now().since(intent.recorded_at) + STALE_LOOK > decide::guard::FRESH
 }
 
 /// Whether the account does not cover any more what an intent that waited is to sell, or to buy for.
@@ -330,7 +334,11 @@ async fn uncovered<E: Environment>(
     if !has_waited(world, intent) {
         return None;
     }
+    let begun = world.clock.now();
     let (account, holdings, open) = match observe::read_account(world, access).await {
+        Ok(_) if world.clock.now().since(begun) > ONE_LOOK => {
+            return Some("it waited, and what the account holds now was not told in one piece".to_owned());
+        }
         Ok(seen) => seen,
         Err(Blind::TokenDead(dead)) => {
             *token_dead = Some(dead.clone());

@@ -3,6 +3,7 @@
 //! Always: a run with an order whose fate is not known is quarantined, however it came to its close (L2).
 
 use crate::decide;
+use crate::decide::backoff::Difference;
 use crate::edge::World;
 use crate::edge::decisions;
 use crate::edge::points;
@@ -192,7 +193,7 @@ fn dead(blind: Blind) -> Option<String> {
 /// cannot be seen any more is left to the next look: the books stay as they were, and every row since counts then.
 async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> Result<After, store::Error> {
     let mut after = After::default();
-    let mut looks = 0;
+    let mut difference = Difference::default();
     loop {
         let snapshot = match observe(world, &course.access, &course.strategy, None).await {
             Ok(snapshot) => snapshot,
@@ -203,13 +204,13 @@ async fn after<E: Environment>(world: &World, course: &mut Course<E>) -> Result<
         match balanced(world, course, &snapshot).await? {
             Beside::Agrees { .. } => return Ok(After { unexplained: None, ..after }),
             Beside::Unseen(blind) => return Ok(After { unexplained: None, token_dead: dead(blind), ..after }),
-            Beside::Differs(ledgers) => after.unexplained = Some(ledgers),
+            Beside::Differs(ledgers) => {
+                let pause = difference.again(&ledgers.differences);
+                after.unexplained = Some(ledgers);
+                let Some(pause) = pause else { return Ok(after) };
+                world.clock.sleep(pause).await;
+            }
         }
-        if looks >= decide::backoff::LOOKS_FOR_LAG {
-            return Ok(after);
-        }
-        world.clock.sleep(decide::backoff::poll_after(looks)).await;
-        looks += 1;
     }
 }
 

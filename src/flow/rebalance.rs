@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::decide;
+use crate::decide::backoff::Difference;
 use crate::decide::guard::Facts;
 use crate::decide::personal::Unfit;
 use crate::decide::plan::Stage;
@@ -330,36 +331,35 @@ async fn look<E: Environment>(
 ) -> Result<Result<Look, Blind>, store::Error> {
     let is_second = course.reason.is_some();
     let expected = course.held.as_ref().filter(|_| is_second).map(|held| decide::books::after(held, &course.intents));
-    let mut looks = 0;
+    let mut difference = Difference::default();
     loop {
         let snapshot = match observe(world, &course.access, &course.strategy, last).await {
             Ok(snapshot) => snapshot,
             Err(blind) => return Ok(Err(blind)),
         };
-        let Some(expected) = &expected else {
-            match balanced(world, course, &snapshot).await? {
+        let pause = if let Some(expected) = &expected {
+            let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
+            if changes.is_empty() {
+                return Ok(Ok(Look::Fits(Box::new(snapshot))));
+            }
+            let all: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            let Some(pause) = difference.again(&all) else {
+                let why = format!("the account was changed by somebody else during the run ({})", all.join("; "));
+                return Ok(Ok(Look::Changed(format!("{why}; nothing more was sent, and the next moment looks anew"))));
+            };
+            pause
+        } else {
+            let ledgers = match balanced(world, course, &snapshot).await? {
                 Beside::Agrees { .. } => return Ok(Ok(Look::Fits(Box::new(snapshot)))),
                 Beside::Unseen(blind) => return Ok(Err(blind)),
-                Beside::Differs(ledgers) if looks >= decide::backoff::LOOKS_FOR_LAG => {
-                    return Ok(Ok(Look::Unexplained(Box::new(snapshot), ledgers)));
-                }
-                Beside::Differs(_) => {}
-            }
-            world.clock.sleep(decide::backoff::poll_after(looks)).await;
-            looks += 1;
-            continue;
+                Beside::Differs(ledgers) => ledgers,
+            };
+            let Some(pause) = difference.again(&ledgers.differences) else {
+                return Ok(Ok(Look::Unexplained(Box::new(snapshot), ledgers)));
+            };
+            pause
         };
-        let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
-        if changes.is_empty() {
-            return Ok(Ok(Look::Fits(Box::new(snapshot))));
-        }
-        if looks >= decide::backoff::LOOKS_FOR_LAG {
-            let all: Vec<String> = changes.iter().map(ToString::to_string).collect();
-            let why = format!("the account was changed by somebody else during the run ({})", all.join("; "));
-            return Ok(Ok(Look::Changed(format!("{why}; nothing more was sent, and the next moment looks anew"))));
-        }
-        world.clock.sleep(decide::backoff::poll_after(looks)).await;
-        looks += 1;
+        world.clock.sleep(pause).await;
     }
 }
 

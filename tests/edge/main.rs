@@ -22,7 +22,6 @@ mod tls;
 mod clock;
 mod counted;
 mod readers;
-mod corpus;
 mod fuzz;
 mod strategies;
 mod overrides;

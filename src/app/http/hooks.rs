@@ -69,8 +69,9 @@ async fn trigger(
     let body = body.map_err(|refused| Refused(refused.status(), format!("a message has at most {BODY_MAX} bytes")))?;
     let now = door.shared.world.clock.now();
     if let Err(why) = signed(&door.secret, &headers, &body, now) {
-        tracing::warn!(peer = %peer.ip(), "a message to /hooks/trigger was turned away: {why}");
         return Err(if door.wrong.admits(peer.ip()) {
+            // No stranger fills the log: what is beyond the limit is answered only.
+            tracing::warn!(peer = %peer.ip(), "a message to /hooks/trigger was turned away: {why}");
             Refused(StatusCode::UNAUTHORIZED, why.to_owned())
         } else {
             Refused(StatusCode::TOO_MANY_REQUESTS, "too many wrong signatures; wait a minute".to_owned())

@@ -382,8 +382,9 @@ impl Theatre {
                 ));
             }
         }
-        // A look may take a hundred requests when everything goes wrong; beyond that it is a loop (L10).
-        if asked > 60 * orders + 120 {
+        // A look may take a hundred requests when everything goes wrong, and an order that waited looks by itself; beyond that
+        // it is a loop (L10).
+        if asked > 100 * orders + 120 {
             notes.violation(format_args!("L10: a run of {} took {asked} requests for {orders} orders", held.account));
         }
         // An account is halted for what nobody can explain, and for nothing else.

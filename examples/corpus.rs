@@ -1,5 +1,7 @@
 //! Makes `tests/corpus`: real answers of the simulator, one for each reader. Run by hand when the simulator says more than it
-//! did: `cargo test --test edge -- --ignored the_corpus_is_made_anew`.
+//! did: `cargo run --example corpus`.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a program for tests")]
 
 use alpaca_sim::{ApiKey, ConsentMode, ConsentRule, Environment, NewAccount, OAuthApp, Sim, SimConfig};
 use bytes::Bytes;
@@ -78,9 +80,8 @@ async fn broker() -> Broker {
     broker
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "writes into the repository"]
-async fn the_corpus_is_made_anew() {
+#[tokio::main]
+async fn main() {
     let broker = broker().await;
     let frames = tokio::spawn(heard(broker.sim.clone(), broker.token.clone()));
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
