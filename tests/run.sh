@@ -37,9 +37,17 @@ cargo build --workspace --locked --all-targets
 mkdir -p target/proof
 log=target/proof/tests.log
 git rev-parse HEAD > target/proof/tests.commit
+# Many tests hold many sockets and files, and some systems allow few unless they are asked.
+ulimit -n "$(ulimit -Hn)"
+# A test that hangs must fail, and be named, long before whoever waits for the answer gives up.
+limit="${TESTS_MINUTES:-45}"
 status=0
-cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" |
+timeout --kill-after=10 "${limit}m" cargo test --workspace --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" |
     grep --line-buffered -E '^(test |     Running |   Doc-tests |error|kills tried|restart to ready)' || status=$?
+if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+    echo "tests/run.sh: not done within $limit minutes (TESTS_MINUTES sets another limit); these run since more than a minute:"
+    grep -E 'has been running for over' "$log" || true
+fi
 if [ "$status" != 0 ]; then
     echo "tests/run.sh: what failed, from $log"
     # Each failed test's own output, without the frames of its backtrace; their names come last, where they are seen.

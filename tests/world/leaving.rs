@@ -1,11 +1,14 @@
 //! Orders that are open when a halt asks for their end or a user leaves: each is cancelled or named, and nothing is sent
 //! after it. Accounts that the broker closes to trading are parked, and go on by themselves.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alpaca_sim::exchange::asset::AssetPatch;
 use alpaca_sim::{FaultAction, FaultRule};
-use rebalanced::edge::points;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rebalanced::edge::points::{self, Point, Points, Watcher};
 use rebalanced::edge::store::IntentFilter;
 use rebalanced::flow;
 use rebalanced::flow::approve::{self, Desk};
@@ -19,6 +22,7 @@ use rebalanced::model::time::Span;
 use rebalanced::model::verdict::{EndReason, OutcomeKind};
 
 use sqlx::Connection;
+use tokio::sync::watch;
 
 use crate::halfway::dies_at;
 use crate::support::{Keeper, Setup, TestWorld, cash, new_york, on_both_databases};
@@ -54,6 +58,9 @@ fn desk(service: &TestWorld) -> Desk<'_> {
 /// Each request really takes this long, so that the test can step in: the service's own time runs as fast as it can.
 pub(crate) const LATENCY: Duration = Duration::from_millis(5);
 
+/// How long it may really take until the orders are at the broker, on the slowest of machines.
+const PATIENCE: Duration = Duration::from_mins(3);
+
 async fn service(on: Keeper, users: usize) -> (TestWorld, Vec<AccountId>) {
     let files = [("limits.toml", LIMITS), ("sixty-forty.toml", SIXTY_FORTY)];
     let mut service =
@@ -73,40 +80,50 @@ async fn service(on: Keeper, users: usize) -> (TestWorld, Vec<AccountId>) {
     (service, accounts)
 }
 
-/// Runs every due run until its orders are at the broker, and there it dies.
-pub(crate) async fn with_open_orders(service: &TestWorld, orders: usize) {
-    let sent = async {
-        while service.sim.ledger().orders.len() < orders {
-            tokio::time::sleep(Duration::from_micros(500)).await;
+/// Holds every run at the point where all orders of its second half have been sent, and counts them.
+#[derive(Default)]
+struct HoldWhenSent {
+    held: watch::Sender<usize>,
+}
+
+impl Watcher for HoldWhenSent {
+    fn crossed(&self, point: Point) -> BoxFuture<'static, ()> {
+        if point == points::SENT.of(Phase::Buy) {
+            self.held.send_modify(|held| *held += 1);
+            return futures_util::future::pending().boxed();
         }
-        // The answers come back and are stored.
-        while service.world.store.unsettled().await.unwrap().iter().any(|intent| intent.order.is_none()) {
-            tokio::time::sleep(Duration::from_micros(500)).await;
-        }
-    };
+        futures_util::future::ready(()).boxed()
+    }
+}
+
+/// Runs every due run until its orders are at the broker, and there it dies. No run waits for its orders before all have been
+/// sent: who waits moves the clock, under the feet of those who send.
+pub(crate) async fn with_open_orders(service: &mut TestWorld, orders: usize) {
     let slot = new_york(SLOT);
     service.clock.set(slot);
-    service.steps.hold_looks(true);
     flow::tick::tick(&service.world, slot).await.unwrap();
     let claims = service.world.store.claim(1000, slot, slot + Span::from_mins(10)).await.unwrap();
-    // The looks that are held back are those at orders of now; the past of each account has been read.
-    for claim in &claims {
-        service.world.store.acquaint(&claim.run().account);
-    }
+    let hold = Arc::new(HoldWhenSent::default());
+    service.world.points = Points::watched(hold.clone());
+    let mut seen = hold.held.subscribe();
+    let expected = claims.len();
     let runs = futures_util::future::join_all(
         claims.into_iter().map(|claim| flow::rebalance::rebalance(&service.world, claim)),
     );
     tokio::select! {
         outcomes = runs => panic!("they were to wait for their orders: {outcomes:?}"),
-        () = sent => {}
+        all = seen.wait_for(|held| *held == expected) => drop(all.unwrap()),
+        () = tokio::time::sleep(PATIENCE) => panic!("{} of {expected} runs have sent their orders", *hold.held.borrow()),
     }
-    service.steps.hold_looks(false);
+    service.world.points = Points::default();
+    assert_eq!(service.sim.ledger().orders.len(), orders);
+    assert!(service.world.store.unsettled().await.unwrap().iter().all(|intent| intent.order.is_some()));
 }
 
 async fn row_82_a_halt_cancels_open_orders_if_asked_and_names_each(on: Keeper) {
     let users = if matches!(on, Keeper::Sqlite) { 50 } else { 10 };
-    let (service, accounts) = service(on, users).await;
-    with_open_orders(&service, 2 * users).await;
+    let (mut service, accounts) = service(on, users).await;
+    with_open_orders(&mut service, 2 * users).await;
     let scope = HaltScope::Symbol(Symbol::parse("SPY").unwrap());
     approve::halt(&desk(&service), scope.clone(), ("ada", "drill")).await.unwrap();
     let some = cancel_open(&service.world, &scope, &by()).await.unwrap();
@@ -132,8 +149,8 @@ async fn row_82_a_halt_cancels_open_orders_if_asked_and_names_each(on: Keeper) {
 }
 
 async fn a_cancellation_that_the_broker_does_not_confirm_is_never_called_one(on: Keeper) {
-    let (service, accounts) = service(on, 2).await;
-    with_open_orders(&service, 4).await;
+    let (mut service, accounts) = service(on, 2).await;
+    with_open_orders(&mut service, 4).await;
     let deaf = FaultRule::new(FaultAction::DropBefore).path("/paper/v2/orders/*").account(accounts[0].as_str());
     service.sim.add_fault(deaf.times(0));
     let silent = FaultRule::new(FaultAction::DropBefore)
@@ -148,8 +165,8 @@ async fn a_cancellation_that_the_broker_does_not_confirm_is_never_called_one(on:
 }
 
 async fn row_84_who_leaves_takes_their_open_orders_along_and_nothing_is_sent_after(on: Keeper) {
-    let (service, accounts) = service(on, 2).await;
-    with_open_orders(&service, 4).await;
+    let (mut service, accounts) = service(on, 2).await;
+    with_open_orders(&mut service, 4).await;
     let orders = tokens::leave(&service.world, &desk(&service), &accounts[0], &by()).await.unwrap();
     assert_eq!(orders.len(), 2);
     assert!(orders.iter().all(|order| order.fate == Fate::Cancelled), "{orders:?}");

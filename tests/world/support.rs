@@ -31,7 +31,6 @@ use rebalanced::model::time::{Moment, Span};
 use rebalanced::model::verdict::Outcome;
 use rust_decimal::Decimal;
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use crate::postgres::empty_postgres;
 
@@ -46,7 +45,6 @@ const BASE: &str = "http://127.0.0.1:9";
 pub(crate) struct Steps {
     seen: Arc<Mutex<usize>>,
     act: Arc<Mutex<Option<Planned>>>,
-    looks_wait: Arc<watch::Sender<bool>>,
     slow: Arc<Mutex<Duration>>,
     cancels: Arc<Mutex<Vec<Instant>>>,
     slow_account: Arc<Mutex<Option<(String, Duration)>>>,
@@ -67,11 +65,6 @@ impl Steps {
         *self.act.lock().unwrap() = Some((nth, act));
     }
 
-    /// Holds back every look at orders that are at the broker, or lets them pass again.
-    pub(crate) fn hold_looks(&self, hold: bool) {
-        self.looks_wait.send_replace(hold);
-    }
-
     /// From now on each request really takes this much longer.
     pub(crate) fn slow_down(&self, by: Duration) {
         *self.slow.lock().unwrap() = by;
@@ -85,10 +78,6 @@ impl Steps {
     /// Makes every request of one account take so long beside what each takes, or of none.
     pub(crate) fn slow(&self, account: Option<(String, Duration)>) {
         *self.slow_account.lock().unwrap() = account;
-    }
-
-    async fn look(&self) {
-        self.looks_wait.subscribe().wait_for(|held| !held).await.unwrap();
     }
 
     async fn step(&self) {
@@ -123,9 +112,6 @@ impl Transport for InMemory {
                 self.steps.cancels.lock().unwrap().push(Instant::now());
             }
             self.steps.step().await;
-            if request.uri().query().is_some_and(|query| query.contains("status=all")) {
-                self.steps.look().await;
-            }
             let slow = self.steps.slow_account.lock().unwrap().clone();
             let more = slow.filter(|(account, _)| whose(&self.sim, &request).as_deref() == Some(account));
             let more = more.map_or(Duration::ZERO, |(_, latency)| latency) + *self.steps.slow.lock().unwrap();

@@ -43,7 +43,7 @@ async fn row_82_the_cancellations_of_a_thousand_open_orders_leave_within_five_se
         let stopped = AssetPatch { halted: Some(true), ..AssetPatch::default() };
         service.sim.with_exchange(|exchange, now| exchange.change_asset(now, symbol, stopped)).unwrap();
     }
-    with_open_orders(&service, USERS * SYMBOLS.len()).await;
+    with_open_orders(&mut service, USERS * SYMBOLS.len()).await;
     service.steps.slow_down(A_REQUEST.saturating_sub(LATENCY));
     let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
     let begun = Instant::now();
