@@ -18,8 +18,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("app", &["model", "flow", "edge"]),
 ];
 
+/// One arrow of one file: the record transaction itself asks the guard's gate again, so that nothing is durable that it did
+/// not let through, whoever calls it.
+const ARROW_OF_ONE: (&str, &str) = ("src/edge/store/intents.rs", "decide");
+
 /// Files of `edge` that its other files may name; the rest are siblings that do not know each other.
-const EDGE_GROUND: &[&str] = &["clock", "entropy", "metrics", "points"];
+const EDGE_GROUND: &[&str] = &["clock", "entropy", "metrics", "points", "recorded"];
 
 /// What may stand only in the files named: the one reader of the clock, the one thrower of dice, and so on.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[
@@ -33,7 +37,6 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &["src/app/settings", "src/main.rs", "src/app/commands/demo/stage.rs"],
         "the environment is read once",
     ),
-    (".submit(", &["src/flow/dispatch.rs"], "only a recorded intent is sent"),
     ("sqlx::", &["src/edge/store/"], "SQL lives in the store"),
     ("reqwest::", &["src/edge/alpaca/", "src/edge/clock.rs", "src/app/commands/"], "HTTP lives at the edge"),
     ("alpaca_sim", &["src/app/commands/demo"], "only the demo, tests and benches use the simulator"),
@@ -120,7 +123,8 @@ fn rooms_name_only_rooms_below_them() {
     for source in sources() {
         let Some(allowed) = arrows.get(source.room.as_str()) else { continue };
         for room in named_rooms(&source.code) {
-            if room != source.room && !allowed.contains(&room.as_str()) {
+            let is_excepted = (source.path.to_string_lossy().as_ref(), room.as_str()) == ARROW_OF_ONE;
+            if room != source.room && !allowed.contains(&room.as_str()) && !is_excepted {
                 wrong.push(format!("{} names {room}", source.path.display()));
             }
         }

@@ -1,12 +1,13 @@
 //! The outside: the database, Alpaca, the vault, the clock, dice, metrics and files. No decision about money is made here.
 //!
-//! `clock`, `entropy`, `metrics` and `points` are the ground of this room, and the others may use them; `alpaca`, `store`, `vault`,
+//! `clock`, `entropy`, `metrics`, `points` and `recorded` are the ground of this room, and the others may use them; `alpaca`, `store`, `vault`,
 //! `switch`, `notary`, `sessions`, `decisions` and `strategies` do not know each other and meet in one [`World`].
 
 pub mod clock;
 pub mod entropy;
 pub mod metrics;
 pub mod points;
+pub mod recorded;
 pub mod vault;
 pub mod switch;
 pub mod notary;

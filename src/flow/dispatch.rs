@@ -1,7 +1,7 @@
 //! Record, send, learn: the only caller of `Client::submit`.
 //!
-//! An order exists in the database, durably, before its first byte leaves (S2): a [`Recorded`] is made here after the
-//! commit and only a `Recorded` can be sent. A reply has three meanings, never two: accepted, refused, unknown. Unknown
+//! An order exists in the database, durably, before its first byte leaves (S2): the store makes a [`Recorded`] after the
+//! commit, and nothing else can be sent. A reply has three meanings, never two: accepted, refused, unknown. Unknown
 //! is resolved only by asking for the same client order id, and whatever is sent again is sent under that same id, so the
 //! broker itself refuses a second order (S1).
 
@@ -13,13 +13,13 @@ use crate::decide::guard::Cleared;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::points;
+use crate::edge::recorded::{Durable, Recorded};
 use crate::edge::store::{self, Claim, RecordAnswer, Recording};
 use crate::flow::inquire::{self, Found, TokenIs};
 use crate::flow::observe::{self, Blind};
 use crate::model::environment::Environment;
 use crate::model::ids::{GrantId, StrategyVersion};
 use crate::model::intent::{Intent, IntentUpdate};
-use crate::model::plan::Phase;
 use crate::model::snapshot::Shares;
 use crate::model::time::{Moment, Span};
 use crate::model::verdict::{Refusal, RefusalCode};
@@ -38,16 +38,6 @@ const ONE_LOOK: Span = Span::from_secs(30);
 /// Looks that came too late one after another before an order is not sent at all: a database so slow cannot say in time that
 /// nobody pulled the switch.
 const LOOKS: u32 = 10;
-
-/// Intents that are durable, for one environment. Private fields, no clone: it is made after a commit and consumed by
-/// the sending.
-#[derive(Debug)]
-pub struct Recorded<E> {
-    intents: Vec<Intent>,
-    /// Whether an earlier process may have sent them already: then the broker is asked first.
-    maybe_sent: bool,
-    environment: std::marker::PhantomData<E>,
-}
 
 /// What came of the wall before the send.
 #[derive(Debug)]
@@ -101,38 +91,12 @@ pub async fn record<E: Environment>(
         return Ok(Wall::Refused(vec![Refusal { code: RefusalCode::HaltedService, detail }]));
     }
     let now = world.clock.now();
-    let run = claim.run();
-    let decide = |mandate: &crate::model::mandate::Mandate| {
-        let refusals = decide::guard::gate(cleared, (&run.strategy, &recording.version), mandate, now);
-        if !refusals.is_empty() {
-            return Err(refusals);
-        }
-        decide::intents::intents(cleared, &run.id, now)
-            .map_err(|fault| vec![Refusal { code: RefusalCode::ClaimLost, detail: fault.to_string() }])
-    };
     let day = exchange_day(world, now);
-    Ok(match world.store.record(claim, recording, (&world.policy, day), now, decide).await? {
-        RecordAnswer::Stored(intents) => {
-            Wall::Passed(Recorded { intents, maybe_sent: false, environment: std::marker::PhantomData })
-        }
+    Ok(match world.store.record(claim, (cleared, recording), (&world.policy, day), now).await? {
+        RecordAnswer::Stored(recorded) => Wall::Passed(recorded),
         RecordAnswer::Refused(refusals) => Wall::Refused(refusals),
         RecordAnswer::ClaimLost => Wall::ClaimLost,
     })
-}
-
-/// Intents of a half that an earlier process made durable: they enter the line here. `None` when there are none.
-///
-/// # Errors
-/// When the database fails.
-pub(super) async fn resume<E: Environment>(
-    world: &World,
-    claim: &Claim<E>,
-    phase: Phase,
-) -> Result<Option<Recorded<E>>, store::Error> {
-    let stored = world.store.intents_of(&claim.run().id).await?;
-    let intents: Vec<Intent> = stored.into_iter().filter(|intent| intent.phase == phase).collect();
-    let recorded = Recorded { intents, maybe_sent: true, environment: std::marker::PhantomData };
-    Ok((!recorded.intents.is_empty()).then_some(recorded))
 }
 
 /// The bounds of the exchange's day that holds `now`: limits per day count inside it.
@@ -156,28 +120,9 @@ pub async fn send<E: Environment>(
     recorded: Recorded<E>,
 ) -> Result<Sent, store::Error> {
     let claim = behalf.claim;
-    let line: Vec<(Intent, bool)> = if recorded.maybe_sent && planted(Bug::RecoveryWithdraws) {
-        let now = world.clock.now();
-        let mut line = Vec::new();
-        for intent in recorded.intents {
-            let update = decide::order::withdrawn(&intent, "never sent", now);
-            if !intent.state.is_terminal() {
-                world.store.settle(claim, std::slice::from_ref(&update), now).await?;
-            }
-            line.push((intent.after(&update), false));
-        }
-        line
-    } else if recorded.maybe_sent {
-        let searched = inquire::search(world, claim, access, recorded.intents).await?;
-        // Hosts, rows and tokens may be others than those of the process that recorded them (row 79).
-        let is_any_next = searched.iter().any(|(intent, is_absent)| *is_absent && intent.is_in_doubt());
-        let is_proven = !is_any_next || observe::opens_its_own(world, access).await;
-        searched.into_iter().map(|(intent, is_absent)| (intent, is_absent && is_proven)).collect()
-    } else {
-        recorded.intents.into_iter().map(|intent| (intent, true)).collect()
-    };
-    let mut sent = Sent { intents: Vec::with_capacity(line.len()), token_dead: None };
-    for (intent, is_absent) in line {
+    let stands = standing(world, claim, access, &recorded).await?;
+    let mut sent = Sent { intents: Vec::with_capacity(stands.len()), token_dead: None };
+    for (durable, (intent, is_absent)) in recorded.into_durable().iter().zip(stands) {
         if !intent.is_in_doubt() {
             sent.intents.push(intent);
             continue;
@@ -189,7 +134,7 @@ pub async fn send<E: Environment>(
         } else if let Some(why) = &sent.token_dead {
             decide::order::withdrawn(&intent, why, now)
         } else {
-            one(world, behalf, access, (&intent, &mut sent.token_dead)).await
+            one(world, behalf, access, (durable, &mut sent.token_dead)).await
         };
         world.points.cross(points::LEARNED.of(intent.phase)).await;
         world.store.settle(claim, std::slice::from_ref(&update), world.clock.now()).await?;
@@ -199,12 +144,52 @@ pub async fn send<E: Environment>(
     Ok(sent)
 }
 
+/// How each recorded intent stands now, in their order, and whether it is proven that the broker does not have it. What an
+/// earlier process may have sent is asked for first.
+async fn standing<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    access: &Access<E>,
+    recorded: &Recorded<E>,
+) -> Result<Vec<(Intent, bool)>, store::Error> {
+    let intents = recorded.intents().to_vec();
+    if !recorded.maybe_sent() {
+        return Ok(intents.into_iter().map(|intent| (intent, true)).collect());
+    }
+    if planted(Bug::RecoveryWithdraws) {
+        return all_withdrawn(world, claim, intents).await;
+    }
+    let searched = inquire::search(world, claim, access, intents).await?;
+    // Hosts, rows and tokens may be others than those of the process that recorded them (row 79).
+    let is_any_next = searched.iter().any(|(intent, is_absent)| *is_absent && intent.is_in_doubt());
+    let is_proven = !is_any_next || observe::opens_its_own(world, access).await;
+    Ok(searched.into_iter().map(|(intent, is_absent)| (intent, is_absent && is_proven)).collect())
+}
+
+/// One of the zoo.
+async fn all_withdrawn<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    intents: Vec<Intent>,
+) -> Result<Vec<(Intent, bool)>, store::Error> {
+    let now = world.clock.now();
+    let mut line = Vec::new();
+    for intent in intents {
+        let update = decide::order::withdrawn(&intent, "never sent", now);
+        if !intent.state.is_terminal() {
+            world.store.settle(claim, std::slice::from_ref(&update), now).await?;
+        }
+        line.push((intent.after(&update), false));
+    }
+    Ok(line)
+}
+
 /// One intent that the broker does not have, from its first byte to an answer that means something.
 async fn one<E: Environment>(
     world: &World,
     behalf: Behalf<'_, E>,
     access: &Access<E>,
-    (intent, token_dead): (&Intent, &mut Option<String>),
+    (durable, token_dead): (&Durable<E>, &mut Option<String>),
 ) -> IntentUpdate {
     // Whether a send of it may still land: then no answer to a later one says what became of the first.
     let mut ambiguous = false;
@@ -212,12 +197,13 @@ async fn one<E: Environment>(
     let is_repeated = behalf.claim.resumed();
     let mut last = "the broker kept asking for fewer requests".to_owned();
     for nth in 0..SENDS {
-        let renamed = if planted(Bug::FreshIdOnRetry) && nth > 0 { renamed(intent, nth) } else { None };
-        let intent = renamed.as_ref().unwrap_or(intent);
+        let renamed = durable.renamed(nth);
+        let durable = renamed.as_ref().unwrap_or(durable);
+        let intent = durable.intent();
         if let Some(why) = barred(world, behalf, access, (intent, token_dead)).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
-        let reply = world.alpaca.submit(access, intent).await;
+        let reply = world.alpaca.submit(access, durable).await;
         world.points.cross(points::REPLIED.of(intent.phase)).await;
         match decide::classify::classify(reply) {
             Fate::Adopt(report) => return decide::order::apply(intent, &report, world.clock.now()),
@@ -270,13 +256,7 @@ async fn one<E: Environment>(
             },
         }
     }
-    not_taken(intent, &last, ambiguous, world.clock.now())
-}
-
-/// One of the zoo: the id that a retry must never have.
-fn renamed(intent: &Intent, nth: u32) -> Option<Intent> {
-    let id = crate::model::ids::ClientOrderId::parse(&format!("{}{nth}", intent.client_order_id)).ok()?;
-    Some(Intent { client_order_id: id, ..intent.clone() })
+    not_taken(durable.intent(), &last, ambiguous, world.clock.now())
 }
 
 /// The last send was not taken. That is an end only when no send before it may still land.

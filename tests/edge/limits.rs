@@ -5,7 +5,8 @@ use rebalanced::model::environment::Paper;
 use rebalanced::model::report::Reply;
 use rebalanced::model::time::{Moment, Span};
 
-use crate::script::{Said, Stage, access, access_of, at, intent, ok, order_json, says};
+use crate::durable::purchase;
+use crate::script::{Said, Stage, access, access_of, at, ok, order_json, says};
 
 const START: &str = "2026-11-23T15:00:00Z";
 
@@ -69,12 +70,12 @@ async fn s8_an_order_is_never_held_back_inside_the_client() {
     let reset = at("2026-11-23T15:00:20Z").micros() / 1_000_000;
     let stage = Stage::new([says(429, "").with("x-ratelimit-reset", reset), ok(order_json())]);
     stage.client.account(&access::<Paper>()).await.unwrap_err();
-    let reply = stage.client.submit(&access::<Paper>(), &intent()).await;
+    let reply = stage.client.submit(&access::<Paper>(), purchase().await).await;
     assert_eq!(reply, Reply::Throttled { until: Some(at("2026-11-23T15:00:21Z")) });
     assert_eq!(stage.clock.now(), at(START), "whoever waits looks at the halts again first");
     assert_eq!(stage.asked().len(), 1, "nothing was sent");
     stage.clock.set(at("2026-11-23T15:00:21Z"));
-    assert!(matches!(stage.client.submit(&access::<Paper>(), &intent()).await, Reply::Accepted(_)));
+    assert!(matches!(stage.client.submit(&access::<Paper>(), purchase().await).await, Reply::Accepted(_)));
 }
 
 #[tokio::test]

@@ -9,7 +9,16 @@
     reason = "a test may stop, and nobody else uses it"
 )]
 
+#[path = "../decide/cast.rs"]
+#[allow(dead_code, reason = "this crate needs a part of it")]
+mod portfolio;
+#[path = "../support/cleared.rs"]
+mod cleared;
+#[path = "../store/cast.rs"]
+#[allow(dead_code, reason = "this crate needs a part of it")]
+mod cast;
 mod script;
+mod durable;
 mod answers;
 mod orders;
 mod prices;

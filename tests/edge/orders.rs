@@ -5,11 +5,12 @@ use rebalanced::edge::alpaca::Error;
 use rebalanced::model::environment::{Live, Paper};
 use rebalanced::model::ids::OrderId;
 use rebalanced::model::money::{Price, Qty, Usd};
-use rebalanced::model::plan::{Amount, Phase, Pricing, Side};
+use rebalanced::model::plan::Side;
 use rebalanced::model::report::{OrderStatus, Reply};
 use rust_decimal::Decimal;
 
-use crate::script::{ORDER_ID, Stage, TOKEN, access, at, client_order_id, intent, ok, order_json, says, symbol};
+use crate::durable::{purchase, sale};
+use crate::script::{ORDER_ID, Stage, TOKEN, access, at, client_order_id, ok, order_json, says, symbol};
 
 fn usd(text: &str) -> Usd {
     Usd::parse(text).unwrap()
@@ -204,7 +205,7 @@ async fn s5_the_environment_chooses_the_host_and_the_token_stands_in_one_header_
 #[tokio::test]
 async fn an_order_is_sent_as_documented_with_strings_for_numbers() {
     let stage = Stage::new([ok(order_json()), ok(order_json())]);
-    let reply = stage.client.submit(&access::<Paper>(), &intent()).await;
+    let reply = stage.client.submit(&access::<Paper>(), purchase().await).await;
     assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
     assert_eq!(stage.asked()[0], "POST https://paper.example/v2/orders");
     assert_eq!(stage.header(0, "content-type").unwrap(), "application/json");
@@ -212,11 +213,7 @@ async fn an_order_is_sent_as_documented_with_strings_for_numbers() {
         r#"{{"symbol":"SPY","notional":"12.3","side":"buy","type":"market","time_in_force":"day","client_order_id":"{ORDER_ID}"}}"#
     );
     assert_eq!(stage.body(0), body);
-    let mut sale = intent();
-    sale.phase = Phase::Sell;
-    sale.amount = Amount::Qty(qty("0.123456789"));
-    sale.pricing = Pricing::Limit(Price::parse("501.50").unwrap());
-    stage.client.submit(&access::<Paper>(), &sale).await;
+    stage.client.submit(&access::<Paper>(), sale().await).await;
     let body: serde_json::Value = serde_json::from_str(&stage.body(1)).unwrap();
     assert_eq!(body["qty"], "0.123456789");
     assert_eq!(body["limit_price"], "501.5");
@@ -232,7 +229,7 @@ fn decimal_text() -> impl Strategy<Value = String> {
 }
 
 fn read_cash(json: &str) -> Result<Usd, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = format!(r#"{{"id":"a","status":"ACTIVE","cash":{json}}}"#);
     runtime.block_on(async { Stage::new([ok(body)]).client.account(&access::<Paper>()).await }).map(|view| view.cash)
 }
@@ -264,8 +261,8 @@ proptest! {
     #[test]
     fn row_12_a_status_of_tomorrow_is_kept_and_never_an_end(status in "[a-z_]{1,24}") {
         let body = order_json().replace("pending_new", &status);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let reply = runtime.block_on(async { Stage::new([ok(body)]).client.submit(&access::<Paper>(), &intent()).await });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reply = runtime.block_on(async { Stage::new([ok(body)]).client.submit(&access::<Paper>(), purchase().await).await });
         let Reply::Accepted(report) = reply else { return Err(TestCaseError::fail(format!("{reply:?}"))) };
         prop_assert_eq!(report.status.word(), &status);
         let known = ["filled", "canceled", "expired", "rejected", "replaced"];
@@ -275,12 +272,12 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let stage = Stage::new([ok(&bytes), ok(&bytes), ok(&bytes)]);
             drop(stage.client.account(&access::<Paper>()).await);
             drop(stage.client.open_orders(&access::<Paper>()).await);
-            drop(stage.client.submit(&access::<Paper>(), &intent()).await);
+            drop(stage.client.submit(&access::<Paper>(), purchase().await).await);
         });
     }
 }

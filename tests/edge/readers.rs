@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use rebalanced::decide::order::apply;
 use rebalanced::edge::alpaca::hosts::Streams;
 use rebalanced::edge::alpaca::transport::{Duplex, Lost, Transport};
-use rebalanced::edge::alpaca::{Access, AppCredentials, Client, Hosts};
+use rebalanced::edge::alpaca::{Access, AppCredentials, Client, Hosts, reply_to};
 use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::metrics::Metrics;
 use rebalanced::edge::points::Points;
@@ -172,7 +172,7 @@ pub async fn read(reader: &str, (status, body): (u16, &[u8]), intent: &Intent) -
             Ok(Some(report)) => judge(intent, &report, body).map(|()| true)?,
             _ => false,
         },
-        "submit" | "refusal" => match client.submit(&access, intent).await {
+        "submit" | "refusal" => match reply_to(intent, status, body) {
             Reply::Accepted(report) => judge(intent, &report, body).map(|()| true)?,
             Reply::Refused { .. } if status == 200 => return Err("a success is a refusal".to_owned()),
             Reply::Refused { .. } => true,

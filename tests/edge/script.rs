@@ -11,11 +11,8 @@ use rebalanced::edge::alpaca::{Access, AppCredentials, Client, DataKey, Hosts};
 use rebalanced::edge::clock::{Clock, VirtualClock};
 use rebalanced::edge::metrics::Metrics;
 use rebalanced::edge::points::Points;
-use rebalanced::model::environment::{Environment, Kind};
-use rebalanced::model::ids::{AccountId, ClientOrderId, IntentId, RunId, Symbol};
-use rebalanced::model::intent::{Intent, IntentState};
-use rebalanced::model::money::{Price, Qty, Usd};
-use rebalanced::model::plan::{Amount, Phase, Pricing};
+use rebalanced::model::environment::Environment;
+use rebalanced::model::ids::{AccountId, ClientOrderId, Symbol};
 use rebalanced::model::secret::{AccessToken, Secret};
 use rebalanced::model::time::Moment;
 
@@ -23,7 +20,8 @@ pub const TOKEN: &str = "canary-token-5c9a";
 pub const DATA_SECRET: &str = "canary-data-secret";
 pub const CLIENT_SECRET: &str = "canary-client-secret";
 pub const ACCOUNT: &str = "904837e3-3b76-47ec-b432-046db621571b";
-pub const ORDER_ID: &str = "rb1-0123456789abcdef0123456789";
+/// The id of the purchase in `durable.rs`: derived from its account, run and leg.
+pub const ORDER_ID: &str = "rb1-a98f4c3c8105bdce80fb403f7f";
 
 /// One scripted answer.
 pub struct Said {
@@ -160,30 +158,6 @@ pub fn access_of<E: Environment>(account: &str) -> Access<E> {
 
 pub fn client_order_id() -> ClientOrderId {
     ClientOrderId::parse(ORDER_ID).unwrap()
-}
-
-/// A purchase of SPY for 12.30 dollars at the market, on paper.
-pub fn intent() -> Intent {
-    Intent {
-        id: IntentId::parse("int_1").unwrap(),
-        run: RunId::parse("run_1").unwrap(),
-        account: AccountId::parse(ACCOUNT).unwrap(),
-        environment: Kind::Paper,
-        phase: Phase::Buy,
-        attempt: 1,
-        client_order_id: client_order_id(),
-        symbol: symbol("SPY"),
-        amount: Amount::Notional(Usd::parse("12.30").unwrap()),
-        pricing: Pricing::Market,
-        value: Usd::parse("12.30").unwrap(),
-        state: IntentState::Recorded,
-        order: None,
-        filled_qty: Qty::ZERO,
-        filled_avg_price: None::<Price>,
-        note: String::new(),
-        recorded_at: at("2026-11-23T14:59:59Z"),
-        settled_at: None,
-    }
 }
 
 /// An order as Alpaca's documents show one, with fields that nobody needs and one that nobody knows.

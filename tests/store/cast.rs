@@ -1,6 +1,6 @@
 //! Who appears in the tests, and the raw connection that looks behind the store's back.
 
-use rebalanced::edge::store::{AnyClaim, Claim, Connection, Recording, Store};
+use rebalanced::edge::store::{AnyClaim, Claim, Connection, Error, RecordAnswer, Recording, Store};
 use rebalanced::model::canon;
 use rebalanced::model::environment::{Kind, Paper};
 use rebalanced::model::event::Actor;
@@ -9,14 +9,16 @@ use rebalanced::model::ids::{
 };
 use rebalanced::model::intent::{Intent, IntentState, IntentUpdate};
 use rebalanced::model::mandate::ServicePolicy;
-use rebalanced::model::money::{Fraction, Qty, Usd};
-use rebalanced::model::plan::{Amount, Phase, Pricing};
+use rebalanced::model::money::{Fraction, Price, Qty, Usd};
+use rebalanced::model::plan::{Amount, Leg, Phase, Pricing};
 use rebalanced::model::run::{Closing, DueMoment, Fate, Turns};
 use rebalanced::model::schedule::{Misfire, SlotReason};
 use rebalanced::model::secret::Sealed;
 use rebalanced::model::time::{Moment, Span};
 use rebalanced::model::verdict::{Outcome, Reason};
 use sqlx::{AnyConnection, Connection as _, Row};
+
+use crate::cleared::cleared;
 
 /// The moment at which everybody connects.
 pub(crate) fn start() -> Moment {
@@ -125,6 +127,32 @@ pub(crate) fn recording() -> Recording {
     }
 }
 
+/// A purchase at the market.
+pub(crate) fn purchase(symbol: &str, dollars: &str) -> Leg {
+    let value = Usd::parse(dollars).unwrap();
+    Leg {
+        phase: Phase::Buy,
+        symbol: Symbol::parse(symbol).unwrap(),
+        amount: Amount::Notional(value),
+        pricing: Pricing::Market,
+        value,
+        reference_price: Price::parse("500").unwrap(),
+    }
+}
+
+/// Records purchases of 123.45 dollars each.
+pub(crate) async fn record(
+    store: &Store,
+    claim: &Claim<Paper>,
+    symbols: &[&str],
+    at: Moment,
+) -> Result<RecordAnswer<Paper>, Error> {
+    let legs = symbols.iter().map(|symbol| purchase(symbol, "123.45")).collect();
+    let cleared = cleared(&claim.run().account, legs);
+    store.record(claim, (&cleared, &recording()), (&policy(), day()), at).await
+}
+
+/// What [`record`] stores for one symbol.
 pub(crate) fn intent(run: &RunId, account: &AccountId, symbol: &str, at: Moment) -> Intent {
     let symbol = Symbol::parse(symbol).unwrap();
     Intent {

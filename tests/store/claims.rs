@@ -10,7 +10,7 @@ use rebalanced::model::run::{DueMoment, Fate, RunState, Trigger};
 use rebalanced::model::time::Span;
 
 use crate::cast::{
-    account, claimed, closing, connected, day, due, enqueued, intent, kinds, minutes, operator, paper, policy, raw,
+    account, claimed, closing, connected, due, enqueued, intent, kinds, minutes, operator, paper, raw, record,
     recording, start, strategy, subscription, texts, update,
 };
 use crate::databases;
@@ -144,12 +144,11 @@ async fn an_old_epoch_can_neither_record_nor_settle_nor_close() {
         let new = claimed(&db.store, minutes(7)).await;
         assert_eq!((old.epoch(), new.epoch(), new.resumed()), (1, 2, true), "{}: S12", db.name);
         assert_eq!(new.run().claimed_at, Some(minutes(5)), "the first worker's moment stays");
-        let orders = vec![intent(&new.run().id, &account(1), "SPY", minutes(7))];
-        let limits = (&policy(), day());
-        let answer = db.store.record(&old, &recording(), limits, minutes(7), |_| Ok(orders.clone())).await.unwrap();
+        let orders = [intent(&new.run().id, &account(1), "SPY", minutes(7))];
+        let answer = record(&db.store, &old, &["SPY"], minutes(7)).await.unwrap();
         assert!(matches!(answer, RecordAnswer::ClaimLost));
         assert!(db.store.intents_of(&new.run().id).await.unwrap().is_empty());
-        let answer = db.store.record(&new, &recording(), limits, minutes(7), |_| Ok(orders.clone())).await.unwrap();
+        let answer = record(&db.store, &new, &["SPY"], minutes(7)).await.unwrap();
         assert!(matches!(answer, RecordAnswer::Stored(_)));
         let ends = [update(&orders[0], rebalanced::model::intent::IntentState::Filled, minutes(8))];
         assert!(matches!(db.store.settle(&old, &ends, minutes(8)).await, Err(Error::ClaimLost { .. })));
@@ -204,8 +203,7 @@ async fn a_run_whose_code_failed_is_quarantined_and_keeps_its_decision() {
         enqueued(&db.store, minutes(5)).await;
         let claim = claimed(&db.store, minutes(5)).await;
         let id = claim.run().id.clone();
-        let limits = (&policy(), day());
-        db.store.record(&claim, &recording(), limits, minutes(5), |_| Ok(Vec::new())).await.unwrap();
+        record(&db.store, &claim, &[], minutes(5)).await.unwrap();
         assert!(db.store.fail_run(&claim.held(), "index\0 out of bounds", minutes(6)).await.unwrap());
         let (run, decision) = db.store.run(&id).await.unwrap().unwrap();
         let outcome = run.outcome.unwrap();
@@ -303,8 +301,8 @@ async fn a_run_that_failed_after_its_fills_starts_the_cooldown() {
         connected(&db.store, 1).await;
         enqueued(&db.store, minutes(5)).await;
         let claim = claimed(&db.store, minutes(5)).await;
-        let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(5))];
-        db.store.record(&claim, &recording(), (&policy(), day()), minutes(5), |_| Ok(orders.clone())).await.unwrap();
+        let orders = [intent(&claim.run().id, &account(1), "SPY", minutes(5))];
+        record(&db.store, &claim, &["SPY"], minutes(5)).await.unwrap();
         let mut filled = update(&orders[0], rebalanced::model::intent::IntentState::Filled, minutes(6));
         filled.filled_qty = rebalanced::model::money::Qty::parse("1.5").unwrap();
         db.store.settle(&claim, &[filled], minutes(6)).await.unwrap();

@@ -4,6 +4,11 @@
 
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../decide/cast.rs"]
+#[allow(dead_code, reason = "this crate needs a part of it")]
+mod portfolio;
+#[path = "../support/cleared.rs"]
+mod cleared;
 mod databases;
 mod people;
 mod cast;

@@ -5,12 +5,12 @@ use rebalanced::model::canon::{GENESIS, chain_hash};
 use rebalanced::model::event::{Actor, Event};
 use rebalanced::model::ids::{ApprovalId, HaltId, Symbol};
 use rebalanced::model::intent::IntentState;
-use rebalanced::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope, Mandate};
+use rebalanced::model::mandate::{Approval, ApprovalKind, Bound, Halt, HaltScope};
 use rebalanced::model::money::Usd;
-use rebalanced::model::verdict::{Refusal, RefusalCode};
+use rebalanced::model::verdict::RefusalCode;
 
 use crate::cast::{
-    account, claimed, closing, connected, day, enqueued, intent, kinds, minutes, operator, paper, policy, raw,
+    account, claimed, closing, connected, day, enqueued, intent, kinds, minutes, operator, paper, policy, raw, record,
     recording, strategy, texts, update, version,
 };
 use crate::databases;
@@ -26,16 +26,6 @@ fn halt(name: &str, scope: HaltScope) -> Halt {
     }
 }
 
-fn unless_halted(mandate: &Mandate) -> Result<(), Vec<Refusal>> {
-    if mandate.halts.is_empty() {
-        return Ok(());
-    }
-    Err(vec![
-        Refusal { code: RefusalCode::HaltedAccount, detail: "halted by ann".to_owned() },
-        Refusal { code: RefusalCode::MaxOrders, detail: "too many".to_owned() },
-    ])
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halt_between_plan_and_record_refuses_and_stores_only_the_refusal() {
     for db in databases::both().await {
@@ -44,20 +34,18 @@ async fn a_halt_between_plan_and_record_refuses_and_stores_only_the_refusal() {
         let claim = claimed(&db.store, minutes(5)).await;
         let limits = (&policy(), day());
         let before = db.store.mandate(claim.run(), limits).await.unwrap();
-        assert!(unless_halted(&before).is_ok());
+        assert!(before.halts.is_empty());
         db.store.halt(&halt("hlt_1", HaltScope::Account(account(1)))).await.unwrap();
-        let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(7))];
-        let decide = |mandate: &Mandate| unless_halted(mandate).map(|()| orders.clone());
-        let answer = db.store.record(&claim, &recording(), limits, minutes(7), decide).await.unwrap();
+        let answer = record(&db.store, &claim, &["SPY"], minutes(7)).await.unwrap();
         let RecordAnswer::Refused(refusals) = answer else { panic!("{}: {answer:?}", db.name) };
         assert_eq!(refusals[0].code, RefusalCode::HaltedAccount);
         assert!(db.store.intents(&IntentFilter::all()).await.unwrap().is_empty(), "S2: nothing to send");
         let last = db.store.events(0, i64::MAX).await.unwrap().pop().unwrap();
         assert_eq!((last.kind.as_str(), last.run.as_str()), ("run.refused", claim.run().id.as_str()));
-        assert!(last.facts.contains(r#""codes":"halted_account max_orders""#), "{}", last.facts);
+        assert!(last.facts.contains(r#""codes":"halted_account""#), "{}", last.facts);
         let released = db.store.resume(&HaltScope::Account(account(1)), &operator(), minutes(8)).await.unwrap();
         assert_eq!(released, 1);
-        let answer = db.store.record(&claim, &recording(), limits, minutes(9), decide).await.unwrap();
+        let answer = record(&db.store, &claim, &["SPY"], minutes(9)).await.unwrap();
         assert!(matches!(answer, RecordAnswer::Stored(_)));
     }
 }
@@ -71,14 +59,13 @@ async fn what_is_recorded_comes_back_as_it_was() {
         let run = claim.run().id.clone();
         let orders: Vec<_> =
             ["ZZZ", "AAA", "MMM"].map(|symbol| intent(&run, &account(1), symbol, minutes(6))).into_iter().collect();
-        let limits = (&policy(), day());
-        db.store.record(&claim, &recording(), limits, minutes(6), |_| Ok(orders.clone())).await.unwrap();
+        record(&db.store, &claim, &["ZZZ", "AAA", "MMM"], minutes(6)).await.unwrap();
         assert_eq!(db.store.intents_of(&run).await.unwrap(), orders, "{}: in the order of the plan", db.name);
         assert_eq!(db.store.unsettled().await.unwrap(), orders);
         let stored = db.store.run(&run).await.unwrap().unwrap().0;
         assert_eq!((stored.reason, stored.version), (Some(recording().reason), Some(version())));
         // The second record of the same legs is refused whole.
-        let again = db.store.record(&claim, &recording(), limits, minutes(6), |_| Ok(orders.clone())).await;
+        let again = record(&db.store, &claim, &["ZZZ", "AAA", "MMM"], minutes(6)).await;
         assert!(matches!(again, Err(Error::Conflict { .. })), "S1: {again:?}");
         let recorded = kinds(&db.store).await.into_iter().filter(|kind| kind == "intent.recorded").count();
         assert_eq!(recorded, 3);
@@ -93,7 +80,7 @@ async fn an_intent_that_has_ended_absorbs_every_later_word() {
         let claim = claimed(&db.store, minutes(5)).await;
         let orders: Vec<_> =
             ["AAA", "BBB"].map(|symbol| intent(&claim.run().id, &account(1), symbol, minutes(6))).into_iter().collect();
-        db.store.record(&claim, &recording(), (&policy(), day()), minutes(6), |_| Ok(orders.clone())).await.unwrap();
+        record(&db.store, &claim, &["AAA", "BBB"], minutes(6)).await.unwrap();
         let open = update(&orders[0], IntentState::Open, minutes(7));
         let filled = update(&orders[0], IntentState::Filled, minutes(7));
         db.store.settle(&claim, std::slice::from_ref(&open), minutes(7)).await.unwrap();
@@ -115,20 +102,14 @@ async fn an_intent_that_has_ended_absorbs_every_later_word() {
 async fn a_days_runs_count_only_other_runs_of_this_account_inside_the_day() {
     for db in databases::both().await {
         connected(&db.store, 2).await;
-        for (slot, expected) in [(5, 0), (6, 1), (7, 2)] {
+        for (slot, expected, symbols) in [(5, 0, ["AAA", "BBB"]), (6, 1, ["CCC", "DDD"]), (7, 2, ["EEE", "FFF"])] {
             enqueued(&db.store, minutes(slot)).await;
             for claim in db.store.claim(10, minutes(slot), minutes(slot + 2)).await.unwrap() {
                 let claim = paper(claim);
-                let of = &claim.run().account;
-                let orders: Vec<_> = ["AAA", "BBB"]
-                    .map(|symbol| intent(&claim.run().id, of, symbol, minutes(slot)))
-                    .into_iter()
-                    .collect();
-                let decide = |mandate: &Mandate| {
-                    assert_eq!(mandate.trading_runs_today, expected);
-                    Ok(orders)
-                };
-                db.store.record(&claim, &recording(), (&policy(), day()), minutes(slot), decide).await.unwrap();
+                let before = db.store.mandate(claim.run(), (&policy(), day())).await.unwrap();
+                assert_eq!(before.trading_runs_today, expected);
+                let answer = record(&db.store, &claim, &symbols, minutes(slot)).await.unwrap();
+                assert!(matches!(answer, RecordAnswer::Stored(_)), "{answer:?}");
                 let tomorrow = (day().1, day().1);
                 assert_eq!(db.store.mandate(claim.run(), (&policy(), tomorrow)).await.unwrap().trading_runs_today, 0);
                 db.store.close(claim, &closing(true), minutes(slot)).await.unwrap();
@@ -252,8 +233,8 @@ async fn d8_what_was_recorded_for_good_is_not_replaced_by_an_insert_either() {
     connected(&db.store, 1).await;
     enqueued(&db.store, minutes(5)).await;
     let claim = claimed(&db.store, minutes(5)).await;
-    let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(6))];
-    db.store.record(&claim, &recording(), (&policy(), day()), minutes(6), |_| Ok(orders.clone())).await.unwrap();
+    let orders = [intent(&claim.run().id, &account(1), "SPY", minutes(6))];
+    record(&db.store, &claim, &["SPY"], minutes(6)).await.unwrap();
     db.store.settle(&claim, &[update(&orders[0], IntentState::Filled, minutes(7))], minutes(7)).await.unwrap();
     db.store.close(claim, &closing(true), minutes(8)).await.unwrap();
     db.store.keep_consent_text("hash", "the text", minutes(9)).await.unwrap();
@@ -304,9 +285,7 @@ async fn no_intent_enters_the_chain_after_a_halt_that_it_did_not_see() {
             let store = db.store.clone();
             tokio::spawn(async move {
                 let claim = paper(claim);
-                let orders = vec![intent(&claim.run().id, &claim.run().account, "SPY", minutes(6))];
-                let decide = |mandate: &Mandate| unless_halted(mandate).map(|()| orders);
-                store.record(&claim, &recording(), (&policy(), day()), minutes(6), decide).await.map(drop)
+                record(&store, &claim, &["SPY"], minutes(6)).await.map(drop)
             })
         });
         let records: Vec<_> = records.collect();

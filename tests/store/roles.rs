@@ -4,8 +4,7 @@ use rebalanced::edge::store::{Error, RecordAnswer, Store};
 use rebalanced::model::intent::IntentState;
 
 use crate::cast::{
-    account, claimed, closing, connected, day, enqueued, intent, minutes, operator, policy, raw, recording, texts,
-    update,
+    account, claimed, closing, connected, enqueued, intent, minutes, operator, raw, record, texts, update,
 };
 use crate::postgres::{as_owner, empty_postgres};
 
@@ -81,8 +80,8 @@ async fn d8_the_daemons_role_does_its_work_and_cannot_rewrite_what_was_recorded(
     connected(&store, 1).await;
     enqueued(&store, minutes(5)).await;
     let claim = claimed(&store, minutes(5)).await;
-    let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(6))];
-    let answer = store.record(&claim, &recording(), (&policy(), day()), minutes(6), |_| Ok(orders.clone())).await;
+    let orders = [intent(&claim.run().id, &account(1), "SPY", minutes(6))];
+    let answer = record(&store, &claim, &["SPY"], minutes(6)).await;
     assert!(matches!(answer.unwrap(), RecordAnswer::Stored(_)));
     store.settle(&claim, &[update(&orders[0], IntentState::Filled, minutes(7))], minutes(7)).await.unwrap();
     store.close(claim, &closing(true), minutes(8)).await.unwrap();

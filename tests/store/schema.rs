@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rebalanced::edge::store::{Error, Store};
 use sqlx::Row;
 
-use crate::cast::{
-    account, claimed, closing, connected, day, enqueued, intent, minutes, policy, raw, recording, texts,
-};
+use crate::cast::{claimed, closing, connected, enqueued, minutes, raw, record, texts};
 use crate::databases;
 use crate::postgres::empty_postgres;
 
@@ -70,8 +68,7 @@ async fn the_reports_can_be_read_by_people() {
         connected(&db.store, 1).await;
         enqueued(&db.store, minutes(5)).await;
         let claim = claimed(&db.store, minutes(5)).await;
-        let orders = vec![intent(&claim.run().id, &account(1), "SPY", minutes(6))];
-        db.store.record(&claim, &recording(), (&policy(), day()), minutes(6), |_| Ok(orders)).await.unwrap();
+        record(&db.store, &claim, &["SPY"], minutes(6)).await.unwrap();
         db.store.close(claim, &closing(true), minutes(6)).await.unwrap();
         let slot = texts(&db.url, "SELECT CAST(slot AS TEXT) FROM report_runs WHERE drift_before > 0.07").await;
         assert!(slot[0].starts_with("2026-03-02") && slot[0].contains("14:05:00"), "{}: {slot:?}", db.name);

@@ -2,7 +2,8 @@
 
 use rebalanced::edge::World;
 use rebalanced::edge::alpaca::Access;
-use rebalanced::flow::dispatch::{self, Behalf, Recorded};
+use rebalanced::edge::recorded::Recorded;
+use rebalanced::flow::dispatch::{self, Behalf};
 use rebalanced::model::environment::Paper;
 
 async fn twice(world: &World, by: Behalf<'_, Paper>, access: &Access<Paper>, recorded: Recorded<Paper>) {

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 
-use super::wire::{Envelope, envelope, plain};
+use super::wire::{Envelope, envelope, order, plain};
 use crate::model::intent::Intent;
-use crate::model::report::{OrderReport, Reply};
+use crate::model::report::Reply;
 use crate::model::time::Moment;
 
 /// The OAuth scope is missing, or the app is not approved for live trading: the token itself is alive (facts 1.3).
@@ -52,6 +52,11 @@ pub enum Error {
     },
 }
 
+/// What an answer to the sending of an order says of it. It sends nothing: this is how answers are read that were kept.
+pub fn reply_to(intent: &Intent, status: u16, body: &[u8]) -> Reply {
+    Answer { status, body: Bytes::copy_from_slice(body), until: None }.reply(intent)
+}
+
 /// An answer as it came.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -85,12 +90,12 @@ impl Answer {
         }
     }
 
-    /// What came of sending an order. `read` makes a report of the body.
-    pub(super) fn reply(&self, intent: &Intent, read: impl FnOnce(&[u8]) -> Result<OrderReport, String>) -> Reply {
+    /// What came of sending an order.
+    pub(super) fn reply(&self, intent: &Intent) -> Reply {
         let said = envelope(&self.body);
         let unknown = || Reply::Unknown { why: self.said() };
         match (self.status, said) {
-            (200 | 201, _) => match read(&self.body) {
+            (200 | 201, _) => match order(&self.body) {
                 Ok(report) if report.client_order_id == intent.client_order_id => Reply::Accepted(Box::new(report)),
                 Ok(report) => {
                     Reply::Unknown { why: format!("the broker echoes another id, {}", report.client_order_id) }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use url::Url;
 
-pub use answer::Error;
+pub use answer::{Error, reply_to};
 pub use hosts::{Hosts, Streams};
 pub use oauth::{AppCredentials, Granted};
 pub use request::DataKey;
@@ -33,10 +33,10 @@ pub use wire::{SnapshotFault, closes_from_json, snapshot_from_json};
 use crate::edge::clock::Clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::points::Points;
+use crate::edge::recorded::Durable;
 use crate::model::books::Activity;
 use crate::model::environment::{Environment, Kind};
 use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
-use crate::model::intent::Intent;
 use crate::model::money::Usd;
 use crate::model::report::{OrderReport, Reply};
 use crate::model::secret::{AccessToken, Secret};
@@ -268,8 +268,9 @@ impl Client {
         self.inner.memory.forget_calendar();
     }
 
-    /// Sends one order, once. Only `flow::dispatch` calls this, with an intent that is durable.
-    pub async fn submit<E: Environment>(&self, access: &Access<E>, intent: &Intent) -> Reply {
+    /// Sends one order, once.
+    pub async fn submit<E: Environment>(&self, access: &Access<E>, durable: &Durable<E>) -> Reply {
+        let intent = durable.intent();
         if intent.environment != E::KIND || intent.account != access.account {
             // S5: the row, the token and the host must agree; this is ours to refuse, and nothing was sent.
             let message = format!(
@@ -290,7 +291,7 @@ impl Client {
         }
         let question = Question::post("submit", url, wire::new_order(intent));
         match line.send(question, &Credential::token(access.token.expose()), &purse).await {
-            Ok(answer) => answer.reply(intent, |body| wire::order(body).map_err(|fault| fault.to_string())),
+            Ok(answer) => answer.reply(intent),
             Err(why) => Reply::Unknown { why },
         }
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use sqlx::any::AnyRow;
 
+use crate::decide;
+use crate::decide::guard::Cleared;
 use crate::edge::points;
+use crate::edge::recorded::Recorded;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean, taken};
 use crate::edge::store::slots::{self, Claim};
 use crate::edge::store::{events, mandates};
@@ -18,7 +21,7 @@ use crate::model::plan::{Amount, Phase, Pricing};
 use crate::model::run::Run;
 use crate::model::snapshot::Shares;
 use crate::model::time::Moment;
-use crate::model::verdict::{Reason, Refusal};
+use crate::model::verdict::{Reason, Refusal, RefusalCode};
 use crate::model::zoo::{Bug, planted};
 
 /// What a half of a run is about: stored with its intents.
@@ -40,9 +43,9 @@ pub struct Recording {
 
 /// What came of the record transaction.
 #[derive(Debug)]
-pub enum RecordAnswer {
+pub enum RecordAnswer<E> {
     /// The intents are durable.
-    Stored(Vec<Intent>),
+    Stored(Recorded<E>),
     /// Something is not allowed any more; only the refusal is stored.
     Refused(Vec<Refusal>),
     /// Another worker has the run; nothing is stored.
@@ -77,20 +80,18 @@ impl IntentFilter {
 const AT_A_TIME: usize = 16;
 
 impl Store {
-    /// Wall 2, in one transaction: the claim, the halts, the approvals and the day's count are read again, `decide`
-    /// judges them, and either all intents are stored or the refusal is.
+    /// Wall 2, in one transaction: the claim, the halts, the approvals and the day's count are read again, the guard's
+    /// gate judges what it cleared by them, and either all intents are stored or the refusal is.
     ///
     /// # Errors
     /// When the database fails: then nothing is stored and nothing may be sent.
-    #[expect(clippy::too_many_arguments, reason = "everything that the one transaction needs, and nothing else")]
     pub async fn record<E: Environment>(
         &self,
         claim: &Claim<E>,
-        recording: &Recording,
+        (cleared, recording): (&Cleared<E>, &Recording),
         limits: (&ServicePolicy, (Moment, Moment)),
         now: Moment,
-        decide: impl FnOnce(&Mandate) -> Result<Vec<Intent>, Vec<Refusal>>,
-    ) -> Result<RecordAnswer, Error> {
+    ) -> Result<RecordAnswer<E>, Error> {
         let mut tx = self.begin_write(points::RECORD).await?;
         if !slots::hold(&mut tx, claim).await? {
             return Ok(RecordAnswer::ClaimLost);
@@ -100,7 +101,7 @@ impl Store {
         let run = claim.run();
         let mandate = mandates::read_mandate(&mut tx, run, limits).await?;
         self.points.cross(points::RECORD_READ).await;
-        let (answer, all) = match decide(&mandate) {
+        let (answer, all) = match judged(run, (cleared, recording), &mandate, now) {
             Ok(intents) => {
                 note_decision(&mut tx, run, recording).await?;
                 for (place, intent) in (0_i64..).zip(&intents) {
@@ -109,7 +110,7 @@ impl Store {
                 }
                 let told = if planted(Bug::RecordedUntold) { &[][..] } else { &intents[..] };
                 let all = told.iter().map(|intent| recorded(intent, recording, now)).collect();
-                (RecordAnswer::Stored(intents), all)
+                (RecordAnswer::Stored(Recorded::committed(intents)), all)
             }
             Err(refusals) => {
                 note_version(&mut tx, run, recording).await?;
@@ -155,6 +156,16 @@ impl Store {
         }
         events::append(&mut tx, &all).await?;
         self.commit(tx, points::SETTLE).await
+    }
+
+    /// The intents of one half of a run that an earlier process made durable; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recorded<E: Environment>(&self, claim: &Claim<E>, phase: Phase) -> Result<Option<Recorded<E>>, Error> {
+        let mut intents = self.intents_of(&claim.run().id).await?;
+        intents.retain(|intent| intent.phase == phase);
+        Ok((!intents.is_empty()).then(|| Recorded::found(intents)))
     }
 
     /// The intents of a run, in the order in which they were recorded.
@@ -255,6 +266,21 @@ impl Store {
         .await?;
         rows.iter().map(intent_of).collect()
     }
+}
+
+/// The gate of the guard, with what the transaction has read: the intents to store, or every refusal.
+fn judged<E: Environment>(
+    run: &Run,
+    (cleared, recording): (&Cleared<E>, &Recording),
+    mandate: &Mandate,
+    now: Moment,
+) -> Result<Vec<Intent>, Vec<Refusal>> {
+    let refusals = decide::guard::gate(cleared, (&run.strategy, &recording.version), mandate, now);
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    decide::intents::intents(cleared, &run.id, now)
+        .map_err(|fault| vec![Refusal { code: RefusalCode::ClaimLost, detail: fault.to_string() }])
 }
 
 /// The first half's reason and drift stay: a second half completes what the first began.
