@@ -83,6 +83,9 @@ impl From<operators::Error> for Failure {
             | operators::Error::MayNotResume
             | operators::Error::NotFewer { .. }
             | operators::Error::TooFew { .. }
+            | operators::Error::NotTheirs
+            | operators::Error::NotAlone { .. }
+            | operators::Error::TooFewRemain { .. }
             | operators::Error::Unproven => Self::input(error),
         }
     }

@@ -22,6 +22,7 @@ pub mod lint;
 pub mod limits;
 pub mod consent;
 pub mod guard;
+pub mod quorum;
 pub mod cover;
 pub mod intents;
 pub mod classify;

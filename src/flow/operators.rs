@@ -1,15 +1,16 @@
 //! Operators come, get new tokens, show them, and go.
 //!
 //! Always: a token has 256 random bits, is shown once and kept only as a hash; whoever was removed is nobody at the next
-//! request, because the database is asked each time.
+//! request, because the database is asked each time. Who must agree to a change is decided in the transaction that makes it.
 
 use std::collections::BTreeSet;
 
+use crate::decide::quorum::{self, Short};
 use crate::edge::store::{self, Store};
 use crate::flow::approve::{self, Desk};
 use crate::model::canon::digest;
 use crate::model::event::Actor;
-use crate::model::operator::{NotAName, Operator, OperatorName, Scope};
+use crate::model::operator::{Change, Circle, NotAName, Operator, OperatorName, Scope};
 use crate::model::secret::Secret;
 
 /// Why it was not done.
@@ -21,12 +22,41 @@ pub enum Error {
     /// The name is none.
     #[error(transparent)]
     Name(#[from] NotAName),
-    /// Where two must approve, nobody makes approvers alone.
+    /// Where two must approve, a bare name changes no operator.
     #[error(
         "two operators must approve here (approvals.operators_required), so an operator with the scope `approve` must make, \
          renew or remove another: show their token with --operator-token-file"
     )]
     Unproven,
+    /// A token was shown that is no approver's.
+    #[error("no token that was shown with --operator-token-file is of an operator with the scope `approve`")]
+    NotTheirs,
+    /// Where two must approve, nobody makes or renews approvers alone.
+    #[error(
+        "{needed} different operators with the scope `approve` must agree here to make another with it, or to renew their token, \
+         because so many must approve (approvals.operators_required): show the token of each with an --operator-token-file of \
+         its own; {shown} did. Your own token alone renews itself"
+    )]
+    NotAlone {
+        /// How many must agree.
+        needed: usize,
+        /// How many showed their token.
+        shown: usize,
+    },
+    /// Where two must approve, nobody removes approvers alone until too few remain.
+    #[error(
+        "an operator with the scope `approve` is removed by one alone only if {required} with it remain, because so many must \
+         approve (approvals.operators_required): make another first, or show the tokens of {needed} different ones with it, each \
+         with an --operator-token-file of its own; {shown} did"
+    )]
+    TooFewRemain {
+        /// How many must agree.
+        needed: usize,
+        /// How many showed their token.
+        shown: usize,
+        /// How many must remain for one to be enough.
+        required: u32,
+    },
     /// Where two must approve, nobody lets the service go on under a bare name.
     #[error(
         "two operators must approve here (approvals.operators_required), so the kill switch is released by an operator with the \
@@ -81,7 +111,8 @@ pub async fn required(store: &Store, own: u32) -> Result<u32, store::Error> {
 pub async fn require(desk: &Desk<'_>, own: u32) -> Result<u32, store::Error> {
     let stored = desk.store.operators_required().await?;
     if own > stored {
-        desk.store.require_operators(own, (&Actor::service(), desk.clock.now())).await?;
+        let more = |circle: &Circle| Ok((Change::Require(circle.required.max(own)), Actor::service()));
+        desk.store.change_operators::<store::Error>(&[], desk.clock.now(), more).await?;
     }
     Ok(stored.max(own))
 }
@@ -92,45 +123,62 @@ pub async fn require(desk: &Desk<'_>, own: u32) -> Result<u32, store::Error> {
 /// # Errors
 /// [`Error::NotFewer`], [`Error::TooFew`].
 pub async fn require_fewer(desk: &Desk<'_>, number: u32, tokens: &[Secret]) -> Result<String, Error> {
-    let now = desk.store.operators_required().await?;
-    if number >= now {
-        return Err(Error::NotFewer { now });
-    }
-    let mut agreed = BTreeSet::new();
-    for token in tokens {
-        let shown = who(desk.store, token).await?.filter(|operator| operator.may(Scope::Approve));
-        agreed.extend(shown.map(|operator| operator.name.to_string()));
-    }
-    if agreed.len() < usize::try_from(now).unwrap_or(usize::MAX) {
-        return Err(Error::TooFew { now, shown: agreed.len() });
-    }
-    let names = agreed.into_iter().collect::<Vec<_>>().join(" and ");
-    desk.store.require_operators(number, (&Actor::operator(&names), desk.clock.now())).await?;
+    let mut names = String::new();
+    let fewer = |circle: &Circle| {
+        let (now, agreed) = (circle.required, circle.agreed());
+        if number >= now {
+            return Err(Error::NotFewer { now });
+        }
+        if agreed.len() < usize::try_from(now).unwrap_or(usize::MAX) {
+            return Err(Error::TooFew { now, shown: agreed.len() });
+        }
+        names = together(&agreed);
+        Ok((Change::Require(number), Actor::operator(&names)))
+    };
+    desk.store.change_operators(&hashes(tokens), desk.clock.now(), fewer).await?;
     Ok(names)
 }
 
-/// Under which name somebody changes who is an operator. Where two must approve, that takes the token of an operator who may
-/// approve, once there is one: else one person with a shell could be two operators.
-///
-/// # Errors
-/// [`Error::Unproven`] without such a token, [`Error::Act`] without a name where a name is enough.
-pub async fn changer(
-    store: &Store,
-    required: u32,
-    (said, token): (Option<&str>, Option<&Secret>),
-) -> Result<String, Error> {
-    let shown = match token {
-        Some(token) => who(store, token).await?.filter(|operator| operator.may(Scope::Approve)),
-        None => None,
-    };
-    if let Some(operator) = shown {
-        return Ok(operator.name.to_string());
+/// Who changes an operator.
+#[derive(Debug, Clone, Copy)]
+pub struct Changers<'a> {
+    /// How many operators must approve, by what this process was told.
+    pub required: u32,
+    /// A name that nobody proves: enough where one operator is, and for the first who may approve.
+    pub said: Option<&'a str>,
+    /// The tokens of those who agree.
+    pub tokens: &'a [Secret],
+}
+
+impl Changers<'_> {
+    /// Under which name they do this: that of all who agree.
+    fn agreed(&self, circle: &Circle, act: quorum::Act<'_>) -> Result<String, Error> {
+        // Whoever has a shell chooses the first of the two for themselves.
+        let required = self.required.max(circle.required);
+        let agreed = quorum::agreed(circle, required, act)?;
+        if !agreed.is_empty() {
+            return Ok(together(&agreed));
+        }
+        if !self.tokens.is_empty() {
+            return Err(Error::NotTheirs);
+        }
+        Ok(approve::said_by(self.said.unwrap_or_default(), "--by (who does this)")?)
     }
-    let is_approver = |operator: &Operator| operator.removed.is_none() && operator.may(Scope::Approve);
-    if token.is_some() || (required > 1 && store.operators().await?.iter().any(is_approver)) {
-        return Err(Error::Unproven);
+}
+
+impl From<Short> for Error {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Unproven => Self::Unproven,
+            Short::TooFew { needed, shown } => Self::NotAlone { needed, shown },
+            Short::TooFewRemain { needed, shown, required } => Self::TooFewRemain { needed, shown, required },
+        }
     }
-    Ok(approve::said_by(said.unwrap_or_default(), "--by (who does this)")?)
+}
+
+/// The names of all who agreed, as the audit has them.
+fn together(names: &BTreeSet<&OperatorName>) -> String {
+    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Under which name the kill switch is released. Where two must approve, that takes the token of an operator who may operate:
@@ -158,6 +206,10 @@ fn hash(token: &Secret) -> String {
     digest("operator token", &[token.expose()])
 }
 
+fn hashes(tokens: &[Secret]) -> Vec<String> {
+    tokens.iter().map(hash).collect()
+}
+
 fn fresh(desk: &Desk<'_>) -> Secret {
     Secret::new(format!("rbo_{}", desk.entropy.token("operator token", 32)))
 }
@@ -165,43 +217,53 @@ fn fresh(desk: &Desk<'_>) -> Secret {
 /// Makes somebody an operator; returns the token, which is never seen again.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn add(desk: &Desk<'_>, name: &str, scopes: BTreeSet<Scope>, by: &str) -> Result<Secret, Error> {
+/// [`Error`]; then nobody is one.
+pub async fn add(desk: &Desk<'_>, name: &str, scopes: BTreeSet<Scope>, by: &Changers<'_>) -> Result<Secret, Error> {
     if scopes.is_empty() {
         return Err(Error::NoScope);
     }
-    let made_by = approve::said_by(by, "--by (who makes them an operator)")?;
-    let token = fresh(desk);
-    let actor = Actor::operator(&made_by);
-    let operator =
-        Operator { name: OperatorName::parse(name)?, scopes, made_by, made_at: desk.clock.now(), removed: None };
-    desk.store.add_operator(&operator, &hash(&token), &actor).await?;
+    let (name, token, made_at) = (OperatorName::parse(name)?, fresh(desk), desk.clock.now());
+    let new = |circle: &Circle| {
+        let made_by = by.agreed(circle, quorum::Act::Add(&scopes))?;
+        let actor = Actor::operator(&made_by);
+        let operator = Operator { name, scopes, made_by, made_at, removed: None };
+        Ok((Change::Add(operator, hash(&token)), actor))
+    };
+    desk.store.change_operators::<Error>(&hashes(by.tokens), made_at, new).await?;
     Ok(token)
 }
 
 /// Gives an operator a new token; the old one is worth nothing any more.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn rotate(desk: &Desk<'_>, name: &str, by: &str) -> Result<Secret, Error> {
-    let name = OperatorName::parse(name)?;
-    let by = Actor::operator(&approve::said_by(by, "--by (who rotates)")?);
-    let token = fresh(desk);
-    if desk.store.rotate_operator(&name, &hash(&token), (&by, desk.clock.now())).await? {
-        Ok(token)
-    } else {
-        Err(Error::Nobody(name))
-    }
+/// [`Error`]; then the old one is what it was.
+pub async fn rotate(desk: &Desk<'_>, name: &str, by: &Changers<'_>) -> Result<Secret, Error> {
+    let (name, token) = (OperatorName::parse(name)?, fresh(desk));
+    let renewed = |circle: &Circle| {
+        let actor = Actor::operator(&by.agreed(circle, quorum::Act::Rotate(&name))?);
+        Ok((Change::Rotate(known(circle, &name)?, hash(&token)), actor))
+    };
+    desk.store.change_operators::<Error>(&hashes(by.tokens), desk.clock.now(), renewed).await?;
+    Ok(token)
 }
 
 /// Ends an operator's rights at once.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn remove(desk: &Desk<'_>, name: &str, by: &str) -> Result<(), Error> {
+/// [`Error`]; then they have them still.
+pub async fn remove(desk: &Desk<'_>, name: &str, by: &Changers<'_>) -> Result<(), Error> {
     let name = OperatorName::parse(name)?;
-    let by = Actor::operator(&approve::said_by(by, "--by (who removes)")?);
-    if desk.store.remove_operator(&name, (&by, desk.clock.now())).await? { Ok(()) } else { Err(Error::Nobody(name)) }
+    let gone = |circle: &Circle| {
+        let actor = Actor::operator(&by.agreed(circle, quorum::Act::Remove(&name))?);
+        Ok((Change::Remove(known(circle, &name)?), actor))
+    };
+    desk.store.change_operators::<Error>(&hashes(by.tokens), desk.clock.now(), gone).await
+}
+
+/// This operator, if they are one now.
+fn known(circle: &Circle, name: &OperatorName) -> Result<OperatorName, Error> {
+    let is_one = circle.operators.iter().any(|operator| operator.name == *name && operator.removed.is_none());
+    if is_one { Ok(name.clone()) } else { Err(Error::Nobody(name.clone())) }
 }
 
 /// Who shows this token, if anybody who is an operator now. The token is found by its hash, so the time that the search

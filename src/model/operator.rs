@@ -99,3 +99,40 @@ impl Operator {
         self.removed.is_none() && self.scopes.contains(&scope)
     }
 }
+
+/// What decides whether operators may be changed: how it stands at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circle {
+    /// How many must approve, as the database has it.
+    pub required: u32,
+    /// Every operator there ever was.
+    pub operators: Vec<Operator>,
+    /// The operators of now whose tokens are shown.
+    pub shown: BTreeSet<OperatorName>,
+}
+
+impl Circle {
+    /// Those who may approve.
+    pub fn approvers(&self) -> BTreeSet<&OperatorName> {
+        let may = self.operators.iter().filter(|operator| operator.may(Scope::Approve));
+        may.map(|operator| &operator.name).collect()
+    }
+
+    /// Those who may approve and show their token: somebody who shows it twice is one.
+    pub fn agreed(&self) -> BTreeSet<&OperatorName> {
+        self.approvers().into_iter().filter(|name| self.shown.contains(*name)).collect()
+    }
+}
+
+/// A change of who is an operator, or of how many must approve. A token is its hash here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Somebody becomes one, with this token.
+    Add(Operator, String),
+    /// An operator gets this token; the old one is worth nothing.
+    Rotate(OperatorName, String),
+    /// An operator ceases to be one.
+    Remove(OperatorName),
+    /// So many must approve.
+    Require(u32),
+}

@@ -169,6 +169,111 @@ fn d5_a_shell_with_an_environment_of_its_own_makes_no_second_operator_unnecessar
     assert_eq!(scratch.line("audit verify --json").ok().json()["holds"], true);
 }
 
+/// A daemon that requires two was here; then each of these was made an approver, with the tokens of all before them. Their
+/// tokens' files.
+fn where_two_must(scratch: &Scratch, names: &[&str]) -> Vec<String> {
+    let config = fs::read_to_string(scratch.config()).unwrap();
+    fs::write(scratch.config(), format!("{config}\n[approvals]\noperators_required = 2\n")).unwrap();
+    drop(scratch.daemon().stop());
+    let mut files = Vec::new();
+    for name in names {
+        let file = scratch.path().join(format!("{name}.token")).to_str().unwrap().to_owned();
+        let by = if files.is_empty() { "--by founder".to_owned() } else { shown(&files) };
+        scratch.line(&format!("operators add {name} --scopes approve {by} --token-file {file}")).ok();
+        files.push(file);
+    }
+    files
+}
+
+fn shown<Of: AsRef<str>>(files: &[Of]) -> String {
+    files.iter().map(|file| format!("--operator-token-file {}", file.as_ref())).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the token in this file still approves something.
+fn approves(scratch: &Scratch, file: &str) -> bool {
+    let line = format!("approvals grant strategy --strategy sixty-forty --reason x --operator-token-file {file}");
+    scratch.line(&line).code == 0
+}
+
+#[test]
+fn d5_where_two_must_approve_one_alone_comes_to_no_second_token() {
+    let scratch = Scratch::new();
+    let files = where_two_must(&scratch, &["ann", "ben"]);
+    let (ann, ben) = (&files[0], &files[1]);
+    let dan = scratch.path().join("dan.token").to_str().unwrap().to_owned();
+    // Who may not approve is one approver's affair.
+    scratch.line(&format!("operators add dan --scopes read,operate {}", shown(&[ann]))).ok();
+    scratch.line(&format!("operators rotate dan --token-file {dan} {}", shown(&[ann]))).ok();
+    let stolen = scratch.path().join("stolen.token");
+    for by in ["--by ben".to_owned(), shown(&[ann]), shown(&[ann, ann]), shown(&[ann, &dan])] {
+        for what in ["add cat --scopes read,approve", "rotate ben"] {
+            let refused = scratch.line(&format!("operators {what} {by} --token-file {}", stolen.display()));
+            assert_eq!(refused.code, 2, "{what} {by}: {refused:?}");
+            let says = |text: &str| refused.err.contains(text);
+            assert!(says("2 different operators") && says("--operator-token-file"), "{what} {by}: {refused:?}");
+            assert!(!stolen.exists() && !refused.out.contains("rbo_"), "no token, and no file for one: {refused:?}");
+        }
+    }
+    assert!(approves(&scratch, ben), "ben's token is ben's still");
+    // Both together may, and are named together.
+    let cat = scratch.path().join("cat.token").to_str().unwrap().to_owned();
+    scratch.line(&format!("operators add cat --scopes approve --token-file {cat} {}", shown(&[ann, ben]))).ok();
+    let listed = scratch.line("operators list --json").ok().json();
+    let one = listed["operators"].as_array().unwrap().iter().find(|one| one["name"] == "cat").unwrap().clone();
+    assert_eq!(one["made_by"], "ann and ben");
+    let renewed = scratch.line(&format!("operators rotate cat --json {}", shown(&[ben, ann]))).ok().json();
+    assert!(renewed["token"].as_str().unwrap().starts_with("rbo_") && !approves(&scratch, &cat));
+    assert_eq!(scratch.line("audit verify --json").ok().json()["holds"], true);
+}
+
+#[test]
+fn d5_where_two_must_approve_an_operator_renews_their_own_token_alone_and_never_loses_it() {
+    let scratch = Scratch::new();
+    let files = where_two_must(&scratch, &["ann", "ben"]);
+    let (ann, ben) = (&files[0], &files[1]);
+    // A file that is there already is found before the token is renewed, not after.
+    for taken in [ann, ben] {
+        let refused = scratch.line(&format!("operators rotate ann --token-file {taken} {}", shown(&[ann])));
+        assert!(refused.code == 2 && refused.err.contains("nothing was changed"), "{refused:?}");
+    }
+    assert!(approves(&scratch, ann) && approves(&scratch, ben));
+    let new = scratch.path().join("new.token").to_str().unwrap().to_owned();
+    scratch.line(&format!("operators rotate ann --token-file {new} {}", shown(&[ann]))).ok();
+    assert!(!approves(&scratch, ann) && approves(&scratch, &new));
+    let refused = scratch.line(&format!("operators rotate ann {}", shown(&[ann])));
+    assert!(refused.code == 2 && refused.err.contains("0 did"), "the old token renews nothing: {refused:?}");
+}
+
+#[test]
+fn d5_where_two_must_approve_nobody_comes_back_alone_to_where_one_is_enough() {
+    let scratch = Scratch::new();
+    let files = where_two_must(&scratch, &["ann", "ben", "cat"]);
+    let (ann, ben, cat) = (&files[0], &files[1], &files[2]);
+    // While two others remain, one alone ends the rights of a third: their token may have leaked.
+    scratch.line(&format!("operators remove cat {}", shown(&[ann]))).ok();
+    assert!(!approves(&scratch, cat), "out at once");
+    for (name, by) in [
+        ("ben", shown(&[ann])),
+        ("ben", shown(&[ann, ann])),
+        ("ben", shown(&[ann, cat])),
+        ("ann", shown(&[ann])),
+        ("ann", "--by ann".to_owned()),
+    ] {
+        let refused = scratch.line(&format!("operators remove {name} {by}"));
+        assert!(refused.code == 2 && refused.err.contains("make another first"), "{name} {by}: {refused:?}");
+    }
+    let refused = scratch.line(&format!("operators add cat --scopes approve {}", shown(&[ann])));
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(approves(&scratch, ann) && approves(&scratch, ben));
+    // Both may end it together; a bare name is not enough even then.
+    scratch.line(&format!("operators remove ben {}", shown(&[ann, ben]))).ok();
+    let listed = scratch.line("operators list --json").ok().json();
+    let one = listed["operators"].as_array().unwrap().iter().find(|one| one["name"] == "ben").unwrap().clone();
+    assert_eq!(one["removed_by"], "operator:ann and ben");
+    let refused = scratch.line("operators add ben --scopes approve --by ben");
+    assert!(refused.code == 2 && refused.err.contains("--operator-token-file"), "{refused:?}");
+}
+
 #[test]
 fn d5_where_two_must_approve_anybody_halts_and_only_an_operators_token_resumes() {
     let scratch = Scratch::new();

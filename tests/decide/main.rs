@@ -23,5 +23,6 @@ mod modes;
 mod consent;
 mod compose;
 mod operators;
+mod quorum;
 mod reasons;
 mod lint;

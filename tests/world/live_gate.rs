@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alpaca_sim::{Environment, NewAccount};
 use rebalanced::flow::approve::{self, Desk};
-use rebalanced::flow::operators;
+use rebalanced::flow::operators::{self, Changers};
 use rebalanced::model::ids::{AccountId, StrategyName, Symbol};
 use rebalanced::model::limits::Raise;
 use rebalanced::model::mandate::{ApprovalKind, Bound, HaltScope, ServicePolicy};
@@ -33,6 +33,11 @@ const FLAGS: [&str; 6] = [
 fn raise(account: &AccountId) -> ApprovalKind {
     let raise = Raise { max_order_notional: Some(Usd::parse("15000").unwrap()), ..Raise::default() };
     ApprovalKind::Limits { account: account.clone(), raise }
+}
+
+/// The founder, and whoever shows these tokens.
+fn by(tokens: &[Secret]) -> Changers<'_> {
+    Changers { required: 1, said: Some("founder"), tokens }
 }
 
 async fn prepared(on: Keeper, flags: u32, latency: Duration) -> TestWorld {
@@ -128,7 +133,7 @@ async fn d5_where_two_must_approve_the_order_leaves_with_the_second_person_and_n
                 continue;
             }
             if service.world.store.operators().await.unwrap().iter().all(|known| known.name.as_str() != who) {
-                operators::add(&desk, who, [Scope::Approve].into(), "founder").await.unwrap();
+                operators::add(&desk, who, [Scope::Approve].into(), &by(&[])).await.unwrap();
             }
             let known = service.world.store.operators().await.unwrap();
             let operator = known.iter().find(|known| known.name.as_str() == who).unwrap();
@@ -155,9 +160,10 @@ async fn d5_what_the_daemon_requires_holds_in_a_process_that_was_told_less(on: K
     // Lowering takes as many different operators as are required; then this process' own word is enough.
     let mut tokens = Vec::new();
     for who in ["ann", "ben"] {
-        tokens.push(operators::add(&desk, who, [Scope::Approve].into(), "founder").await.unwrap());
+        let token = operators::add(&desk, who, [Scope::Approve].into(), &by(&tokens)).await.unwrap();
+        tokens.push(token);
     }
-    let cat = operators::add(&desk, "cat", [Scope::Operate].into(), "founder").await.unwrap();
+    let cat = operators::add(&desk, "cat", [Scope::Operate].into(), &by(&tokens)).await.unwrap();
     for too_few in [&[&tokens[0]][..], &[&tokens[0], &tokens[0]], &[&tokens[0], &cat], &[]] {
         let shown: Vec<Secret> = too_few.iter().map(|token| Secret::new(token.expose().to_owned())).collect();
         let refused = operators::require_fewer(&desk, 1, &shown).await.unwrap_err();

@@ -11,6 +11,7 @@ mod moments;
 mod versions;
 mod trouble;
 mod live_gate;
+mod quorum;
 mod halt;
 mod connecting;
 mod doubt;
