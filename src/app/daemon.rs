@@ -27,10 +27,10 @@ use crate::edge::strategies::Catalog;
 use crate::flow::approve::Desk;
 use crate::flow::operators;
 use crate::flow::recover::recover;
-use crate::flow::tick::tick;
+use crate::flow::tick::{count, tick};
 use crate::model::time::{Moment, Span};
 
-/// How often the health of tokens is counted for the metrics.
+/// How often dead tokens and halts are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 /// Another daemon's clock may be so far ahead of ours.
@@ -237,7 +237,7 @@ impl Beat {
         self.world.metrics.in_flight(i64::try_from(self.workers.busy()).unwrap_or(i64::MAX));
     }
 
-    /// Finds what is due, fills the free places with it, and counts tokens now and then.
+    /// Finds what is due, fills the free places with it, and counts what waits for a person now and then.
     async fn look(&mut self, (now, is_due): (Moment, bool), stopping: bool) -> Result<(), store::Error> {
         if stopping {
             return Ok(());
@@ -254,9 +254,7 @@ impl Beat {
         if self.counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
             self.counted = Some(Instant::now());
             self.ahead = ahead_of(&self.world, now).await?;
-            for (health, number) in self.world.store.token_health().await? {
-                self.world.metrics.tokens(health, number);
-            }
+            count(&self.world).await?;
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ struct Inner {
     queue_depth: IntGauge,
     in_flight: IntGauge,
     tokens: IntGaugeVec,
+    halts: IntGaugeVec,
+    missed: IntCounterVec,
     heartbeat: Gauge,
     ledger_ahead: IntGauge,
 }
@@ -115,6 +117,16 @@ impl Metrics {
     /// So many grants have this health.
     pub fn tokens(&self, health: &str, grants: i64) {
         self.inner.tokens.with_label_values(&[health]).set(grants);
+    }
+
+    /// So many halts of this scope are in force.
+    pub fn halts(&self, scope: &str, halts: i64) {
+        self.inner.halts.with_label_values(&[scope]).set(halts);
+    }
+
+    /// So many moments of a strategy passed before their runs could begin, and are not made up for.
+    pub fn moments_missed(&self, strategy: &StrategyName, moments: u64) {
+        self.inner.missed.with_label_values(&[strategy.as_str()]).inc_by(moments);
     }
 
     /// A request at the operators' door was refused: for its token, or for its scope.
@@ -187,6 +199,8 @@ impl Inner {
             &["health"],
         )?;
         registry.register(Box::new(tokens.clone()))?;
+        let halts = IntGaugeVec::new(Opts::new("rebalanced_halts", "Halts in force, by scope."), &["scope"])?;
+        registry.register(Box::new(halts.clone()))?;
         tell_version(&registry)?;
         let runs = ["strategy", "environment", "outcome", "reason"];
         Ok(Self {
@@ -224,6 +238,12 @@ impl Inner {
             queue_depth: gauge("rebalanced_queue_depth", "Runs that wait for a worker.")?,
             in_flight: gauge("rebalanced_runs_in_flight", "Runs that this process is carrying out.")?,
             tokens,
+            halts,
+            missed: counters(
+                "rebalanced_moments_missed_total",
+                "Moments of a strategy that passed before their runs could begin and are not made up for, as this process saw them.",
+                &["strategy"],
+            )?,
             heartbeat,
             ledger_ahead: gauge(
                 "rebalanced_ledger_ahead_seconds",

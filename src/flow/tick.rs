@@ -11,6 +11,7 @@ use crate::edge::points;
 use crate::edge::store;
 use crate::model::event::{Actor, Event};
 use crate::model::ids::{StrategyName, StrategyVersion};
+use crate::model::mandate::HaltScope;
 use crate::model::run::DueMoment;
 use crate::model::strategy::Strategy;
 use crate::model::time::Moment;
@@ -46,7 +47,9 @@ async fn scheduled(
     (evaluated, now): (Moment, Moment),
     due: &[DueMoment],
 ) -> Result<usize, store::Error> {
+    let mut missed = due.iter().filter(|moment| moment.fate.is_missed()).count();
     if let Some((count, first, last)) = decide::due::left_out(strategy, &world.sessions, evaluated, now) {
+        missed += count;
         let event = Event::new(now, Actor::service(), "slots.left_out")
             .with("strategy", strategy.name())
             .with("missed", count)
@@ -54,7 +57,33 @@ async fn scheduled(
             .with("last", last);
         world.store.append(&[event]).await?;
     }
-    world.store.enqueue(strategy.name(), due, now, now).await
+    let made = world.store.enqueue(strategy.name(), due, now, now).await?;
+    if missed > 0 {
+        world.metrics.moments_missed(strategy.name(), u64::try_from(missed).unwrap_or(u64::MAX));
+    }
+    Ok(made)
+}
+
+/// Counts what stands in the database and waits for a person: tokens that are dead, halts in force (L6).
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn count(world: &World) -> Result<(), store::Error> {
+    for (health, number) in world.store.token_health().await? {
+        world.metrics.tokens(health, number);
+    }
+    let (mut service, mut account, mut symbol) = (0, 0, 0);
+    for halt in world.store.halts(true).await? {
+        match halt.scope {
+            HaltScope::Service => service += 1,
+            HaltScope::Account(_) => account += 1,
+            HaltScope::Symbol(_) => symbol += 1,
+        }
+    }
+    for (scope, number) in [("service", service), ("account", account), ("symbol", symbol)] {
+        world.metrics.halts(scope, number);
+    }
+    Ok(())
 }
 
 /// The version of each strategy for which runs were made last, as new; read when it is first needed.

@@ -33,3 +33,4 @@ mod waited;
 mod models;
 mod bulkhead;
 mod wishes;
+mod noticed;
