@@ -4,6 +4,9 @@
 
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../app/support.rs"]
+#[allow(unreachable_pub, reason = "another test's tools")]
+mod support;
 mod databases;
 mod people;
 mod cast;
@@ -11,6 +14,8 @@ mod claims;
 mod waves;
 mod recording;
 mod schema;
+mod older;
+mod upgrade;
 mod moves;
 mod tokens;
 mod operators;
