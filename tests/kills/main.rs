@@ -266,7 +266,10 @@ impl Service {
             }
         }
         let wrong = &mut judged.wrong;
-        for it in intents.iter().filter(|it| !it.state.is_terminal() || it.state.code() == "quarantined") {
+        for it in intents
+            .iter()
+            .filter(|it| !it.state.is_terminal() || ["quarantined", "disputed"].contains(&it.state.code()))
+        {
             wrong.push(format!("L2: {} is {} ({})", it.client_order_id, it.state.code(), it.note));
         }
         for run in runs.iter().filter(|run| run.outcome.as_ref().is_some_and(|end| end.kind == "quarantined")) {

@@ -18,6 +18,7 @@ mod tokens;
 mod moments;
 mod hooks;
 mod slots;
+mod disputes;
 mod closing;
 mod intents;
 

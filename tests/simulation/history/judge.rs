@@ -195,7 +195,7 @@ fn broker_against_us(stage: &Stage, intents: &[Intent]) -> Vec<String> {
             }
             state
                 if state.is_terminal()
-                    && state != IntentState::Quarantined
+                    && !matches!(state, IntentState::Quarantined | IntentState::Disputed)
                     && intent.filled_qty.decimal() != record.order.filled_qty =>
             {
                 let (ours, theirs) = (intent.filled_qty, record.order.filled_qty);
