@@ -10,6 +10,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 
 use crate::decide::executions;
+use crate::decide::reconcile::{Finding, disputed};
 use crate::model::books::{Activity, Books, Ledgers, Sums};
 use crate::model::ids::Symbol;
 use crate::model::intent::Intent;
@@ -104,7 +105,7 @@ pub fn opened(shown: &Sums, rows: &[Activity], at: Moment) -> Option<Books> {
 pub fn carried_on(
     books: &Books,
     (rows, intents): (&[Activity], &[Intent]),
-    found: Vec<String>,
+    found: Vec<Finding>,
     (shown, at): (&Sums, Moment),
 ) -> Result<Books, Box<Ledgers>> {
     let mut ours = books.sums.clone();
@@ -118,8 +119,9 @@ pub fn carried_on(
             ours.shares.change(symbol, *qty);
         }
     }
-    let mut differences = misfilled(intents, rows);
-    differences.extend(found);
+    let mut findings = misfilled(intents, rows);
+    findings.extend(found);
+    let mut differences: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let apart = (ours.cash - shown.cash).decimal().abs();
     if apart > allowed {
         let (expected, found) = (ours.cash, shown.cash);
@@ -130,7 +132,8 @@ pub fn carried_on(
         let counted: BTreeSet<String> = rows.iter().map(|row| row.id.clone()).collect();
         Ok(Books { at, sums: shown.clone(), counted })
     } else {
-        Err(Box::new(Ledgers { at, ours, theirs: shown.clone(), differences }))
+        let disputed = disputed(&findings);
+        Err(Box::new(Ledgers { at, ours, theirs: shown.clone(), differences, disputed }))
     }
 }
 
@@ -170,11 +173,11 @@ pub fn told(rows: &[Activity]) -> Option<String> {
 }
 
 /// Orders of ours whose executions, by the broker's rows, are not what we have on record.
-fn misfilled(intents: &[Intent], rows: &[Activity]) -> Vec<String> {
+fn misfilled(intents: &[Intent], rows: &[Activity]) -> Vec<Finding> {
     let executed = executions::sums(rows);
     let count = |intent: &Intent| {
         let theirs = intent.order.as_ref().and_then(|order| executed.get(order)).copied();
-        executions::unlike(intent, theirs.unwrap_or(Qty::ZERO))
+        executions::unlike(intent, theirs.unwrap_or_default())
     };
-    intents.iter().filter_map(count).map(|finding| finding.to_string()).collect()
+    intents.iter().filter_map(count).collect()
 }

@@ -16,13 +16,23 @@ use crate::model::time::{Moment, Span};
 /// Our orders live for a day: so long before its execution one was placed at most.
 pub const LIFE: Span = Span::from_hours(24);
 
-/// Shares executed of each order that rows name.
-pub fn sums(rows: &[Activity]) -> BTreeMap<&OrderId, Qty> {
-    let mut executed: BTreeMap<&OrderId, Qty> = BTreeMap::new();
+/// What rows say of one order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// Shares executed, less those that were taken back.
+    pub qty: Qty,
+    /// Some execution was taken back or corrected: even where the shares are the same again, their price is not (row 32).
+    pub corrected: bool,
+}
+
+/// What was executed of each order that rows name.
+pub fn sums(rows: &[Activity]) -> BTreeMap<&OrderId, Executed> {
+    let mut executed: BTreeMap<&OrderId, Executed> = BTreeMap::new();
     for row in rows {
-        if let (Some(order), Some((_, qty))) = (&row.order, &row.shares) {
-            let sum = executed.entry(order).or_insert(Qty::ZERO);
-            *sum += Qty::new(qty.decimal().abs());
+        if let Some(order) = &row.order {
+            let sum = executed.entry(order).or_default();
+            sum.qty += row.executed;
+            sum.corrected |= row.corrects;
         }
     }
     executed
@@ -56,9 +66,13 @@ pub fn beginning(rows: &[&Activity], otherwise: Moment) -> Moment {
 
 /// What a record that has ended says otherwise than the broker's rows. One that is still followed, or that waits for a
 /// person, says nothing yet.
-pub fn unlike(intent: &Intent, executed: Qty) -> Option<Finding> {
+pub fn unlike(intent: &Intent, executed: Executed) -> Option<Finding> {
     let id = intent.client_order_id.clone();
+    let Executed { qty: executed, corrected } = executed;
     match intent.state {
+        IntentState::Filled | IntentState::Ended if corrected => {
+            Some(Finding::Corrected { id, ours: intent.filled_qty, theirs: executed })
+        }
         IntentState::Rejected | IntentState::Withdrawn if !executed.is_zero() => Some(Finding::Ghost(id)),
         IntentState::Filled | IntentState::Ended if executed != intent.filled_qty => {
             Some(Finding::Filled { id, ours: intent.filled_qty, theirs: executed })

@@ -5,11 +5,14 @@
 //!     │  ╲       ↑ ╲
 //!     │   ╲──> unknown ──> filled | ended | rejected | withdrawn
 //!     ╰──> withdrawn | rejected          any of the first three ──> quarantined
+//!
+//!  filled | ended | rejected | withdrawn ──> disputed
 //! ```
 //!
-//! The database refuses every other move (migrations, 0001 and 0004), and a test compares its triggers with [`MOVES`].
+//! The database refuses every other move (migrations, 0004 and 0005), and a test compares its triggers with [`MOVES`].
 //!
-//! Ends absorb. A status that no document knows is never an end (S14). What the broker shows must be what was sent, field
+//! Ends absorb, but for one move: the broker's rows can say of an order that had ended that its executions were taken back or
+//! corrected, or that there are more of them. Such a record is disputed, and its account is halted (S14, S15). A status that no document knows is never an end (S14). What the broker shows must be what was sent, field
 //! by field, or the intent is quarantined (S3). A filled quantity never shrinks: a smaller one is an old reading, and an
 //! order that ends with less than was shown is quarantined.
 
@@ -42,6 +45,10 @@ pub const MOVES: &[(IntentState, IntentState)] = &[
     (IntentState::Open, IntentState::Ended),
     (IntentState::Open, IntentState::Rejected),
     (IntentState::Open, IntentState::Quarantined),
+    (IntentState::Filled, IntentState::Disputed),
+    (IntentState::Ended, IntentState::Disputed),
+    (IntentState::Rejected, IntentState::Disputed),
+    (IntentState::Withdrawn, IntentState::Disputed),
 ];
 
 /// Whether an intent may go from one state to another.
@@ -214,6 +221,12 @@ pub fn unknown(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
 /// ([`executions`](crate::decide::executions)).
 pub fn withdrawn(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
     update(intent, IntentState::Withdrawn, why.to_owned(), now)
+}
+
+/// The broker's rows say otherwise than the record of an order that has ended. Its figures stay what we had counted: which of
+/// the two is right is for a person to say.
+pub fn disputed(intent: &Intent, why: &str, now: Moment) -> IntentUpdate {
+    update(intent, IntentState::Disputed, why.to_owned(), now)
 }
 
 /// A person must look.

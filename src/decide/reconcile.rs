@@ -28,6 +28,30 @@ pub enum Finding {
         /// What the broker has.
         theirs: Qty,
     },
+    /// The broker took back or corrected executions of it (row 32).
+    Corrected {
+        /// Which.
+        id: ClientOrderId,
+        /// What we have.
+        ours: Qty,
+        /// What the broker's rows come to.
+        theirs: Qty,
+    },
+}
+
+impl Finding {
+    /// The order whose record the broker's contradicts: it is disputed.
+    pub fn disputes(&self) -> Option<&ClientOrderId> {
+        match self {
+            Self::Ghost(id) | Self::Filled { id, .. } | Self::Corrected { id, .. } => Some(id),
+            Self::Missing(_) | Self::Stranger(_) => None,
+        }
+    }
+}
+
+/// The orders that these findings dispute, each with what is said of it.
+pub fn disputed(findings: &[Finding]) -> Vec<(ClientOrderId, String)> {
+    findings.iter().filter_map(|finding| Some((finding.disputes()?.clone(), finding.to_string()))).collect()
 }
 
 impl fmt::Display for Finding {
@@ -36,6 +60,10 @@ impl fmt::Display for Finding {
             Self::Missing(id) => write!(f, "the broker does not show order {id}"),
             Self::Stranger(id) => write!(f, "the broker shows order {id}, which nobody recorded"),
             Self::Ghost(id) => write!(f, "the broker shows order {id}, which we thought was never placed"),
+            Self::Corrected { id, ours, theirs } => write!(
+                f,
+                "order {id}: the broker took back or corrected executions of it; we count {ours} filled, its rows come to {theirs}"
+            ),
             Self::Filled { id, ours, theirs } => write!(f, "order {id}: we count {ours} filled, the broker {theirs}"),
         }
     }

@@ -161,7 +161,8 @@ fn system_now() -> Moment {
     now
 }
 
-fn carried_on(shown: Option<(Moment, Instant)>, (wall, at): (Moment, Instant)) -> Moment {
+/// What the system's clock shows after it has shown this: `wall` and `at` are what it reads now, and a clock that nobody can set.
+pub fn carried_on(shown: Option<(Moment, Instant)>, (wall, at): (Moment, Instant)) -> Moment {
     match shown {
         Some((before, shown_at)) if wall < before => {
             let passed = i64::try_from(at.duration_since(shown_at).as_micros()).unwrap_or(i64::MAX);

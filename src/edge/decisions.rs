@@ -38,7 +38,7 @@ pub fn json(plan: &Plan, refusals: &[Refusal]) -> Value {
 /// Both ledgers of an account as they are kept with a run.
 pub fn ledgers(ledgers: &Ledgers) -> String {
     let sums = |sums: &Sums| json!({ "cash": dollars(sums.cash), "shares": sums.shares.to_string() });
-    let Ledgers { at, ours, theirs, differences } = ledgers;
+    let Ledgers { at, ours, theirs, differences, .. } = ledgers;
     json!({ "at": at.to_string(), "ours": sums(ours), "theirs": sums(theirs), "differences": differences }).to_string()
 }
 

@@ -12,7 +12,7 @@ use crate::edge::alpaca::Access;
 use crate::edge::decisions;
 use crate::edge::store;
 use crate::flow::acquaint;
-use crate::flow::bookkeeping::{Beside, compare, shown, withdrawn};
+use crate::flow::bookkeeping::{Beside, compare, disputes, shown, withdrawn};
 use crate::flow::course::token;
 use crate::flow::observe::{Blind, read_account};
 use crate::model::books::Ledgers;
@@ -129,8 +129,7 @@ async fn one<E: Environment>(world: &World, account: &AccountId) -> Result<Found
                 if world.store.books_due(books.at + Span::from_micros(1), (Some(account), 1)).await?.is_empty() {
                     return Ok(Found::Unseen);
                 }
-                tell(world, account, &ledgers).await?;
-                return halt(world, account, &ledgers.differences.join("; ")).await.map(|()| Found::Halted);
+                return unexplained(world, account, &ledgers).await.map(|()| Found::Halted);
             }
         }
     }
@@ -144,21 +143,28 @@ async fn unseen(world: &World, grant: &GrantId, blind: Blind) -> Result<Found, s
     Ok(Found::Unseen)
 }
 
-async fn tell(world: &World, account: &AccountId, ledgers: &Ledgers) -> Result<(), store::Error> {
+/// Nobody can explain the account: it is told, the orders of ours that the rows contradict are disputed, and it is halted.
+async fn unexplained(world: &World, account: &AccountId, ledgers: &Ledgers) -> Result<(), store::Error> {
     let told = Event::new(world.clock.now(), Actor::service(), "account.unexplained").account(account);
-    world.store.append(&[told.with("ledgers", decisions::ledgers(ledgers))]).await
+    let told = told.with("ledgers", decisions::ledgers(ledgers));
+    let disputed = disputes(world, account, &ledgers.disputed).await?;
+    let halt = halt_of(world, account, &ledgers.differences.join("; "));
+    world.store.halt_disputed((account, &halt), (told, &disputed)).await
 }
 
 async fn halt(world: &World, account: &AccountId, why: &str) -> Result<(), store::Error> {
+    world.store.halt(&halt_of(world, account, why)).await
+}
+
+fn halt_of(world: &World, account: &AccountId, why: &str) -> Halt {
     let now = world.clock.now();
     tracing::error!(account.id = %account, "account halted: {why}");
-    let halt = Halt {
+    Halt {
         id: HaltId::of_books(account, now.micros()),
         scope: HaltScope::Account(account.clone()),
         reason: format!("{why}; `rebalanced resume --account {account}` says that the broker is right"),
         by: Actor::service().as_str().to_owned(),
         pulled_at: now,
         released: None,
-    };
-    world.store.halt(&halt).await
+    }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::decide;
+use crate::decide::reconcile::Finding;
 use crate::edge::World;
 use crate::edge::alpaca::Access;
 use crate::edge::store;
@@ -12,8 +13,8 @@ use crate::flow::executions;
 use crate::flow::observe::{Blind, read_account, retried};
 use crate::model::books::{Activity, Books, Ledgers, Sums};
 use crate::model::environment::Environment;
-use crate::model::ids::{AccountId, Symbol};
-use crate::model::intent::Intent;
+use crate::model::ids::{AccountId, ClientOrderId, Symbol};
+use crate::model::intent::{Intent, IntentState, IntentUpdate};
 use crate::model::snapshot::{AccountView, Holding, Shares};
 use crate::model::time::Moment;
 
@@ -65,7 +66,7 @@ pub(super) async fn compare<E: Environment>(
         return Ok(if found.is_empty() {
             open(world, access, (sums, now), (&rows, fresh)).await.unwrap_or_else(Beside::Unseen)
         } else {
-            differs(now, sums, sums, found)
+            differs(now, (sums, sums), &found, Vec::new())
         });
     };
     Ok(match decide::books::carried_on(books, (&rows, intents), found, (sums, now)) {
@@ -88,11 +89,42 @@ async fn open<E: Environment>(
     if again == *sums {
         return Ok(Beside::Agrees { books: Some(books), fresh });
     }
-    Ok(differs(now, sums, &again, vec!["the account changes while its books are opened".to_owned()]))
+    let why = "the account changes while its books are opened".to_owned();
+    Ok(differs(now, (sums, &again), &[], vec![why]))
 }
 
-fn differs(at: Moment, ours: &Sums, theirs: &Sums, differences: Vec<String>) -> Beside {
-    Beside::Differs(Box::new(Ledgers { at, ours: ours.clone(), theirs: theirs.clone(), differences }))
+fn differs(at: Moment, (ours, theirs): (&Sums, &Sums), found: &[Finding], mut differences: Vec<String>) -> Beside {
+    differences.extend(found.iter().map(ToString::to_string));
+    let disputed = decide::reconcile::disputed(found);
+    Beside::Differs(Box::new(Ledgers { at, ours: ours.clone(), theirs: theirs.clone(), differences, disputed }))
+}
+
+/// The orders of ours that the broker's rows contradict, as they are to be stored together with the halt of their account:
+/// disputed (S14).
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn disputes(
+    world: &World,
+    account: &AccountId,
+    disputed: &[(ClientOrderId, String)],
+) -> Result<Vec<IntentUpdate>, store::Error> {
+    if disputed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let said: BTreeMap<&ClientOrderId, &String> = disputed.iter().map(|(id, why)| (id, why)).collect();
+    let ids = said.keys().map(|id| (*id).clone()).collect();
+    let intents = world.store.intents_by_client_id(account, &ids).await?;
+    let now = world.clock.now();
+    let mut updates = Vec::new();
+    for intent in &intents {
+        let Some(why) = said.get(&intent.client_order_id) else { continue };
+        if decide::order::may_move(intent.state, IntentState::Disputed) {
+            world.metrics.order_settled(intent.phase.side(), IntentState::Disputed);
+            updates.push(decide::order::disputed(intent, why, now));
+        }
+    }
+    Ok(updates)
 }
 
 /// Counts what left the account towards its pending withdrawal. It is done before the rows are counted in the books: a row

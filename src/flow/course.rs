@@ -13,7 +13,7 @@ use crate::edge::vault::{self, Owner};
 use crate::model::account::GrantHealth;
 use crate::model::books::{Activity, Books};
 use crate::model::environment::Environment;
-use crate::model::ids::{AccountId, GrantId};
+use crate::model::ids::{AccountId, ClientOrderId, GrantId};
 use crate::model::intent::Intent;
 use crate::model::money::Fraction;
 use crate::model::plan::Plan;
@@ -49,6 +49,8 @@ pub(super) struct Course<E> {
     pub(super) books: Option<Books>,
     /// Both ledgers, of the last comparison.
     pub(super) ledgers: Option<String>,
+    /// Orders, of this run or an earlier one, that the broker's rows contradict, each with what they say.
+    pub(super) disputed: Vec<(ClientOrderId, String)>,
 }
 
 impl<E> Course<E> {
@@ -147,6 +149,7 @@ pub(super) async fn set_out<E: Environment>(
         held: run.held.clone(),
         books: world.store.books(&run.account).await?,
         ledgers: None,
+        disputed: Vec::new(),
     }))
 }
 

@@ -8,7 +8,7 @@ use crate::edge::World;
 use crate::edge::decisions;
 use crate::edge::points;
 use crate::edge::store::{self, Claim};
-use crate::flow::bookkeeping::{Beside, compare, shown, withdrawn};
+use crate::flow::bookkeeping::{Beside, compare, disputes, shown, withdrawn};
 use crate::flow::course::Course;
 use crate::flow::observe::{Blind, observe};
 use crate::flow::settle::{self, Compared};
@@ -60,6 +60,7 @@ pub(super) async fn judge<E: Environment>(world: &World, course: &mut Course<E>)
     world.points.cross(points::COMPARED).await;
     match compared {
         Compared::Findings(findings) if !findings.is_empty() => {
+            course.disputed = decide::reconcile::disputed(&findings);
             let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let why = format!("{}; the account is halted until a person has looked", found.join("; "));
             return Ok(Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why));
@@ -131,6 +132,7 @@ pub(super) async fn close<E: Environment>(
         seen: None,
         books: None,
         ledgers: None,
+        disputed: Vec::new(),
         halts_account: circles(world, &outcome),
     };
     if let Some(mut course) = course {
@@ -148,15 +150,24 @@ pub(super) async fn close<E: Environment>(
             }
             closing.drift_after = after.drift;
             course.seen = after.seen.or(course.seen);
-            if let Some(ledgers) = after.unexplained.filter(|_| outcome.kind != OutcomeKind::Quarantined) {
-                outcome = unexplained(world, &mut course, &ledgers);
-                closing.outcome = outcome.clone();
+            match after.unexplained {
+                // It waits for a person already, who finds both ledgers too.
+                Some(ledgers) if outcome.kind == OutcomeKind::Quarantined => {
+                    course.ledgers = Some(decisions::ledgers(&ledgers));
+                    course.disputed.extend(ledgers.disputed);
+                }
+                Some(ledgers) => {
+                    outcome = unexplained(world, &mut course, &ledgers);
+                    closing.outcome = outcome.clone();
+                }
+                None => {}
             }
         }
         withdrawn(world, &claim.run().account, &course.moved).await?;
         closing.seen = course.seen;
         closing.books = course.books;
         closing.ledgers = course.ledgers;
+        closing.disputed = disputes(world, &claim.run().account, &course.disputed).await?;
         if let Some(after) = closing.drift_after {
             world.metrics.drift(course.strategy.name(), "after", after);
         }
@@ -228,7 +239,7 @@ pub(super) async fn balanced<E: Environment>(
     if let Beside::Agrees { books, fresh } = &beside {
         course.moved.extend(fresh.iter().cloned());
         let at = world.clock.now();
-        let agreed = Ledgers { at, ours: sums.clone(), theirs: sums, differences: Vec::new() };
+        let agreed = Ledgers { at, ours: sums.clone(), theirs: sums, differences: Vec::new(), disputed: Vec::new() };
         course.ledgers = Some(decisions::ledgers(&agreed));
         course.books = books.clone().or(course.books.take());
         world.metrics.balanced("agreed");
@@ -240,6 +251,7 @@ pub(super) async fn balanced<E: Environment>(
 pub(super) fn unexplained<E>(world: &World, course: &mut Course<E>, ledgers: &Ledgers) -> Outcome {
     world.metrics.balanced("unexplained");
     course.ledgers = Some(decisions::ledgers(ledgers));
+    course.disputed.clone_from(&ledgers.disputed);
     let why = format!("{}; the account is halted until a person has looked", ledgers.differences.join("; "));
     Outcome::ended(OutcomeKind::Quarantined, EndReason::LedgerMismatch, why)
 }

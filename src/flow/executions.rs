@@ -16,11 +16,10 @@ use crate::model::canon;
 use crate::model::environment::Environment;
 use crate::model::ids::{ClientOrderId, OrderId};
 use crate::model::intent::Intent;
-use crate::model::money::Qty;
 use crate::model::report::OrderReport;
 use crate::model::time::Moment;
 
-/// What the new rows tell of our orders that our record of them does not, one sentence each. Orders in `own` are compared
+/// What the new rows tell of our orders that our record of them does not. Orders in `own` are compared
 /// by whoever asks.
 ///
 /// # Errors
@@ -30,13 +29,13 @@ pub(super) async fn overlooked<E: Environment>(
     access: &Access<E>,
     (books, since): (Option<&Books>, Moment),
     (rows, own): (&[Activity], &[Intent]),
-) -> Result<Result<Vec<String>, Blind>, store::Error> {
+) -> Result<Result<Vec<Finding>, Blind>, store::Error> {
     let accepted = if books.is_none() { world.store.last_release(&access.account).await? } else { None };
     let mut news = decide::executions::news(rows, books, (accepted, since));
     let of_own = |order: &OrderId| own.iter().any(|intent| intent.order.as_ref() == Some(order));
     news.retain(|row| !row.order.as_ref().is_some_and(of_own));
     let sums = decide::executions::sums(rows);
-    let executed = |order: Option<&OrderId>| order.and_then(|order| sums.get(order)).copied().unwrap_or(Qty::ZERO);
+    let executed = |order: Option<&OrderId>| order.and_then(|order| sums.get(order)).copied().unwrap_or_default();
     let mut findings = Vec::new();
     let known = world.store.intents_by_order(&access.account, &decide::executions::orders(&news)).await?;
     for intent in &known {
@@ -57,7 +56,7 @@ pub(super) async fn overlooked<E: Environment>(
             });
         }
     }
-    Ok(Ok(findings.iter().map(ToString::to_string).collect()))
+    Ok(Ok(findings))
 }
 
 /// The orders in our form among these, each with our record of it, if there is one.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::model::ids::{OrderId, Symbol};
+use crate::model::ids::{ClientOrderId, OrderId, Symbol};
 use crate::model::money::{Qty, Usd};
 use crate::model::snapshot::Shares;
 use crate::model::time::Moment;
@@ -24,6 +24,10 @@ pub struct Activity {
     pub shares: Option<(Symbol, Qty)>,
     /// The order that was executed, of a `FILL`.
     pub order: Option<OrderId>,
+    /// Shares of that order that were executed; below zero where an execution is taken back.
+    pub executed: Qty,
+    /// It takes back or corrects an execution that was told before (row 32).
+    pub corrects: bool,
 }
 
 /// Cash and shares at one moment.
@@ -63,4 +67,6 @@ pub struct Ledgers {
     pub theirs: Sums,
     /// What differs, one sentence each; empty when they agree.
     pub differences: Vec<String>,
+    /// Orders of ours of which the broker's rows say otherwise than our record, each with that sentence.
+    pub disputed: Vec<(ClientOrderId, String)>,
 }

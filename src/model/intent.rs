@@ -6,7 +6,7 @@ use crate::model::money::{Price, Qty, Usd};
 use crate::model::plan::{Amount, Phase, Pricing};
 use crate::model::time::Moment;
 
-/// Where an intent stands. The last five are ends and absorb (S14).
+/// Where an intent stands. The last six are ends; the one way out of an end is to be disputed (S14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IntentState {
     /// Stored; sent or not, nothing is known of it yet.
@@ -25,6 +25,9 @@ pub enum IntentState {
     Withdrawn,
     /// Could not be resolved, or differs from what was sent: a person must look.
     Quarantined,
+    /// It had ended, and the broker's own rows say something else of it since: a person must look. What it had filled is what
+    /// we had counted; the broker's count is in the note.
+    Disputed,
 }
 
 impl IntentState {
@@ -39,6 +42,7 @@ impl IntentState {
             Self::Rejected => "rejected",
             Self::Withdrawn => "withdrawn",
             Self::Quarantined => "quarantined",
+            Self::Disputed => "disputed",
         }
     }
 
@@ -53,6 +57,7 @@ impl IntentState {
             Self::Rejected,
             Self::Withdrawn,
             Self::Quarantined,
+            Self::Disputed,
         ]
         .into_iter()
         .find(|state| state.code() == code)

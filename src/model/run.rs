@@ -3,6 +3,7 @@
 use crate::model::books::Books;
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
+use crate::model::intent::IntentUpdate;
 use crate::model::money::Fraction;
 use crate::model::schedule::{Misfire, SlotReason};
 use crate::model::snapshot::{Seen, Shares};
@@ -198,6 +199,8 @@ pub struct Closing {
     pub books: Option<Books>,
     /// Both ledgers, as they are shown to people: JSON text.
     pub ledgers: Option<String>,
+    /// Orders that had ended and that the broker's rows contradict, of this run or of an earlier one.
+    pub disputed: Vec<IntentUpdate>,
     /// Whether a person must look before the account trades again; a quarantined run always says so.
     pub halts_account: bool,
 }

@@ -3,7 +3,7 @@
 use rebalanced::decide::backoff::{ask_after, poll_after};
 use rebalanced::decide::classify::{Fate, classify};
 use rebalanced::decide::guard::priced_out;
-use rebalanced::decide::order::{apply, may_move, quarantined, rejected, unknown, withdrawn};
+use rebalanced::decide::order::{apply, disputed, may_move, quarantined, rejected, unknown, withdrawn};
 use rebalanced::decide::reconcile::{Finding, reconcile, strangers};
 use rebalanced::model::canon;
 use rebalanced::model::environment::Kind;
@@ -19,7 +19,7 @@ use rebalanced::model::verdict::RefusalCode;
 
 use crate::cast::{account, dec, now, symbol, usd};
 
-const STATES: [IntentState; 8] = [
+const STATES: [IntentState; 9] = [
     IntentState::Recorded,
     IntentState::Open,
     IntentState::Unknown,
@@ -28,6 +28,7 @@ const STATES: [IntentState; 8] = [
     IntentState::Rejected,
     IntentState::Withdrawn,
     IntentState::Quarantined,
+    IntentState::Disputed,
 ];
 
 pub(crate) fn intent(state: IntentState) -> Intent {
@@ -203,9 +204,41 @@ fn ends_absorb_whatever_comes_later() {
         ] {
             assert_eq!((update.state, update.note.as_str()), (state, ""));
         }
-        assert!(STATES.iter().all(|to| !may_move(state, *to)));
+        let out: Vec<_> = STATES.into_iter().filter(|to| may_move(state, *to)).collect();
+        let is_open_to_dispute = !matches!(state, IntentState::Quarantined | IntentState::Disputed);
+        assert_eq!(out, if is_open_to_dispute { vec![IntentState::Disputed] } else { Vec::new() }, "{state:?}");
     }
     assert!(!may_move(IntentState::Open, IntentState::Withdrawn), "what the broker has cannot be withdrawn by us");
+}
+
+#[test]
+fn s14_every_move_between_any_two_states_is_allowed_or_not_as_the_picture_says() {
+    use IntentState::{Disputed, Ended, Filled, Open, Quarantined, Recorded, Rejected, Unknown, Withdrawn};
+    let allowed = |from: IntentState| match from {
+        Recorded => vec![Recorded, Open, Unknown, Filled, Ended, Rejected, Withdrawn, Quarantined],
+        Unknown => vec![Open, Unknown, Filled, Ended, Rejected, Withdrawn, Quarantined],
+        Open => vec![Open, Unknown, Filled, Ended, Rejected, Quarantined],
+        Filled | Ended | Rejected | Withdrawn => vec![Disputed],
+        Quarantined | Disputed => Vec::new(),
+    };
+    for (from, to) in STATES.into_iter().flat_map(|from| STATES.map(|to| (from, to))) {
+        assert_eq!(may_move(from, to), allowed(from).contains(&to), "{from:?} to {to:?}");
+        assert_eq!(IntentState::parse(to.code()), Some(to));
+    }
+}
+
+#[test]
+fn row_32_s14_only_an_order_that_has_ended_is_disputed_and_it_keeps_what_we_had_counted() {
+    for state in STATES {
+        let before =
+            Intent { filled_qty: Qty::new(dec("3")), settled_at: Some(now() - Span::from_mins(5)), ..intent(state) };
+        let update = disputed(&before, "the broker took it back", now());
+        let is_disputed = may_move(state, IntentState::Disputed);
+        assert_eq!(update.state == IntentState::Disputed, is_disputed || state == IntentState::Disputed, "{state:?}");
+        assert_eq!(update.note == "the broker took it back", is_disputed, "{state:?}");
+        assert_eq!(update.filled_qty, before.filled_qty, "{state:?}");
+        assert!(!state.is_terminal() || update.settled_at == before.settled_at, "{state:?}: it had ended before");
+    }
 }
 
 #[test]

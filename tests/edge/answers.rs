@@ -256,3 +256,31 @@ async fn nothing_that_can_be_printed_shows_a_secret() {
     }
     assert!(shown.contains("Sensitive"), "the header is marked: {shown}");
 }
+
+#[tokio::test]
+async fn row_32_a_row_that_takes_an_execution_back_is_never_one_more_execution() {
+    let row = |kind: &str, side: &str, qty: &str| {
+        format!(
+            r#"[{{"activity_type":"FILL","id":"20260603110000358::x","price":"10","qty":"{qty}","side":"{side}","symbol":"SPY",
+                "transaction_time":"2026-06-03T15:00:00Z","order_id":"97adbc79-11b0-44ee-974d-91f458f3681a","type":"{kind}"}}]"#
+        )
+    };
+    // What the row is called, its side and shares; what is executed, what moves, the cash, and whether it corrects.
+    let table = [
+        ("fill", "buy", "4", "4", "4", "-40.00", false),
+        ("partial_fill", "sell", "4", "4", "-4", "40.00", false),
+        ("fill", "buy", "-4", "-4", "-4", "40.00", true),
+        ("trade_bust", "buy", "4", "-4", "-4", "40.00", true),
+        ("trade_bust", "sell", "-4", "-4", "4", "-40.00", true),
+        ("trade_correct", "buy", "3", "3", "3", "-30.00", true),
+        ("a word of tomorrow", "buy", "4", "4", "4", "-40.00", false),
+    ];
+    for (kind, side, qty, executed, shares, cash, corrects) in table {
+        let stage = Stage::new([ok(row(kind, side, qty))]);
+        let rows = stage.client.activities(&access::<Paper>(), at("2026-06-01T00:00:00Z")).await.unwrap();
+        let what = format!("{kind}, {side} {qty}");
+        assert_eq!((rows[0].executed.to_string(), rows[0].corrects), (executed.to_owned(), corrects), "{what}");
+        assert_eq!(rows[0].shares.as_ref().unwrap().1.to_string(), shares, "{what}");
+        assert_eq!(rows[0].cash, rebalanced::model::money::Usd::parse(cash).unwrap(), "{what}");
+    }
+}

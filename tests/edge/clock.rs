@@ -1,13 +1,19 @@
 //! Clocks: none runs backwards, sleepers notice jumps, and time that nobody vouches for stands still.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rebalanced::edge::clock::{Clock, Error, RemoteClock, VirtualClock};
-use rebalanced::model::time::Span;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rebalanced::decide::due::{due, moments};
+use rebalanced::edge::clock::{Clock, Error, RemoteClock, VirtualClock, carried_on};
+use rebalanced::edge::sessions;
+use rebalanced::edge::strategies::load_dir;
+use rebalanced::model::time::{Moment, Span};
 
 use crate::script::at;
 
@@ -100,4 +106,65 @@ async fn an_answer_that_is_no_time_is_refused() {
     }
     let (url, _) = served("");
     assert!(matches!(RemoteClock::connect(url).await, Err(Error::Silent(_))));
+}
+
+/// By how much the wall clock is set: a second to thirty days, small as often as large, to either side.
+fn jump(dice: &mut StdRng) -> Span {
+    const THIRTY_DAYS: i64 = 30 * 86_400;
+    let size = 1_i64 << dice.random_range(0..=22);
+    let seconds = Span::from_secs(dice.random_range(1..=size).min(THIRTY_DAYS));
+    if dice.random() { seconds } else { Span::ZERO - seconds }
+}
+
+/// The wall clock is set back and forth before each look, and now and then the process is another one: within a process time
+/// never runs backwards, set back it goes at half its pace, and every moment of a schedule comes once, over all processes.
+#[test]
+fn row_49_a_wall_clock_that_jumps_back_and_forth_makes_nothing_due_twice() {
+    const SEEDS: u64 = 10_000;
+    let (strategies, _) = load_dir(std::path::Path::new("strategies")).unwrap();
+    let strategy = strategies.iter().find(|strategy| strategy.name().as_str() == "sixty-forty").unwrap();
+    let sessions = sessions::builtin().unwrap();
+    let (mut back, mut forth, mut restarts, mut came, mut held) = (0, 0, 0, 0, 0);
+    for seed in 0..SEEDS {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let begun = Instant::now();
+        let (mut passed, mut set) = (Duration::ZERO, Span::ZERO);
+        let begins = at("2026-03-02T14:00:00Z");
+        let (mut shown, mut ledger) = (None::<(Moment, Instant)>, begins);
+        let mut all = BTreeSet::new();
+        for _ in 0..20 {
+            let looks = Duration::from_secs(dice.random_range(1..100_000));
+            passed += looks;
+            if dice.random_ratio(2, 3) {
+                let by = jump(&mut dice);
+                set += by;
+                *(if by < Span::ZERO { &mut back } else { &mut forth }) += 1;
+            }
+            if dice.random_ratio(1, 5) {
+                shown = None;
+                restarts += 1;
+            }
+            let wall = begins + Span::from_micros(i64::try_from(passed.as_micros()).unwrap()) + set;
+            let now = carried_on(shown, (wall, begun + passed));
+            if let Some((before, _)) = shown {
+                assert!(now >= before, "seed {seed}: {before} and then {now}");
+                let half = before + Span::from_micros(i64::try_from(looks.as_micros()).unwrap() / 2);
+                assert_eq!(now, if wall < before { half } else { wall }, "seed {seed}");
+                held += usize::from(wall < before);
+            }
+            shown = Some((now, begun + passed));
+            for moment in due(strategy, &sessions, ledger, now) {
+                assert!(all.insert(moment.at), "seed {seed}: {} is due twice", moment.at);
+            }
+            ledger = ledger.max(now);
+        }
+        let named: BTreeSet<Moment> = moments(strategy, &sessions, begins, ledger).into_iter().collect();
+        assert_eq!(all, named, "seed {seed}: each came once, to run or as missed");
+        came += all.len();
+    }
+    println!(
+        "row 49: {SEEDS} seeds, set back {back} and forward {forth} times, {restarts} restarts, {held} looks at half the pace, \
+         {came} moments, 0 twice"
+    );
+    assert!(back > 50_000 && held > 20_000 && came > 100_000);
 }

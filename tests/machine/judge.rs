@@ -59,7 +59,9 @@ pub(crate) async fn judged(sim: &Sim, account: &str, store: &Store) -> Verdict {
         }
     }
     verdict.doubled = wrong_orders(sim, account);
-    for it in intents.iter().filter(|it| !it.state.is_terminal() || it.state.code() == "quarantined") {
+    for it in
+        intents.iter().filter(|it| !it.state.is_terminal() || ["quarantined", "disputed"].contains(&it.state.code()))
+    {
         verdict.waiting.push(format!("L2: {} is {} ({})", it.client_order_id, it.state.code(), it.note));
     }
     for run in runs.iter().filter(|run| run.outcome.as_ref().is_some_and(|end| end.kind == "quarantined")) {

@@ -200,6 +200,7 @@ pub(crate) fn closing(rebalanced: bool) -> Closing {
         seen: None,
         books: None,
         ledgers: None,
+        disputed: Vec::new(),
         halts_account: false,
     }
 }

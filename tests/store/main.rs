@@ -9,6 +9,9 @@ mod postgres;
 mod portfolio;
 #[path = "../support/cleared.rs"]
 mod cleared;
+#[path = "../app/support.rs"]
+#[allow(unreachable_pub, reason = "another test's tools")]
+mod support;
 mod databases;
 mod people;
 mod cast;
@@ -16,6 +19,8 @@ mod claims;
 mod waves;
 mod recording;
 mod schema;
+mod older;
+mod upgrade;
 mod moves;
 mod tokens;
 mod operators;

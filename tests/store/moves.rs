@@ -10,7 +10,7 @@ use crate::databases;
 
 const RUN_STATES: [RunState; 3] = [RunState::Due, RunState::Running, RunState::Closed];
 
-const INTENT_STATES: [IntentState; 8] = [
+const INTENT_STATES: [IntentState; 9] = [
     IntentState::Recorded,
     IntentState::Unknown,
     IntentState::Open,
@@ -19,6 +19,7 @@ const INTENT_STATES: [IntentState; 8] = [
     IntentState::Rejected,
     IntentState::Withdrawn,
     IntentState::Quarantined,
+    IntentState::Disputed,
 ];
 
 async fn does(link: &mut AnyConnection, sql: &str) -> bool {
@@ -113,6 +114,8 @@ async fn s14_orders_move_as_the_state_machine_says_and_not_otherwise() {
             for to in INTENT_STATES {
                 number += 1;
                 assert!(new_intent(link, number, IntentState::Recorded).await);
+                // What is disputed had ended before.
+                assert!(from != IntentState::Disputed || move_intent(link, number, IntentState::Filled).await);
                 assert!(
                     from == IntentState::Recorded || move_intent(link, number, from).await,
                     "{}: {from:?}",
@@ -122,6 +125,20 @@ async fn s14_orders_move_as_the_state_machine_says_and_not_otherwise() {
                 assert_eq!(moved, order::may_move(from, to), "{}: {from:?} to {to:?}", db.name);
             }
         }
+        // To be disputed changes what is said of an order, and nothing that was counted.
+        for (field, value) in
+            [("filled_qty", "'9'"), ("filled_avg_price", "'9'"), ("settled_at", "9"), ("order_id", "'o'")]
+        {
+            let sql =
+                format!("UPDATE intents SET state = 'disputed', note = 'x', {field} = {value} WHERE state = 'filled'");
+            assert!(!does(link, &sql).await, "{}: S14: {field}", db.name);
+        }
+        assert!(
+            does(link, "UPDATE intents SET state = 'disputed', note = 'x' WHERE state = 'filled'").await,
+            "{}",
+            db.name
+        );
+        assert!(!does(link, "UPDATE intents SET note = 'y' WHERE state = 'disputed'").await, "{}", db.name);
         assert!(does(link, "UPDATE intents SET filled_qty = '0.5' WHERE state = 'open'").await, "{}", db.name);
         assert!(!does(link, "UPDATE intents SET filled_qty = '0.25' WHERE state = 'open'").await, "{}: S15", db.name);
     }

@@ -4,7 +4,7 @@ use rebalanced::edge::store::WishEnding;
 use rebalanced::model::books::Activity;
 use rebalanced::model::event::Actor;
 use rebalanced::model::ids::{Symbol, WishId};
-use rebalanced::model::money::{Fraction, Usd};
+use rebalanced::model::money::{Fraction, Qty, Usd};
 use rebalanced::model::personal::{Said, Wish};
 
 use crate::cast::{account, connected, kinds, minutes};
@@ -35,6 +35,8 @@ fn row(id: &str, cash: &str, at: i64) -> Activity {
         cash: usd(cash),
         shares: None,
         order: None,
+        executed: Qty::ZERO,
+        corrects: false,
     }
 }
 

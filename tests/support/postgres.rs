@@ -12,11 +12,27 @@ use tempfile::TempDir;
 
 /// The address of a fresh, empty database on our own server.
 pub(crate) fn empty_postgres() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
     let cluster = CLUSTER.get_or_init(Cluster::start);
-    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = new_name();
     cluster.run(&format!("CREATE DATABASE {name}"));
-    format!("postgres:///{name}?host={}&user=postgres", cluster.folder.display())
+    cluster.address(&name)
+}
+
+fn new_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The address of a fresh database with all that is in this one, to which nobody is connected.
+#[allow(dead_code, reason = "not every test binary copies databases")]
+pub(crate) fn copy_of(url: &str) -> String {
+    let cluster = CLUSTER.get_or_init(Cluster::start);
+    let source = url.trim_start_matches("postgres:///").split('?').next().unwrap_or_default();
+    let name = new_name();
+    // A connection that has just been closed may still be seen for a moment.
+    cluster.run(&format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{source}'"));
+    cluster.run(&format!("CREATE DATABASE {name} TEMPLATE {source}"));
+    cluster.address(&name)
 }
 
 /// Runs the owner's SQL on a database of ours, as its owner would by hand; variables as `name=value`.
@@ -68,6 +84,10 @@ impl Cluster {
             .spawn()
             .unwrap();
         Self { folder, bin, _keeper: keeper }
+    }
+
+    fn address(&self, name: &str) -> String {
+        format!("postgres:///{name}?host={}&user=postgres", self.folder.display())
     }
 
     fn run(&self, sql: &str) {

@@ -44,13 +44,13 @@ const ORDERS: &str = "/paper/v2/orders";
 
 /// Who looks at the rows first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finder {
+pub(crate) enum Finder {
     Daily,
     RunThatHolds,
     RunThatTrades,
 }
 
-const FINDERS: [Finder; 3] = [Finder::Daily, Finder::RunThatHolds, Finder::RunThatTrades];
+pub(crate) const FINDERS: [Finder; 3] = [Finder::Daily, Finder::RunThatHolds, Finder::RunThatTrades];
 
 async fn connected(on: Keeper) -> (TestWorld, AccountId) {
     let files = [("wide.toml", WIDE)];
@@ -61,7 +61,7 @@ async fn connected(on: Keeper) -> (TestWorld, AccountId) {
 }
 
 /// Invested on Monday, in the books on Tuesday, and with as much new cash on Wednesday morning.
-async fn on_wednesday(on: Keeper) -> (TestWorld, AccountId) {
+pub(crate) async fn on_wednesday(on: Keeper) -> (TestWorld, AccountId) {
     let (service, account) = connected(on).await;
     service.ring(new_york("2019-06-03T10:45:00")).await;
     assert_eq!(service.sim.ledger().orders.len(), 2);
@@ -72,7 +72,7 @@ async fn on_wednesday(on: Keeper) -> (TestWorld, AccountId) {
     (service, account)
 }
 
-fn pay(service: &TestWorld, account: &AccountId, dollars: i64) {
+pub(crate) fn pay(service: &TestWorld, account: &AccountId, dollars: i64) {
     service.sim.set_clock(service.clock.now().timestamp());
     service.sim.with_exchange(|exchange, now| exchange.transfer(now, account.as_str(), dollars.into())).unwrap();
 }
@@ -120,12 +120,12 @@ async fn newest(service: &TestWorld) -> [Intent; 2] {
     intents.try_into().unwrap()
 }
 
-async fn halted(service: &TestWorld) -> Vec<HaltScope> {
+pub(crate) async fn halted(service: &TestWorld) -> Vec<HaltScope> {
     service.world.store.halts(true).await.unwrap().into_iter().map(|halt| halt.scope).collect()
 }
 
 /// Looks, and says what was found: why the account is halted.
-async fn looks(service: &TestWorld, account: &AccountId, finder: Finder) -> Option<String> {
+pub(crate) async fn looks(service: &TestWorld, account: &AccountId, finder: Finder) -> Option<String> {
     // What is on its way lands on its day.
     service.sim.set_clock(new_york("2019-06-05T14:00:00").timestamp());
     if finder == Finder::Daily {

@@ -29,6 +29,7 @@ mod swapped;
 mod thousand;
 mod midrun;
 mod afterwards;
+mod busted;
 mod waited;
 mod models;
 mod bulkhead;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 
+use super::event::TradeEvent;
 use super::order::{OrderStatus, Side};
 
 /// One row.
@@ -41,7 +42,7 @@ pub struct FillRow {
     pub side: Side,
     /// A sale of shares not held.
     pub short: bool,
-    /// Shares of this execution.
+    /// Shares of this execution; below zero where an earlier one is taken back.
     pub qty: Decimal,
     /// Its price.
     pub price: Decimal,
@@ -53,6 +54,8 @@ pub struct FillRow {
     pub order_id: Arc<str>,
     /// Where the order stands after it.
     pub order_status: OrderStatus,
+    /// What it is: a fill, or the taking back or correction of one.
+    pub event: TradeEvent,
 }
 
 /// A movement that is no execution.

@@ -52,6 +52,10 @@ words! {
         OrderReplaceRejected = "order_replace_rejected",
         /// Changed from outside.
         Restated = "restated",
+        /// An execution is taken back.
+        TradeBust = "trade_bust",
+        /// An execution is corrected.
+        TradeCorrect = "trade_correct",
     }
 }
 

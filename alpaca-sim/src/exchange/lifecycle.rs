@@ -266,7 +266,7 @@ impl Exchange {
         }
     }
 
-    fn find(&self, account: &str, id: &str) -> Result<(usize, usize), Refusal> {
+    pub(super) fn find(&self, account: &str, id: &str) -> Result<(usize, usize), Refusal> {
         let index = self.index(account)?;
         let order = self.read(account)?.by_id.get(id).copied().ok_or(Refusal::OrderNotFound)?;
         Ok((index, order))

@@ -333,6 +333,7 @@ impl Exchange {
             leaves_qty: leaves.normalize(),
             order_id: id.clone(),
             order_status: *status,
+            event: if leaves.is_zero() { TradeEvent::Fill } else { TradeEvent::PartialFill },
         };
         self.book(account, at, ActivityDetail::Fill(row));
     }

@@ -28,6 +28,7 @@ pub mod activity;
 mod admin;
 pub mod asset;
 mod corporate;
+mod corrections;
 pub mod event;
 mod fees;
 mod figures;

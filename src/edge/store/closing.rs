@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use crate::edge::points;
 use crate::edge::store::accounts;
 use crate::edge::store::db::{Error, Link, Reader, Store, clean};
+use crate::edge::store::disputes;
 use crate::edge::store::events;
 use crate::edge::store::mandates;
 use crate::edge::store::runs::{run_of, with_outcome};
@@ -55,6 +56,7 @@ impl Store {
             seen: None,
             books: None,
             ledgers: None,
+            disputed: Vec::new(),
             halts_account: true,
         };
         self.end_run((&held.run, held.epoch), &closing, now).await
@@ -90,6 +92,7 @@ impl Store {
         if closing.outcome.kind == OutcomeKind::Quarantined && !planted(Bug::FailedRunForgetsOrders) {
             all = quarantine_rest(&mut tx, id.as_str(), &closing.outcome.detail, now).await?;
         }
+        all.extend(disputes::dispute(&mut tx, &run.account, &closing.disputed, now).await?);
         self.points.cross(points::CLOSE_CHANGED).await;
         if closing.rebalanced {
             sqlx::query("UPDATE subscriptions SET last_rebalanced_at = $1 WHERE id = $2")

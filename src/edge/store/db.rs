@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Row, Transaction};
 
 use crate::edge::points::{Points, Write};
+use crate::edge::store::migrations;
 use crate::model::ids::AccountId;
 use crate::model::time::Moment;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static DRIVERS: Once = Once::new();
 
 /// How long a connection waits for its turn.
@@ -171,24 +170,34 @@ impl Store {
     /// [`Error::Address`], [`Error::File`], [`Error::NewerSchema`], [`Error::NotDurable`], [`Error::Migration`], or
     /// [`Error::Unavailable`].
     pub async fn open(url: &str) -> Result<Self, Error> {
+        Self::open_as_of(url, i64::MAX).await
+    }
+
+    /// Opens it as the program did that knew the migrations up to this one and no newer: so a test comes to an older
+    /// database, and to what an older program says of a newer one (row 24).
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub async fn open_as_of(url: &str, known: i64) -> Result<Self, Error> {
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         if let Some(rest) = url.strip_prefix("sqlite:") {
-            return Self::open_sqlite(Path::new(file_of(rest, url)?)).await;
+            return Self::open_sqlite(Path::new(file_of(rest, url)?), known).await;
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Self::open_postgres(url).await;
+            return Self::open_postgres(url, known).await;
         }
         Err(Error::Address { url: url.split(':').next().unwrap_or_default().to_owned() })
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self, Error> {
+    async fn open_sqlite(path: &Path, known: i64) -> Result<Self, Error> {
         private_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let url = sqlite_url(path);
         let write = sqlite_pool(1, "PRAGMA query_only = OFF").connect(&url).await?;
         // The file's write lock around all of it: who opens it at the same instant waits, and a process that is killed
         // half-way leaves the file as it was (row 24).
         let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
-        migrated(&SQLITE, SQLITE.run(&mut *tx).await)?;
+        let migrator = migrations::sqlite(known);
+        migrations::applied(&migrator, migrator.run(&mut *tx).await)?;
         tx.commit().await?;
         let store = Self {
             engine: Engine::Sqlite,
@@ -209,7 +218,7 @@ impl Store {
         Ok(store)
     }
 
-    async fn open_postgres(url: &str) -> Result<Self, Error> {
+    async fn open_postgres(url: &str, known: i64) -> Result<Self, Error> {
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
@@ -232,8 +241,9 @@ impl Store {
             return Err(Error::NotDurable { what });
         }
         // The daemon's own role may not make tables: where nothing is to be made, it need not (deploy/postgres-roles.sql).
-        if !is_up_to_date(&pool).await {
-            migrated(&POSTGRES, POSTGRES.run(&pool).await)?;
+        let migrator = migrations::postgres(known);
+        if !migrations::are_applied(&migrator, &pool).await {
+            migrations::applied(&migrator, migrator.run(&pool).await)?;
         }
         Ok(Self {
             engine: Engine::Postgres,
@@ -420,28 +430,6 @@ fn sqlite_pool(connections: u32, role: &'static str) -> AnyPoolOptions {
                 sqlx::raw_sql(role).execute(connection).await.map(drop)
             })
         })
-}
-
-/// Whether exactly our migrations are applied. What cannot be read is not up to date.
-async fn is_up_to_date(pool: &AnyPool) -> bool {
-    let rows = sqlx::query("SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version")
-        .fetch_all(pool)
-        .await
-        .unwrap_or_default();
-    let applied: Vec<(i64, Vec<u8>)> =
-        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
-    let ours: Vec<(i64, Vec<u8>)> =
-        POSTGRES.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect();
-    applied == ours
-}
-
-fn migrated(migrator: &Migrator, result: Result<(), MigrateError>) -> Result<(), Error> {
-    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
-    result.map_err(|error| match error {
-        MigrateError::VersionMissing(found) if found > known => Error::NewerSchema { found, known },
-        MigrateError::Execute(error) => Error::Unavailable(error),
-        other => Error::Migration(other),
-    })
 }
 
 /// Text from outside, fit for both databases: PostgreSQL cannot hold a zero byte.

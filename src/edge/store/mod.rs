@@ -5,6 +5,7 @@
 //! parameters, the same for both databases; the few places where they differ are in `db`, `moments` and `slots`.
 
 mod db;
+mod migrations;
 mod events;
 mod runs;
 mod subscriptions;
@@ -17,6 +18,7 @@ mod tokens;
 mod moments;
 mod hooks;
 mod slots;
+mod disputes;
 mod closing;
 mod intents;
 

@@ -34,6 +34,14 @@ pub(crate) async fn day(stage: &Stage, process: &Process, morning: Moment) {
             stage.notes.lock().violation(format_args!("S16: {what}"));
         }
     }
+    let ever = store.halts(false).await.unwrap();
+    for intent in store.intents(&IntentFilter::all()).await.unwrap() {
+        let is_disputed = intent.state == IntentState::Disputed;
+        if is_disputed && !ever.iter().any(|halt| halt.scope == HaltScope::Account(intent.account.clone())) {
+            let what = format!("{} is disputed, and its account was never halted", intent.client_order_id);
+            stage.notes.lock().violation(format_args!("S14: {what}"));
+        }
+    }
     for intent in store.unsettled().await.unwrap() {
         stage.notes.lock().violation(format_args!(
             "L2: {} has no end: {}",
@@ -195,7 +203,7 @@ fn broker_against_us(stage: &Stage, intents: &[Intent]) -> Vec<String> {
             }
             state
                 if state.is_terminal()
-                    && state != IntentState::Quarantined
+                    && !matches!(state, IntentState::Quarantined | IntentState::Disputed)
                     && intent.filled_qty.decimal() != record.order.filled_qty =>
             {
                 let (ours, theirs) = (intent.filled_qty, record.order.filled_qty);

@@ -44,7 +44,7 @@ pub(crate) async fn told(stage: &Stage, process: &Process) {
         let facts: Value = serde_json::from_str(&event.facts).unwrap();
         let state = match event.kind.as_str() {
             "intent.recorded" => "recorded".to_owned(),
-            "intent.moved" | "intent.settled" => facts["state"].as_str().unwrap_or("?").to_owned(),
+            "intent.moved" | "intent.settled" | "intent.disputed" => facts["state"].as_str().unwrap_or("?").to_owned(),
             _ => continue,
         };
         told.entry(facts["intent"].as_str().unwrap_or("?").to_owned()).or_default().push(state);

@@ -72,7 +72,7 @@ impl<'a> From<&'a Activity> for RowShape<'a> {
                 transaction_time: row.at,
                 order_id: &fill.order_id,
                 order_status: fill.order_status,
-                kind: if fill.leaves_qty.is_zero() { "fill" } else { "partial_fill" },
+                kind: fill.event.as_str(),
             }),
             ActivityDetail::NonTrade(other) => Self::NonTrade(NonTradeShape {
                 activity_type: other.activity_type,

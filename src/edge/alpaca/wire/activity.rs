@@ -32,6 +32,8 @@ struct ActivityJson {
     price: Option<Exact>,
     side: Option<String>,
     order_id: Option<String>,
+    #[serde(default, deserialize_with = "if_it_fits", rename = "type")]
+    execution: Option<String>,
     #[serde(default, deserialize_with = "if_it_fits")]
     transaction_time: Option<String>,
     #[serde(default, deserialize_with = "if_it_fits")]
@@ -53,7 +55,12 @@ impl ActivityJson {
 
     fn fill(self, id: String, kind: String) -> Result<Activity, Fault> {
         let symbol = parsed(&needed(self.symbol, "symbol")?, "symbol", Symbol::parse)?;
-        let (qty, price) = (needed(self.qty, "qty")?.0.abs(), needed(self.price, "price")?.0);
+        let (shown, price) = (needed(self.qty, "qty")?.0, needed(self.price, "price")?.0);
+        // How this list shows a trade that is busted or corrected is in no document; the stream calls it so (facts 5.1). A row
+        // with such a name, or with shares below zero, is never an execution like any other.
+        let execution = self.execution.as_deref().unwrap_or_default();
+        let corrects = shown < Decimal::ZERO || matches!(execution, "trade_bust" | "trade_correct");
+        let qty = if execution == "trade_bust" { -shown.abs() } else { shown };
         let worth = qty
             .checked_mul(price)
             .ok_or_else(|| Fault::new("qty", "times the price is beyond all numbers"))?
@@ -64,7 +71,8 @@ impl ActivityJson {
             other => return Err(Fault::new("side", format!("`{}` is neither buy nor sell", super::plain(other)))),
         };
         let order = self.order_id.map(|text| parsed(&text, "order_id", OrderId::parse)).transpose()?;
-        Ok(Activity { id, kind, at: None, cash: Usd::new(cash), shares: Some((symbol, Qty::new(shares))), order })
+        let (cash, shares) = (Usd::new(cash), Some((symbol, Qty::new(shares))));
+        Ok(Activity { id, kind, at: None, cash, shares, order, executed: Qty::new(qty), corrects })
     }
 
     fn other(self, id: String, kind: String) -> Result<Activity, Fault> {
@@ -77,7 +85,8 @@ impl ActivityJson {
             (Some(symbol), Some(qty)) if moves => Some((parsed(&symbol, "symbol", Symbol::parse)?, Qty::new(qty.0))),
             _ => None,
         };
-        Ok(Activity { id, kind, at: None, cash: Usd::new(cash), shares, order: None })
+        let cash = Usd::new(cash);
+        Ok(Activity { id, kind, at: None, cash, shares, order: None, executed: Qty::ZERO, corrects: false })
     }
 }
 
