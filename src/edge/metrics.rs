@@ -189,18 +189,11 @@ impl Inner {
             registry.register(Box::new(made.clone()))?;
             Ok(made)
         };
-        let heartbeat = Gauge::new(
-            "rebalanced_heartbeat_timestamp_seconds",
-            "When the scheduler's bell was last heard, in seconds since 1970 by the service's clock.",
-        )?;
-        registry.register(Box::new(heartbeat.clone()))?;
-        let tokens = IntGaugeVec::new(
-            Opts::new("rebalanced_tokens", "Delegated tokens by health: active, reauth, gone."),
-            &["health"],
-        )?;
-        registry.register(Box::new(tokens.clone()))?;
-        let halts = IntGaugeVec::new(Opts::new("rebalanced_halts", "Halts in force, by scope."), &["scope"])?;
-        registry.register(Box::new(halts.clone()))?;
+        let gauges = |name: &str, help: &str, label: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let made = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        };
         tell_version(&registry)?;
         let runs = ["strategy", "environment", "outcome", "reason"];
         Ok(Self {
@@ -237,14 +230,14 @@ impl Inner {
             due_not_done: gauge("rebalanced_runs_due_not_done", "Runs that are due and have not ended.")?,
             queue_depth: gauge("rebalanced_queue_depth", "Runs that wait for a worker.")?,
             in_flight: gauge("rebalanced_runs_in_flight", "Runs that this process is carrying out.")?,
-            tokens,
-            halts,
+            tokens: gauges("rebalanced_tokens", "Delegated tokens by health: active, reauth, gone.", "health")?,
+            halts: gauges("rebalanced_halts", "Halts in force, by scope.", "scope")?,
             missed: counters(
                 "rebalanced_moments_missed_total",
-                "Moments of a strategy that passed before their runs could begin and are not made up for, as this process saw them.",
+                "Moments that passed before their runs could begin and are not made up for, as this process saw them.",
                 &["strategy"],
             )?,
-            heartbeat,
+            heartbeat: heartbeat(&registry)?,
             ledger_ahead: gauge(
                 "rebalanced_ledger_ahead_seconds",
                 "How far the ledger of slots lies ahead of the clock, because a clock was wrong; nothing comes due until then.",
@@ -252,6 +245,16 @@ impl Inner {
             registry,
         })
     }
+}
+
+/// When the bell was last heard.
+fn heartbeat(registry: &Registry) -> Result<Gauge, prometheus::Error> {
+    let made = Gauge::new(
+        "rebalanced_heartbeat_timestamp_seconds",
+        "When the scheduler's bell was last heard, in seconds since 1970 by the service's clock.",
+    )?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
 /// A metric that says which program runs.

@@ -8,7 +8,7 @@ use rebalanced::model::intent::IntentState;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
-use crate::cast::{closing, connected, day, enqueued, intent, minutes, paper, policy, raw, recording, update};
+use crate::cast::{closing, connected, enqueued, intent, minutes, paper, raw, record, update};
 use crate::databases;
 use crate::postgres::{copy_of, empty_postgres};
 
@@ -105,8 +105,7 @@ async fn lived_in(store: &Store) {
     for (number, claim) in claims.into_iter().enumerate() {
         let claim = paper(claim);
         let order = intent(&claim.run().id, &claim.run().account, "SPY", minutes(6));
-        let orders = vec![order.clone()];
-        store.record(&claim, &recording(), (&policy(), day()), minutes(6), |_| Ok(orders)).await.unwrap();
+        record(store, &claim, &["SPY"], minutes(6)).await.unwrap();
         let state = if number == 0 { IntentState::Filled } else { IntentState::Open };
         store.settle(&claim, &[update(&order, state, minutes(6))], minutes(6)).await.unwrap();
         if number == 0 {

@@ -52,7 +52,8 @@ async fn l6_a_halt_is_counted_until_it_is_released(on: Keeper) {
     let outcomes = service.ring(new_york("2019-06-03T10:00:00")).await;
     assert_eq!(outcomes[0].kind.code(), "refused", "{outcomes:?}");
     assert_eq!(counted(&service, "rebalanced_refusals_total{code=\"halted_symbol\"}").await, 1);
-    let refused = "rebalanced_runs_total{environment=\"paper\",outcome=\"refused\",reason=\"halted_symbol\",strategy=\"ten\"}";
+    let refused =
+        "rebalanced_runs_total{environment=\"paper\",outcome=\"refused\",reason=\"halted_symbol\",strategy=\"ten\"}";
     assert_eq!(counted(&service, refused).await, 1);
     assert_eq!(events(&service, "run.closed").await, 1);
 }
@@ -65,8 +66,7 @@ async fn l6_a_quarantine_is_counted_and_halts_its_account(on: Keeper) {
     service.sim.add_fault(lie);
     let outcomes = service.ring(new_york("2019-06-03T10:00:00")).await;
     assert_eq!(outcomes[0].kind.code(), "quarantined", "{outcomes:?}");
-    let quarantined =
-        "rebalanced_runs_total{environment=\"paper\",outcome=\"quarantined\",reason=\"order_unknown\",strategy=\"ten\"}";
+    let quarantined = "rebalanced_runs_total{environment=\"paper\",outcome=\"quarantined\",reason=\"order_unknown\",strategy=\"ten\"}";
     assert_eq!(counted(&service, quarantined).await, 1);
     assert_eq!(counted(&service, "rebalanced_orders_total{outcome=\"quarantined\",side=\"buy\"}").await, 1);
     assert_eq!(counted(&service, "rebalanced_halts{scope=\"account\"}").await, 1);
