@@ -183,23 +183,59 @@ pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, scope: Scope, val
     };
     let mut desired: Vec<Fraction> =
         valuation.rows.iter().map(place).map(|weight| weight.max(Fraction::ZERO)).collect();
-    let left = Fraction::ONE - strategy.cash() - desired.iter().copied().sum::<Fraction>();
-    even_out(&mut desired, &targets().collect::<Vec<_>>(), left);
+    let reaches: Vec<Reach> = valuation.rows.iter().map(|row| Reach::of(strategy, row, value)).collect();
+    let ends = desired.iter().zip(&reaches).map(|(wish, reach)| reach.end(*wish)).sum::<Fraction>();
+    let left = Fraction::ONE - strategy.cash() - valuation.reserved.over(value) - ends;
+    even_out(&mut desired, &targets().collect::<Vec<_>>(), &reaches, left);
     desired
 }
 
+/// How far a row can go now, as shares of what is left: what cannot be traded stays where it is, whatever it should be.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    lowest: Fraction,
+    highest: Fraction,
+}
+
+impl Reach {
+    fn of(strategy: &Strategy, row: &Valued<'_>, value: Usd) -> Self {
+        let actual = row.worth.over(value);
+        let is_open = row.tradable && !row.busy;
+        let lowest = if !is_open || !strategy.may_sell(row.symbol) {
+            actual
+        } else if row.available == row.qty {
+            Fraction::ZERO
+        } else {
+            (row.worth - row.available * row.middle).over(value)
+        };
+        let can_buy = is_open && strategy.may_buy(row.symbol);
+        Self { lowest, highest: if can_buy { actual.max(Fraction::ONE) } else { actual } }
+    }
+
+    fn end(&self, wish: Fraction) -> Fraction {
+        wish.clamp(self.lowest, self.highest)
+    }
+}
+
 /// Gives what is left to those below their targets, or takes what is missing from those above, each in proportion to
-/// its distance: nobody crosses its target.
-fn even_out(desired: &mut [Fraction], targets: &[Fraction], left: Fraction) {
-    let distance = |weight: Fraction, target: Fraction| {
-        let gap = if left.is_positive() { target - weight } else { weight - target };
-        gap.max(Fraction::ZERO)
+/// its room: nobody crosses its target, and nobody goes further than it can.
+fn even_out(desired: &mut [Fraction], targets: &[Fraction], reaches: &[Reach], left: Fraction) {
+    let room = |wish: Fraction, target: Fraction, reach: &Reach| {
+        let end = reach.end(wish);
+        let most = reach.end(target);
+        let room = if left.is_positive() { most - end } else { end - most };
+        // Who cannot go where it wishes has no room: a wish that stays tells why it is not traded.
+        if end == wish { room.max(Fraction::ZERO) } else { Fraction::ZERO }
     };
-    let sum: Fraction = desired.iter().zip(targets).map(|(weight, target)| distance(*weight, *target)).sum();
+    let rooms: Vec<Fraction> =
+        desired.iter().zip(targets).zip(reaches).map(|((wish, target), reach)| room(*wish, *target, reach)).collect();
+    let sum: Fraction = rooms.iter().copied().sum();
     if sum.is_zero() || left.is_zero() {
         return;
     }
-    for (weight, target) in desired.iter_mut().zip(targets) {
-        *weight += (left * distance(*weight, *target)).over(sum);
+    let moved = left.abs().min(sum);
+    for (wish, room) in desired.iter_mut().zip(rooms) {
+        let by = (moved * room).over(sum);
+        *wish = if left.is_positive() { *wish + by } else { *wish - by };
     }
 }

@@ -26,11 +26,12 @@ pub fn barred(row: &Valued<'_>, strategy: &Strategy, sold_before: &[Symbol]) -> 
     }
 }
 
-/// A sale of `wanted` at the middle, or of all that is free.
+/// A sale of `wanted` at the middle, or of all that is free. A part of a share that cannot be sold by itself is rounded up
+/// where that is no more than `most`, and down where it is.
 ///
 /// # Errors
 /// Why there is none.
-pub fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> Result<Leg, SkipReason> {
+pub fn sale(row: &Valued<'_>, strategy: &Strategy, (wanted, most): (Usd, Usd), whole: bool) -> Result<Leg, SkipReason> {
     if row.busy {
         return Err(SkipReason::OpenOrder);
     }
@@ -44,8 +45,7 @@ pub fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> 
         return Err(SkipReason::SharesHeld);
     }
     // The whole of a holding goes with the broker's own digits, so that no dust is left (facts 3.2).
-    let qty =
-        if whole { row.available } else { wanted.at(row.middle).floor_shares(row.fractionable).min(row.available) };
+    let qty = if whole { row.available } else { rounded(row, wanted, most).min(row.available) };
     let pricing = match strategy.orders().kind {
         OrderType::Market => Pricing::Market,
         OrderType::Limit => Pricing::Limit(row.quote.bid.floor_tick()),
@@ -59,6 +59,16 @@ pub fn sale(row: &Valued<'_>, strategy: &Strategy, wanted: Usd, whole: bool) -> 
         return Err(SkipReason::BelowMinimum);
     }
     Ok(leg(Phase::Sell, row.symbol, (Amount::Qty(qty), pricing), (value, price)))
+}
+
+fn rounded(row: &Valued<'_>, wanted: Usd, most: Usd) -> Qty {
+    let exact = wanted.at(row.middle);
+    let down = exact.floor_shares(row.fractionable);
+    if row.fractionable || down == exact {
+        return down;
+    }
+    let up = down + Qty::new(rust_decimal::Decimal::ONE);
+    if up * row.middle <= most { up } else { down }
 }
 
 fn leg(phase: Phase, symbol: &Symbol, (amount, pricing): (Amount, Pricing), (value, price): (Usd, Price)) -> Leg {
@@ -86,8 +96,18 @@ pub fn purchase(row: &Valued<'_>, strategy: &Strategy, Poured { added, at_cost: 
     if !qty.is_positive() {
         return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });
     }
+    of_shares(row, strategy, qty)
+}
+
+/// An order for so many shares; with what it moves at the middle.
+///
+/// # Errors
+/// When it is too small.
+pub fn of_shares(row: &Valued<'_>, strategy: &Strategy, qty: Qty) -> Purchase {
+    let limit = strategy.orders().kind == OrderType::Limit;
+    let price = if limit { row.quote.ask.ceil_tick() } else { row.quote.ask };
     let value = (qty * price).ceil_cents();
-    if value < least {
+    if value < strategy.orders().min_notional {
         return Err(SkipReason::BelowMinimum);
     }
     let pricing = if limit { Pricing::Limit(price) } else { Pricing::Market };

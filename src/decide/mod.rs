@@ -12,6 +12,8 @@ pub mod fewest;
 pub mod spread;
 pub mod trigger;
 pub mod legs;
+pub mod afford;
+pub mod purchases;
 pub mod wording;
 pub mod plan;
 pub mod personal;

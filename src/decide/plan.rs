@@ -13,16 +13,18 @@
 
 use rust_decimal::Decimal;
 
+use crate::decide::afford::Means;
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::{self, Valuation, Valued};
 use crate::decide::fewest;
-use crate::decide::legs::{Purchase, barred, purchase, sale};
+use crate::decide::legs::{barred, sale};
+use crate::decide::purchases::Buyer;
 use crate::decide::spread::Spread;
 use crate::decide::trigger::{self, Signals};
 use crate::decide::wording::sentence;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
-use crate::model::plan::{Amount, Decision, Drift, Leg, Plan, Pricing, Side, Skip, WeightRow};
+use crate::model::plan::{Amount, Decision, Drift, Leg, Plan, Side, Skip, WeightRow};
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
 use crate::model::tolerance::{Mode, Scope};
@@ -66,10 +68,6 @@ pub fn refused(strategy: &Strategy, snapshot: &Snapshot, (reason, detail): (Reas
 fn is_any_strange(strategy: &Strategy, snapshot: &Snapshot) -> bool {
     drift::unmanaged(strategy, snapshot).any(|symbol| !strategy.own().excluded.contains(symbol))
 }
-
-/// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
-/// the asked price for it (facts 3.9, 10).
-const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
 
 /// A plan in the making.
 struct Draft<'a> {
@@ -120,8 +118,9 @@ impl<'a> Draft<'a> {
             return;
         }
         let spread = Spread::new(self.strategy, self.valuation);
-        let (desired, worth_after) = self.aim(&spread, self.strategy.conditions().scope, false);
-        let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
+        let most = snapshot.account.buying_power.floor_cents();
+        let (desired, worth_after) = self.aim(&spread, self.strategy.conditions().scope, (false, Some(most)));
+        let spendable = self.spendable(worth_after).min(most);
         self.buy(&spread, &desired, worth_after, spendable);
     }
 
@@ -156,8 +155,12 @@ impl<'a> Draft<'a> {
         }
         // Only what can be sold now: a remnant that cannot would move the whole account at every look.
         let strange = |row: &&Valued<'_>| row.target.is_zero() && row.qty.is_positive();
-        let mut leaving =
-            self.valuation.rows.iter().filter(strange).filter(|row| sale(row, self.strategy, row.worth, true).is_ok());
+        let mut leaving = self
+            .valuation
+            .rows
+            .iter()
+            .filter(strange)
+            .filter(|row| sale(row, self.strategy, (row.worth, row.worth), true).is_ok());
         if let Some(row) = leaving.next().filter(|_| !signals.is_resting) {
             let by_model = self.strategy.names(row.symbol);
             let reason = if by_model { Reason::LeftModel } else { Reason::UnmanagedSold };
@@ -256,9 +259,11 @@ impl<'a> Draft<'a> {
     /// New cash into what is underweight; nothing is sold.
     fn invest(&mut self, snapshot: &Snapshot) {
         let spread = Spread::new(self.strategy, self.valuation);
+        let most = snapshot.account.buying_power.floor_cents();
         let targets = self.targets();
-        let worth_after = spread.worth_after(&targets, false);
-        let spendable = self.spendable(worth_after).min(snapshot.account.buying_power.floor_cents());
+        let open = (targets.clone(), spread.worth_after(&targets, false));
+        let (_, worth_after) = self.means((false, Some(most))).settle(&spread, |_| targets.clone(), open);
+        let spendable = self.spendable(worth_after).min(most);
         self.buy(&spread, &targets, worth_after, spendable);
     }
 
@@ -266,7 +271,7 @@ impl<'a> Draft<'a> {
     fn raise(&mut self, wanted: Usd) -> Reason {
         let mut vessels = Vec::new();
         for (place, row) in self.valuation.rows.iter().enumerate() {
-            if sale(row, self.strategy, row.worth, true).is_ok() {
+            if sale(row, self.strategy, (row.worth, row.worth), true).is_ok() {
                 let cost = Fraction::new(row.quote.bid.decimal()).over(Fraction::new(row.middle.decimal()));
                 let desired = self.valuation.value * row.target;
                 vessels.push(Vessel { row: place, worth: row.available * row.middle, desired, cost });
@@ -288,7 +293,7 @@ impl<'a> Draft<'a> {
         };
         for (vessel, drawn) in vessels.iter().zip(drawn).filter(|(_, drawn)| drawn.is_positive()) {
             let desired = (vessel.worth - drawn).over(self.valuation.value);
-            self.sell_row(vessel.row, drawn, desired.is_zero());
+            self.sell_row(vessel.row, (drawn, drawn), desired.is_zero());
         }
         Reason::RaiseCash
     }
@@ -296,7 +301,7 @@ impl<'a> Draft<'a> {
     /// Both halves, towards the destination.
     fn rebalance(&mut self, snapshot: &Snapshot, scope: Scope, reason: Reason) -> Reason {
         let spread = Spread::new(self.strategy, self.valuation);
-        let (desired, worth_after) = self.aim(&spread, scope, true);
+        let (desired, worth_after) = self.aim(&spread, scope, (true, None));
         self.sell(&desired, worth_after);
         let mut spendable = self.spendable(worth_after);
         if self.legs.is_empty() {
@@ -308,17 +313,24 @@ impl<'a> Draft<'a> {
 
     /// Where each row is to go, and what the portfolio is worth once it is there. Edges and halves of a band are counted
     /// in what is left after the spread, so that a row that stands still keeps its share.
-    fn aim(&self, spread: &Spread<'_>, scope: Scope, with_sales: bool) -> (Vec<Fraction>, Usd) {
+    fn aim(&self, spread: &Spread<'_>, scope: Scope, by: (bool, Option<Usd>)) -> (Vec<Fraction>, Usd) {
         let conditions = self.strategy.conditions();
+        let means = self.means(by);
         if conditions.mode == Mode::FewestTrades {
-            return spread.settle(|value| fewest::desired(self.strategy, self.valuation, value), with_sales);
+            let desired = |value| fewest::desired(self.strategy, self.valuation, value);
+            return means.settle(spread, desired, spread.settle(desired, means.with_sales));
         }
         if conditions.destination == Destination::Target && scope == Scope::All {
             let desired = self.targets();
-            let worth_after = spread.worth_after(&desired, with_sales);
-            return (desired, worth_after);
+            let open = spread.worth_after(&desired, means.with_sales);
+            return means.settle(spread, |_| desired.clone(), (desired.clone(), open));
         }
-        spread.settle(|value| allocate::desired(self.strategy, self.valuation, scope, value), with_sales)
+        let desired = |value| allocate::desired(self.strategy, self.valuation, scope, value);
+        means.settle(spread, desired, spread.settle(desired, means.with_sales))
+    }
+
+    fn means(&self, (with_sales, most): (bool, Option<Usd>)) -> Means<'a> {
+        Means { strategy: self.strategy, valuation: self.valuation, with_sales, sold_before: self.sold_before, most }
     }
 
     fn targets(&self) -> Vec<Fraction> {
@@ -332,13 +344,15 @@ impl<'a> Draft<'a> {
             if !wanted.is_positive() {
                 continue;
             }
-            self.sell_row(place, wanted, desired.is_zero());
+            // Who is beyond its destination by a part of a share may pass it, and never its target.
+            let most = wanted.max(row.worth - worth_after * row.target);
+            self.sell_row(place, (wanted, most), desired.is_zero());
         }
     }
 
-    fn sell_row(&mut self, place: usize, wanted: Usd, whole: bool) {
+    fn sell_row(&mut self, place: usize, (wanted, most): (Usd, Usd), whole: bool) {
         let Some(row) = self.valuation.rows.get(place) else { return };
-        match sale(row, self.strategy, wanted, whole) {
+        match sale(row, self.strategy, (wanted, most), whole) {
             Ok(leg) => {
                 if let Amount::Qty(qty) = leg.amount
                     && let Some(moved) = self.moved.get_mut(place)
@@ -380,11 +394,9 @@ impl<'a> Draft<'a> {
                 || self.valuation.rows.get(vessel.row).is_some_and(|row| !row.fractionable)
         });
         let budget = if by_quantity { spendable - rounding } else { spendable };
-        let mut bought = self.purchases(&open, budget);
-        let short = self.short_of_cushion(&bought);
-        if short.is_positive() {
-            bought = self.purchases(&open, budget - short);
-        }
+        let cash = self.valuation.cash + self.sold - self.valuation.reserved;
+        let buyer = Buyer { strategy: self.strategy, valuation: self.valuation, cash, worth: worth_after };
+        let bought = buyer.buy(&open, budget);
         for (vessel, (added, purchase)) in open.iter().zip(bought) {
             match purchase {
                 Ok((leg, moved)) => {
@@ -401,30 +413,6 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-    }
-
-    /// What a budget buys: for each vessel what is poured into it, and the order for it or why there is none.
-    fn purchases(&self, vessels: &[Vessel], budget: Usd) -> Vec<(Usd, Purchase)> {
-        let poured = allocate::pour(vessels, budget, self.strategy.orders().min_notional);
-        let rows = vessels.iter().zip(poured).filter_map(|(vessel, poured)| {
-            let row = self.valuation.rows.get(vessel.row)?;
-            Some((poured.added, purchase(row, self.strategy, poured)))
-        });
-        rows.collect()
-    }
-
-    /// What cash is missing beside these purchases for market orders by whole shares to fill a little higher than asked:
-    /// they cost what the market takes, not what was reckoned, and the account must not borrow for it.
-    fn short_of_cushion(&self, bought: &[(Usd, Purchase)]) -> Usd {
-        let (mut all, mut by_shares) = (Usd::ZERO, Usd::ZERO);
-        for (leg, _) in bought.iter().filter_map(|(_, purchase)| purchase.as_ref().ok()) {
-            all += leg.value;
-            if matches!((leg.amount, leg.pricing), (Amount::Qty(_), Pricing::Market)) {
-                by_shares += leg.value;
-            }
-        }
-        let left = self.valuation.cash + self.sold - self.valuation.reserved - all;
-        (by_shares * Fraction::new(CUSHION) - left).ceil_cents()
     }
 
     fn skip(&mut self, place: usize, side: Side, value: Usd, reason: SkipReason) {

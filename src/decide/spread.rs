@@ -1,16 +1,21 @@
 //! What trading costs: half the spread of each row, and what the portfolio is worth once it is paid.
 //!
 //! Where everything is to stand depends on what is left, and what is left depends on what is traded:
-//! `V' = V - sum(|d * V' - w| * half spread)`. Three rounds from `V' = V` come as near as a cent of a billion, for each
-//! round shrinks the error by the half spread. As long as nobody changes sides the sum is a straight line in `V'`, so the
-//! rounds need no look at every row.
+//! `V' = V - sum(|d * V' - w| * half spread)`. Each round from `V' = V` shrinks the error by the half spread, and rounds
+//! go on until nothing changes that a portfolio could notice. As long as nobody changes sides the sum is a straight line in
+//! `V'`, so the rounds need no look at every row.
+
+use rust_decimal::Decimal;
 
 use crate::decide::drift::{Valuation, Valued};
 use crate::model::money::{Fraction, Usd};
 use crate::model::strategy::Strategy;
 
-/// Rounds of the estimate.
-const ROUNDS: usize = 3;
+/// Rounds of the estimate at most; a spread of a twentieth, the widest that is a price, needs half of them.
+const ROUNDS: usize = 20;
+
+/// The estimate stands still when a round moves it by less than this share of it: a tenth of a cent of a billion.
+const STILL: Decimal = Decimal::from_parts(1, 0, 0, false, 12);
 
 /// The half spreads of a portfolio.
 pub struct Spread<'v> {
@@ -51,7 +56,12 @@ impl<'v> Spread<'v> {
 
     /// What a dollar of a row costs when it is bought: the asked price over the middle.
     pub fn cost(&self, place: usize) -> Fraction {
-        Fraction::ONE + self.rates.get(place).copied().unwrap_or(Fraction::ZERO)
+        Fraction::ONE + self.rate(place)
+    }
+
+    /// What a dollar of a row costs beyond a dollar, whichever way it goes.
+    pub fn rate(&self, place: usize) -> Fraction {
+        self.rates.get(place).copied().unwrap_or(Fraction::ZERO)
     }
 
     /// What the portfolio is worth once the spread is paid, when each row goes to a share that does not move.
@@ -63,9 +73,17 @@ impl<'v> Spread<'v> {
             for place in &line.unsure {
                 cost += self.of_row(*place, desired, estimate, with_sales);
             }
-            estimate = self.valuation.value - cost;
+            let before = std::mem::replace(&mut estimate, self.valuation.value - cost);
+            if self.is_still(before, estimate) {
+                break;
+            }
         }
         estimate
+    }
+
+    /// Whether two rounds of an estimate differ by nothing that a portfolio could notice.
+    pub fn is_still(&self, before: Usd, after: Usd) -> bool {
+        (after - before).abs() <= self.valuation.value.abs() * Fraction::new(STILL)
     }
 
     /// The same where the shares themselves depend on what is left, as edges and halves of a band do: with the shares.
@@ -75,8 +93,11 @@ impl<'v> Spread<'v> {
         for _ in 0..ROUNDS {
             let rows = 0..self.valuation.rows.len();
             let cost: Usd = rows.map(|place| self.of_row(place, &shares, estimate, with_sales)).sum();
-            estimate = self.valuation.value - cost;
+            let before = std::mem::replace(&mut estimate, self.valuation.value - cost);
             shares = desired(estimate);
+            if self.is_still(before, estimate) {
+                break;
+            }
         }
         (shares, estimate)
     }

@@ -1,0 +1,75 @@
+//! What cash pays for: where money does not reach for everything, less is bought, less spread is paid, and more is left.
+//!
+//! `spread` reckons as if every row came where it is to go. That is so when nothing stands in the way. What cannot be sold
+//! brings no money, what cannot be bought costs none, and what cash does not pay for is poured like any purchase: then what
+//! is left is the fixed point of what is really sold and poured.
+
+use crate::decide::allocate::{self, Vessel};
+use crate::decide::drift::Valuation;
+use crate::decide::legs::barred;
+use crate::decide::spread::Spread;
+use crate::model::ids::Symbol;
+use crate::model::money::{Fraction, Usd};
+use crate::model::strategy::Strategy;
+
+/// Rounds at most; each shrinks the error by the half spread.
+const ROUNDS: usize = 20;
+
+/// What purchases may be paid with.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// The strategy.
+    pub strategy: &'a Strategy,
+    /// The portfolio.
+    pub valuation: &'a Valuation<'a>,
+    /// Whether sales bring money first.
+    pub with_sales: bool,
+    /// What the first half of the run sold, and the second does not buy back (S21).
+    pub sold_before: &'a [Symbol],
+    /// The broker lets no more be spent, whatever the cash is.
+    pub most: Option<Usd>,
+}
+
+impl Means<'_> {
+    /// Where each row is to go, and what is left when what can be sold is sold and what can be paid for is bought.
+    /// `shares` and `worth` are the answer for a portfolio in which nothing stands in the way.
+    pub fn settle(
+        &self,
+        spread: &Spread<'_>,
+        desired: impl Fn(Usd) -> Vec<Fraction>,
+        (mut shares, mut worth): (Vec<Fraction>, Usd),
+    ) -> (Vec<Fraction>, Usd) {
+        for _ in 0..ROUNDS {
+            let left = self.valuation.value - self.spread_paid(spread, &shares, worth);
+            if spread.is_still(worth, left) {
+                break;
+            }
+            worth = left;
+            shares = desired(worth);
+        }
+        (shares, worth)
+    }
+
+    /// The spread that is paid on the way to these shares of a portfolio that is worth `worth` afterwards.
+    fn spread_paid(&self, spread: &Spread<'_>, shares: &[Fraction], worth: Usd) -> Usd {
+        let mut cash = self.valuation.cash - self.valuation.reserved - worth * self.strategy.cash();
+        let mut paid = Usd::ZERO;
+        let mut vessels = Vec::with_capacity(shares.len());
+        for (place, (row, share)) in self.valuation.rows.iter().zip(shares).enumerate() {
+            let goal = worth * *share;
+            if goal > row.worth {
+                if barred(row, self.strategy, self.sold_before).is_none() {
+                    vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost: spread.cost(place) });
+                }
+            } else if self.with_sales && row.tradable && !row.busy && self.strategy.may_sell(row.symbol) {
+                let sold = (row.worth - goal).min(row.available * row.middle);
+                let half = sold * spread.rate(place);
+                paid += half;
+                cash += sold - half;
+            }
+        }
+        let budget = self.most.map_or(cash, |most| cash.min(most));
+        let poured = allocate::pour(&vessels, budget, Usd::ZERO);
+        paid + poured.iter().map(|poured| poured.at_cost - poured.added).sum()
+    }
+}

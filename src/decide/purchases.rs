@@ -1,0 +1,165 @@
+//! What a budget buys: money is poured into what is underweight, whole shares are rounded down, and what they leave over is
+//! spent on the others; beside market orders by whole shares some cash stays.
+//!
+//! Always: the values of all purchases never exceed the budget, and nothing is bought beyond what is desired.
+
+use rust_decimal::Decimal;
+
+use crate::decide::allocate::{self, Vessel};
+use crate::decide::drift::{Valuation, Valued};
+use crate::decide::legs::{Purchase, of_shares, purchase};
+use crate::model::money::{Fraction, Qty, Usd};
+use crate::model::plan::{Amount, Pricing};
+use crate::model::strategy::{OrderType, Strategy};
+use crate::model::verdict::SkipReason;
+
+/// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
+/// the asked price for it (facts 3.9, 10).
+const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
+
+/// Rounds in which purchases are made to fit beside their cushion: the first hits it but for whole shares.
+const CUSHION_ROUNDS: usize = 6;
+
+/// Who buys.
+#[derive(Debug, Clone, Copy)]
+pub struct Buyer<'a> {
+    /// The strategy.
+    pub strategy: &'a Strategy,
+    /// The portfolio.
+    pub valuation: &'a Valuation<'a>,
+    /// All cash there is, the target's included, less what open purchases reserve.
+    pub cash: Usd,
+    /// What the portfolio is worth once everything is where it is to go.
+    pub worth: Usd,
+}
+
+impl Buyer<'_> {
+    /// The most that a budget buys when cash must also stay beside what is bought by whole shares: for each vessel what is
+    /// poured into it, and the order for it or why there is none.
+    pub fn buy(&self, vessels: &[Vessel], most: Usd) -> Vec<(Usd, Purchase)> {
+        let mut budget = most;
+        let mut bought = self.purchases(vessels, budget);
+        for round in 1..=CUSHION_ROUNDS {
+            let (short, share) = self.short_of_cushion(&bought);
+            if short.is_zero() || (!short.is_positive() && budget == most) {
+                break;
+            }
+            // A dollar less bought is a dollar more left, and needs less beside it; the last rounds take no chance.
+            let is_sure = round + 2 > CUSHION_ROUNDS;
+            if is_sure && !short.is_positive() {
+                break;
+            }
+            let per_dollar = Fraction::ONE + if is_sure { Fraction::ZERO } else { share * Fraction::new(CUSHION) };
+            budget = (budget - (short * Fraction::ONE.over(per_dollar)).ceil_cents()).min(most);
+            bought = self.purchases(vessels, budget);
+        }
+        bought
+    }
+
+    /// What a budget buys.
+    fn purchases(&self, vessels: &[Vessel], budget: Usd) -> Vec<(Usd, Purchase)> {
+        let least = self.strategy.orders().min_notional;
+        let poured = allocate::pour(vessels, budget, least);
+        let mut bought: Vec<(Usd, Purchase)> = vessels
+            .iter()
+            .zip(poured)
+            .filter_map(|(vessel, poured)| {
+                let row = self.valuation.rows.get(vessel.row)?;
+                Some((poured.added, purchase(row, self.strategy, poured)))
+            })
+            .collect();
+        if vessels.iter().any(|vessel| self.is_whole(vessel)) {
+            self.spend_in_parts(vessels, budget, &mut bought);
+            self.spend_in_shares(vessels, budget, &mut bought);
+        }
+        bought
+    }
+
+    fn is_whole(&self, vessel: &Vessel) -> bool {
+        self.valuation.rows.get(vessel.row).is_some_and(|row| !row.fractionable)
+    }
+
+    /// What whole shares do not take goes to what is bought in any amount.
+    fn spend_in_parts(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
+        if self.strategy.orders().kind == OrderType::Limit {
+            return;
+        }
+        let by_shares: Usd = vessels
+            .iter()
+            .zip(bought.iter())
+            .filter(|(vessel, _)| self.is_whole(vessel))
+            .map(|(_, one)| cost(one))
+            .sum();
+        let (places, others): (Vec<usize>, Vec<Vessel>) =
+            vessels.iter().copied().enumerate().filter(|(_, vessel)| !self.is_whole(vessel)).unzip();
+        let poured = allocate::pour(&others, budget - by_shares, self.strategy.orders().min_notional);
+        for ((place, vessel), poured) in places.into_iter().zip(&others).zip(poured) {
+            if let (Some(slot), Some(row)) = (bought.get_mut(place), self.valuation.rows.get(vessel.row)) {
+                *slot = (poured.added, purchase(row, self.strategy, poured));
+            }
+        }
+    }
+
+    /// What is still left buys one share more of whatever is furthest behind and has room for it, as long as it can.
+    fn spend_in_shares(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
+        let mut left = budget - bought.iter().map(cost).sum::<Usd>();
+        let mut open: Vec<(usize, Vessel, &Valued<'_>, Qty)> = Vec::new();
+        for (place, vessel) in vessels.iter().copied().enumerate().filter(|(_, vessel)| self.is_whole(vessel)) {
+            let (Some(row), Some((_, purchase))) = (self.valuation.rows.get(vessel.row), bought.get(place)) else {
+                continue;
+            };
+            match purchase {
+                Ok((leg, _)) => match leg.amount {
+                    Amount::Qty(qty) => open.push((place, vessel, row, qty)),
+                    Amount::Notional(_) => {}
+                },
+                Err(SkipReason::LessThanOneShare) => open.push((place, vessel, row, Qty::ZERO)),
+                Err(_) => {}
+            }
+        }
+        loop {
+            let behind = |(_, vessel, row, qty): &(usize, Vessel, &Valued<'_>, Qty)| {
+                (vessel.worth + *qty * row.middle).over(vessel.desired)
+            };
+            let Some(at) = (0..open.len()).min_by_key(|at| open.get(*at).map(behind)) else { return };
+            let (place, vessel, row, qty) = open.swap_remove(at);
+            let more = qty + Qty::new(Decimal::ONE);
+            let before = bought.get(place).map_or(Usd::ZERO, cost);
+            // Who is short of its destination by a part of a share may pass it, and never its target.
+            let is_there = vessel.worth + qty * row.middle >= vessel.desired;
+            let ceiling = vessel.desired.max(self.worth * row.target);
+            if is_there || vessel.worth + more * row.middle > ceiling {
+                continue;
+            }
+            let next = of_shares(row, self.strategy, more);
+            let Ok((leg, _)) = &next else { continue };
+            let price = leg.value - before;
+            if price > left {
+                continue;
+            }
+            left -= price;
+            if let Some(slot) = bought.get_mut(place) {
+                *slot = (slot.0.max(more * row.middle), next);
+            }
+            open.push((place, vessel, row, more));
+        }
+    }
+
+    /// What cash is missing beside these purchases for market orders by whole shares to fill a little higher than asked:
+    /// they cost what the market takes, not what was reckoned, and the account must not borrow for it. With the share of
+    /// such orders among all.
+    fn short_of_cushion(&self, bought: &[(Usd, Purchase)]) -> (Usd, Fraction) {
+        let (mut all, mut by_shares) = (Usd::ZERO, Usd::ZERO);
+        for (leg, _) in bought.iter().filter_map(|(_, purchase)| purchase.as_ref().ok()) {
+            all += leg.value;
+            if matches!((leg.amount, leg.pricing), (Amount::Qty(_), Pricing::Market)) {
+                by_shares += leg.value;
+            }
+        }
+        ((by_shares * Fraction::new(CUSHION) - (self.cash - all)).ceil_cents(), by_shares.over(all))
+    }
+}
+
+fn cost((_, purchase): &(Usd, Purchase)) -> Usd {
+    purchase.as_ref().map_or(Usd::ZERO, |(leg, _)| leg.value)
+}
