@@ -65,7 +65,7 @@ pub enum Command {
     Explain(explain::Args),
     /// Show what a strategy would do with an account, from files alone.
     Plan(plan::Args),
-    /// What a strategy file means: its calendar.
+    /// Strategy files: when they look, and portfolios of Alpaca's own rebalancer as such files.
     Strategies(strategies::Args),
     /// Connected users: list, disconnect.
     Users(users::Args),

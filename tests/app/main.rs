@@ -27,3 +27,4 @@ mod checkpoints;
 mod traced;
 mod explained;
 mod linted;
+mod authors;

@@ -33,5 +33,6 @@ mod counted;
 mod readers;
 mod fuzz;
 mod strategies;
+mod portfolios;
 mod overrides;
 mod models;

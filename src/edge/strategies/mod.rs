@@ -12,6 +12,7 @@ mod file;
 mod sleeves;
 mod place;
 mod moves;
+pub mod portfolio;
 
 use std::collections::BTreeMap;
 use std::fs;
