@@ -65,7 +65,7 @@ pub enum Command {
     Explain(explain::Args),
     /// Show what a strategy would do with an account, from files alone.
     Plan(plan::Args),
-    /// Strategy files: when they look, and portfolios of Alpaca's own rebalancer as such files.
+    /// Strategy files: when they look, what a new version changes, and portfolios of Alpaca's own rebalancer as such files.
     Strategies(strategies::Args),
     /// Connected users: list, disconnect.
     Users(users::Args),
@@ -127,7 +127,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Schema => check::schema(),
         Command::Explain(args) => explain::obey(&context, &args),
         Command::Plan(args) => plan::obey(&context, &args),
-        Command::Strategies(args) => strategies::obey(&context, &args),
+        Command::Strategies(args) => strategies::obey(&context, &args).await,
         Command::Users(args) => users::obey(&context, args).await,
         Command::Subscriptions(args) => subscriptions::obey(&context, args).await,
         Command::Runs(args) => runs::obey(&context, args).await,

@@ -1,8 +1,8 @@
-//! What authors of strategy files do from the command line: take over a portfolio.
+//! What authors of strategy files do from the command line: take over a portfolio, compare a new version.
 
 use std::fs;
 
-use crate::support::{Ran, Scratch};
+use crate::support::{Ran, SIXTY_FORTY, Scratch};
 
 /// A portfolio as Alpaca's documents show one.
 const PORTFOLIO: &str = r#"{
@@ -38,4 +38,53 @@ fn a_portfolio_is_printed_or_written_as_a_file_that_check_accepts_and_never_over
     scratch.write("portfolio.json", &PORTFOLIO.replace("\"60\"", "\"61\""));
     let wrong = import(&[]);
     assert!(wrong.code == 2 && wrong.err.contains("`weights` add up to 101%"), "{wrong:?}");
+}
+
+const DRIFTED: &str = include_str!("data/drifted.snapshot.json");
+
+#[test]
+fn a_new_version_is_told_in_words_and_by_what_it_would_trade_with_a_snapshot() {
+    let scratch = Scratch::new();
+    let text = SIXTY_FORTY.replace("percent = 60", "percent = 50").replace("percent = 35", "percent = 45");
+    scratch.write("new.toml", &text.replace("drift_relative_percent = 20\n", ""));
+    scratch.write("drifted.json", DRIFTED);
+    let diff = |arguments: &[&str]| Ran::of(scratch.program().args(["strategies", "diff"]).args(arguments));
+    let files = ["strategies/sixty-forty.toml", "new.toml"];
+    let said = diff(&files).ok().out;
+    for line in [
+        "weight of SPY: 60% becomes 50%",
+        "weight of AGG: 35% becomes 45%",
+        "band in percent of the target: 20% is gone",
+        "live accounts trade by it once it is approved",
+        "live accounts must agree to it anew",
+    ] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
+    assert_eq!(diff(&[files[0], files[0]]).ok().out, "nothing that it does changes\n");
+    // By its name in the configured folder, the same.
+    let named = scratch.run(&["strategies", "diff", "sixty-forty", "new.toml"]).ok().out;
+    assert_eq!(named, said);
+    let compared = [files[0], files[1], "--snapshot", "drifted.json"];
+    let answer = diff(&[&compared[..], &["--json"]].concat()).ok().json();
+    let plan = |file: &str| {
+        let alone = ["plan", "--strategy", file, "--snapshot", "drifted.json", "--json"];
+        Ran::of(scratch.program().args(alone)).ok().json()
+    };
+    assert_eq!(answer["accounts"][0]["old"], plan(files[0]), "the same decision as `plan`");
+    assert_eq!(answer["accounts"][0]["new"], plan(files[1]));
+    let orders = answer["accounts"][0]["new"]["orders"].as_array().unwrap().len();
+    assert!(orders > 0 && answer["sum"]["new"]["orders"] == orders, "{answer}");
+    let shown = diff(&compared).ok().out;
+    assert!(shown.contains("\ntogether\n") && shown.ends_with("nothing was recorded or sent\n"), "{shown}");
+    for (arguments, code, why) in [
+        (vec!["nowhere.toml", files[1]], 2, "nowhere.toml"),
+        (vec![files[0], files[1], "--snapshot", "drifted.json", "--accounts", "all"], 2, "cannot be used with"),
+    ] {
+        let ran = diff(&arguments);
+        assert!(ran.code == code && ran.err.contains(why), "{ran:?}");
+    }
+    let stranger = scratch.run(&["strategies", "diff", "seventy", "new.toml"]);
+    assert!(stranger.code == 2 && stranger.err.contains("there are: sixty-forty"), "{stranger:?}");
+    let without = scratch.run(&["strategies", "diff", "sixty-forty", "new.toml", "--accounts", "all"]);
+    assert!(without.code == 1 && without.err.contains("there is no database"), "{without:?}");
 }

@@ -34,5 +34,6 @@ mod readers;
 mod fuzz;
 mod strategies;
 mod portfolios;
+mod differences;
 mod overrides;
 mod models;

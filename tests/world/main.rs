@@ -9,6 +9,7 @@ mod support;
 mod year;
 mod moments;
 mod versions;
+mod compared;
 mod trouble;
 mod live_gate;
 mod halt;

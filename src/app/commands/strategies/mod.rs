@@ -1,5 +1,6 @@
 //! `strategies`: what strategy files mean, and where they come from.
 
+mod diff;
 mod import;
 
 use std::path::{Path, PathBuf};
@@ -41,16 +42,19 @@ pub enum Action {
     },
     /// Make a strategy file of a portfolio of Alpaca's Rebalancing API.
     Import(import::Args),
+    /// Say what another version of a strategy changes, and what it would trade; nothing is recorded or sent.
+    Diff(diff::Args),
 }
 
 /// Answers.
 ///
 /// # Errors
 /// When a file is not what it should be, or the days are none that the table of sessions knows.
-pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
+pub async fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     match &args.action {
         Action::Calendar { file, from, to } => calendar(context, file, (*from, *to)),
         Action::Import(args) => import::obey(context, args),
+        Action::Diff(args) => diff::obey(context, args).await,
     }
 }
 
