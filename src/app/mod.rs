@@ -16,6 +16,7 @@ pub mod readiness;
 pub mod shown;
 pub mod failure;
 pub mod wire;
+pub mod present;
 pub mod http;
 pub mod workers;
 pub mod daemon;
@@ -55,7 +56,7 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole service at work on this machine, against Alpaca in a box.
     Demo(demo::Args),
-    /// Run the daemon.
+    /// Run the daemon; SIGHUP has it read the strategies again.
     Run(run::Args),
     /// Check the configuration and the strategies, and show what is in force.
     Check(check::Args),

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::pulled::{SYMBOLS, Service, strategy, wait_until};
 use crate::support::{Ran, SIXTY_FORTY, Scratch};
 
 /// A portfolio as Alpaca's documents show one.
@@ -87,4 +88,33 @@ fn a_new_version_is_told_in_words_and_by_what_it_would_trade_with_a_snapshot() {
     assert!(stranger.code == 2 && stranger.err.contains("there are: sixty-forty"), "{stranger:?}");
     let without = scratch.run(&["strategies", "diff", "sixty-forty", "new.toml", "--accounts", "all"]);
     assert!(without.code == 1 && without.err.contains("there is no database"), "{without:?}");
+}
+
+#[test]
+fn the_accounts_that_follow_are_looked_at_beside_a_running_daemon_and_nothing_is_sent() {
+    let service = Service::new(&strategy(&SYMBOLS[..4], ""));
+    let (account, _) = service.connected("ann");
+    service.trigger(&account);
+    wait_until("the end of the run", || service.is_closed(&account));
+    service.scratch.write("new.toml", &strategy(&SYMBOLS[..5], ""));
+    let chain = || service.runtime.block_on(service.store.chain_end()).unwrap();
+    let (before, orders) = (chain(), service.sim.ledger().orders.len());
+    let diff = |line: &str| service.scratch.line(&format!("strategies diff sixty-forty new.toml {line}"));
+    let answer = diff("--accounts all --json").ok().json();
+    let row = &answer["accounts"][0];
+    assert_eq!(
+        (row["account"].as_str(), &row["unseen"]),
+        (Some(account.as_str()), &serde_json::Value::Null),
+        "{answer}"
+    );
+    assert_eq!(row["new"]["orders"].as_array().unwrap().len(), 5, "{row}");
+    assert_eq!((&answer["sum"]["accounts"], &answer["sum"]["new"]["orders"]), (&1.into(), &5.into()), "{answer}");
+    let shown = diff(&format!("--accounts {account}")).ok();
+    assert!(shown.out.contains("\norders\n") && shown.out.contains("\ntogether\n"), "{shown:?}");
+    let stranger = diff("--accounts nobody");
+    assert!(
+        stranger.code == 2 && stranger.err.contains("account nobody does not follow `sixty-forty`"),
+        "{stranger:?}"
+    );
+    assert_eq!((chain(), service.sim.ledger().orders.len()), (before, orders), "a dry run leaves nothing behind");
 }

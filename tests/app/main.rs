@@ -28,3 +28,4 @@ mod traced;
 mod explained;
 mod linted;
 mod authors;
+mod reload;

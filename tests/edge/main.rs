@@ -35,5 +35,6 @@ mod fuzz;
 mod strategies;
 mod portfolios;
 mod differences;
+mod succession;
 mod overrides;
 mod models;

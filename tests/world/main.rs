@@ -10,6 +10,7 @@ mod year;
 mod moments;
 mod versions;
 mod compared;
+mod reloaded;
 mod trouble;
 mod live_gate;
 mod halt;
