@@ -53,7 +53,10 @@ impl Present {
         for (names, what) in [
             (&changes.added, "a strategy was added"),
             (&changes.changed, "a strategy was changed: live accounts trade by it once this version is approved"),
-            (&changes.removed, "a strategy was removed: nothing comes due for those who follow it, and what waits ends as strategy_unavailable"),
+            (
+                &changes.removed,
+                "a strategy was removed: nothing comes due for those who follow it, and what waits ends as strategy_unavailable",
+            ),
         ] {
             for name in names {
                 let version = world.strategies.get(name).map(|strategy| strategy.version().as_str().to_owned());
