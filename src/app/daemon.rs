@@ -14,6 +14,7 @@ use crate::app::checkpoints::Checkpoints;
 use crate::app::http::{self, Hooks, Shared, Throttle};
 use crate::app::killswitch;
 use crate::app::lifecycle::{Lifecycle, stop_if_broken, tell_ready};
+use crate::app::present::{self, Present};
 use crate::app::readiness::Readiness;
 use crate::app::scheduler::{Bell, Scheduler};
 use crate::app::settings::{Runs, Settings};
@@ -60,6 +61,8 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     let operators = http::listen(settings.operator_listen, "web.operator_listen").await?;
     let browsers = http::listen(settings.public_listen, "web.public_listen").await?;
     let secure = settings.app.as_ref().is_some_and(|app| app.redirect_uri.starts_with("https:"));
+    // From here on a SIGHUP ends nothing; one that comes before everything is ready is obeyed then.
+    let hangup = present::listen().context("SIGHUP cannot be listened for")?;
     let mut world = wire::world(settings, strategies).await?;
     // A second daemon on one file would take the first one's runs for what an earlier process left.
     let _writer = world.store.lock_single_writer()?;
@@ -71,6 +74,7 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     }
     let pulled = killswitch::listen().context("SIGUSR1 cannot be listened for")?;
     life.spawn(killswitch::watch(Arc::clone(&world), pulled));
+    let present = Present::new(Arc::clone(&world), &settings.strategies);
     let signed =
         wire::notary(settings)?.map(|(notary, file)| Arc::new(Checkpoints::new(Arc::clone(&world), notary, file)));
     if let Some(checkpoints) = &signed {
@@ -82,6 +86,7 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     let wrong_tokens = Arc::new(Throttle::new(WRONG_TOKENS));
     let shared = Shared {
         world: Arc::clone(&world),
+        present: present.clone(),
         readiness: readiness.clone(),
         operator_token,
         secure,
@@ -103,7 +108,8 @@ async fn serve(life: &Lifecycle, bell: &Bell, settings: &mut Settings, strategie
     tell_ready();
     tracing::info!(strategies = world.strategies.len(), runs_carried_on = carried, "ready");
     life.spawn(balancer::keep(Arc::clone(&world)));
-    let dropped = listen(life, bell, &readiness, (&world, settings.runs)).await;
+    life.spawn(present.clone().obey(hangup));
+    let dropped = listen(life, bell, &readiness, (&present, settings.runs)).await;
     scheduler.stop().await.context("the scheduler does not stop")?;
     if let Some(checkpoints) = &signed {
         checkpoints.end().await;
@@ -157,10 +163,12 @@ async fn prepare(world: &World) -> Result<usize, store::Error> {
 const WRONG_TOKENS: (u32, u32) = (600, 30);
 
 /// The loop. Returns how many runs had to be dropped.
-async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (world, runs): (&Arc<World>, Runs)) -> usize {
+async fn listen(life: &Lifecycle, bell: &Bell, readiness: &Readiness, (present, runs): (&Present, Runs)) -> usize {
+    let world = present.world();
     let mut beat = Beat {
-        world: Arc::clone(world),
-        workers: Workers::new(Arc::clone(world), runs.max_in_flight),
+        world: Arc::clone(&world),
+        present: present.clone(),
+        workers: Workers::new(Arc::clone(&world), runs.max_in_flight),
         readiness: readiness.clone(),
         lease: lease(&world.clock, runs.lease),
         ticked: world.clock.now(),
@@ -199,7 +207,9 @@ fn lease(clock: &Clock, configured: Span) -> Span {
 
 /// What the loop carries from ring to ring.
 struct Beat {
+    /// The world of this beat; the next one may begin in another.
     world: Arc<World>,
+    present: Present,
     workers: Workers,
     readiness: Readiness,
     lease: Span,
@@ -212,6 +222,7 @@ struct Beat {
 
 impl Beat {
     async fn go_on(&mut self, rang: bool, stopping: bool, is_fast: bool) {
+        self.world = self.present.world();
         let now = self.world.clock.now();
         if rang {
             self.world.metrics.heartbeat(now);
@@ -247,7 +258,10 @@ impl Beat {
             tick(&self.world, now).await?;
         }
         if self.workers.free() > 0 {
-            for claim in self.world.store.claim(self.workers.free(), now, now + self.lease).await? {
+            let claims = self.world.store.claim(self.workers.free(), now, now + self.lease).await?;
+            // Looked up after the claim: what was taken over before a run was asked for counts for that run.
+            self.workers.move_to(self.present.world());
+            for claim in claims {
                 self.workers.begin(claim);
             }
         }

@@ -16,6 +16,7 @@ pub mod readiness;
 pub mod shown;
 pub mod failure;
 pub mod wire;
+pub mod present;
 pub mod http;
 pub mod workers;
 pub mod daemon;
@@ -55,7 +56,7 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole service at work on this machine, against Alpaca in a box.
     Demo(demo::Args),
-    /// Run the daemon.
+    /// Run the daemon; SIGHUP has it read the strategies again.
     Run(run::Args),
     /// Check the configuration and the strategies, and show what is in force.
     Check(check::Args),
@@ -65,7 +66,7 @@ pub enum Command {
     Explain(explain::Args),
     /// Show what a strategy would do with an account, from files alone.
     Plan(plan::Args),
-    /// What a strategy file means: its calendar.
+    /// Strategy files: when they look, what a new version changes, and portfolios of Alpaca's own rebalancer as such files.
     Strategies(strategies::Args),
     /// Connected users: list, disconnect.
     Users(users::Args),
@@ -127,7 +128,7 @@ async fn obey(cli: Cli) -> Result<(), Failure> {
         Command::Schema => check::schema(),
         Command::Explain(args) => explain::obey(&context, &args),
         Command::Plan(args) => plan::obey(&context, &args),
-        Command::Strategies(args) => strategies::obey(&context, &args),
+        Command::Strategies(args) => strategies::obey(&context, &args).await,
         Command::Users(args) => users::obey(&context, args).await,
         Command::Subscriptions(args) => subscriptions::obey(&context, args).await,
         Command::Runs(args) => runs::obey(&context, args).await,

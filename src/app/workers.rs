@@ -36,6 +36,11 @@ impl Workers {
         Self { world, most, tasks: JoinSet::new(), held: HashMap::new() }
     }
 
+    /// Begins runs in this world from now on; those under way stay in their own.
+    pub fn move_to(&mut self, world: Arc<World>) {
+        self.world = world;
+    }
+
     /// How many more runs may be begun.
     pub fn free(&self) -> usize {
         self.most.saturating_sub(self.tasks.len())

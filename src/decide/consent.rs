@@ -148,7 +148,7 @@ fn holdings(strategy: &Strategy) -> Vec<String> {
 }
 
 /// How the shares of a model come about.
-fn model(composition: &Composition, cash: Fraction) -> Vec<String> {
+pub(super) fn model(composition: &Composition, cash: Fraction) -> Vec<String> {
     let named = |symbols: &BTreeSet<Symbol>| symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ");
     let mixed = |mix: &Mix| {
         let parts = mix.iter().filter(|(_, weight)| !weight.is_zero());
@@ -287,7 +287,8 @@ fn look(schedule: &Schedule) -> String {
     format!("It looks at your account {}{later}.", rule(&schedule.rule))
 }
 
-fn rule(rule: &Rule) -> String {
+/// Which moments a rule means.
+pub(super) fn rule(rule: &Rule) -> String {
     match rule {
         Rule::Cron(rule) => cron(rule),
         Rule::Session(rule) => {

@@ -23,6 +23,7 @@ pub mod reasons;
 pub mod lint;
 pub mod limits;
 pub mod consent;
+pub mod difference;
 pub mod guard;
 pub mod quorum;
 pub mod cover;

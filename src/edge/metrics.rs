@@ -41,6 +41,7 @@ struct Inner {
     refusals: IntCounterVec,
     operators: IntCounterVec,
     books: IntCounterVec,
+    strategies: Strategies,
     streams: IntCounterVec,
     drift: HistogramVec,
     due_not_done: IntGauge,
@@ -51,6 +52,31 @@ struct Inner {
     missed: IntCounterVec,
     heartbeat: Gauge,
     ledger_ahead: IntGauge,
+}
+
+/// What becomes of strategy files while the service runs.
+struct Strategies {
+    reloads: IntCounterVec,
+    refused_files: IntGauge,
+}
+
+impl Strategies {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let reloads = IntCounterVec::new(
+            Opts::new(
+                "rebalanced_strategies_reloaded_total",
+                "Strategies that another reading of their folder added, changed, removed, or kept because the file is invalid.",
+            ),
+            &["change"],
+        )?;
+        registry.register(Box::new(reloads.clone()))?;
+        let refused_files = IntGauge::new(
+            "rebalanced_strategy_files_refused",
+            "Strategy files that the last reading again refused; earlier versions of them are still followed.",
+        )?;
+        registry.register(Box::new(refused_files.clone()))?;
+        Ok(Self { reloads, refused_files })
+    }
 }
 
 impl fmt::Debug for Metrics {
@@ -144,6 +170,19 @@ impl Metrics {
         self.inner.books.with_label_values(&[result]).inc();
     }
 
+    /// The strategies were read again: so many were `added`, `changed`, `removed`, or `kept` because their file is invalid now;
+    /// so many files are refused.
+    pub fn reloaded(&self, changes: &[(&str, usize)], refused_files: usize) {
+        for (change, number) in changes {
+            self.inner
+                .strategies
+                .reloads
+                .with_label_values(&[*change])
+                .inc_by(u64::try_from(*number).unwrap_or(u64::MAX));
+        }
+        self.inner.strategies.refused_files.set(i64::try_from(refused_files).unwrap_or(i64::MAX));
+    }
+
     /// A stream of order news was `opened`, was `heard` from, or fell `silent`.
     pub fn stream(&self, event: &str) {
         self.inner.streams.with_label_values(&[event]).inc();
@@ -210,6 +249,7 @@ impl Inner {
                 "Accounts whose books were compared with the broker's: agreed, unexplained (halted), unseen.",
                 &["result"],
             )?,
+            strategies: Strategies::new(&registry)?,
             streams: counters(
                 "rebalanced_streams_total",
                 "Streams of order news: opened, heard (a frame came), silent (refused or broken; polling goes on).",

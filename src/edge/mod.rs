@@ -17,6 +17,8 @@ pub mod strategies;
 pub mod alpaca;
 pub mod store;
 
+use std::collections::BTreeMap;
+
 use crate::edge::alpaca::Client;
 use crate::edge::clock::Clock;
 use crate::edge::entropy::Entropy;
@@ -26,11 +28,14 @@ use crate::edge::store::Store;
 use crate::edge::strategies::Catalog;
 use crate::edge::switch::Switch;
 use crate::edge::vault::Vault;
+use crate::model::ids::StrategyName;
 use crate::model::mandate::ServicePolicy;
 use crate::model::session::Sessions;
 use crate::model::time::Span;
 
-/// The whole outside, in one place. A test replaces the clock, the dice and the wire in here, and nothing else.
+/// The whole outside, in one place. A test replaces the clock, the dice and the wire in here, and nothing else. Clones share
+/// everything that is open; each has strategies and a policy of its own.
+#[derive(Clone)]
 pub struct World {
     /// What is remembered.
     pub store: Store,
@@ -58,4 +63,16 @@ pub struct World {
     pub consent_note: String,
     /// How long one half of a run waits for its orders before it cancels what is left.
     pub order_wait: Span,
+}
+
+impl World {
+    /// The same outside with other strategies, and the texts that users agree to for them. Whoever holds the old world goes
+    /// on with the old ones.
+    #[must_use]
+    pub fn with_strategies(&self, strategies: Catalog, consent_texts: BTreeMap<StrategyName, String>) -> Self {
+        let mut world = self.clone();
+        world.strategies = strategies;
+        world.policy.consent_texts = consent_texts;
+        world
+    }
 }

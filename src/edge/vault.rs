@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -94,10 +95,11 @@ struct KeyKey {
     id: String,
 }
 
-/// The key in use, and those that it replaces.
+/// The key in use, and those that it replaces; clones share them.
+#[derive(Clone)]
 pub struct Vault {
-    current: KeyKey,
-    previous: Vec<KeyKey>,
+    current: Arc<KeyKey>,
+    previous: Vec<Arc<KeyKey>>,
     keeping: Keeping,
 }
 
@@ -130,7 +132,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::open`], and when it is kept otherwise.
     pub fn open_as(key_file: &Path, keeping: Keeping) -> Result<Self, Error> {
-        Ok(Self { current: KeyKey::read(key_file, keeping)?, previous: Vec::new(), keeping })
+        Ok(Self { current: Arc::new(KeyKey::read(key_file, keeping)?), previous: Vec::new(), keeping })
     }
 
     /// Also opens, and never seals, with the key of this file: for the time of a rotation.
@@ -138,7 +140,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::open`].
     pub fn and_previous(mut self, key_file: &Path) -> Result<Self, Error> {
-        self.previous.push(KeyKey::read(key_file, self.keeping)?);
+        self.previous.push(Arc::new(KeyKey::read(key_file, self.keeping)?));
         Ok(self)
     }
 
@@ -207,6 +209,7 @@ impl Vault {
     fn key_of_row(&self, sealed: &Sealed) -> Result<&KeyKey, Error> {
         std::iter::once(&self.current)
             .chain(&self.previous)
+            .map(Arc::as_ref)
             .find(|key| key.id == sealed.key_id)
             .ok_or_else(|| Error::OtherKey { theirs: sealed.key_id.clone(), ours: self.current.id.clone() })
     }

@@ -6,7 +6,8 @@
 //! The files stand in reading order. `rebalance` names those before it: a run sets out with its `course`, goes through
 //! `observe`, its `weights`, its `bookkeeping`, `dispatch` and `settle`, where what is in doubt is `inquire`d, and comes to its `ending`;
 //! `acquaint` is the first look of a process at an account. `tokens`,
-//! `connect`, `operators` and `wishes` name `approve`, `cancel` and `tokens`; the other stories name nobody.
+//! `connect`, `operators` and `wishes` name `approve`, `cancel` and `tokens`; `reload` names `connect`;
+//! `compare` looks at accounts as a run does, with `observe`, `course` and `weights`; the other stories name nobody.
 
 pub mod observe;
 mod executions;
@@ -29,6 +30,8 @@ pub mod cancel;
 pub mod tokens;
 pub mod connect;
 pub mod rehearse;
+pub mod compare;
+pub mod reload;
 pub mod advise;
 pub mod verify;
 pub mod trace;

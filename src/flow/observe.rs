@@ -55,6 +55,19 @@ pub async fn observe<E: Environment>(
     strategy: &Strategy,
     last_rebalanced_at: Option<Moment>,
 ) -> Result<Snapshot, Blind> {
+    observe_for(world, access, &[strategy], last_rebalanced_at).await
+}
+
+/// One moment of one account, with everything that any of these strategies looks at.
+///
+/// # Errors
+/// [`Blind`] when any part of it cannot be seen.
+pub(super) async fn observe_for<E: Environment>(
+    world: &World,
+    access: &Access<E>,
+    strategies: &[&Strategy],
+    last_rebalanced_at: Option<Moment>,
+) -> Result<Snapshot, Blind> {
     agree_on_today(world, access).await?;
     let (account, holdings, open_orders) = read_account(world, access).await?;
     if account.id != access.account {
@@ -63,7 +76,7 @@ pub async fn observe<E: Environment>(
             access.account, account.id
         )));
     }
-    let wanted = symbols(strategy, &holdings);
+    let wanted = strategies.iter().flat_map(|strategy| symbols(strategy, &holdings)).collect();
     let assets = read_assets(world, access, &wanted).await?;
     let quotes = retried(world, || world.alpaca.quotes(access, &wanted)).await?;
     let as_of = world.clock.now();

@@ -141,6 +141,14 @@ pub enum NotASchedule {
         /// What was given.
         zone: String,
     },
+    /// The period is none.
+    #[error(
+        "`{text}` is no period; `session`, `week`, `month`, `quarter` and `year` are, with a day such as `month:15`"
+    )]
+    Every {
+        /// What was given.
+        text: String,
+    },
     /// The day does not parse, or does not go with `every`.
     #[error(
         "`{text}` is no day of a {every}; `first` and `last` are, Mon to Fri of a week, 1 to 31 of a month or quarter, and \

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::{Answer, Daemon, Scratch, TOKEN, http};
 
 /// Each route with its method, the scope that opens it, and a scope that does not.
-const ROUTES: [(&str, &str, &str, &str); 13] = [
+const ROUTES: [(&str, &str, &str, &str); 14] = [
     ("get", "/users", "read", "operate"),
     ("get", "/subscriptions", "read", "approve"),
     ("get", "/runs", "read", "operate"),
@@ -14,6 +14,7 @@ const ROUTES: [(&str, &str, &str, &str); 13] = [
     ("get", "/approvals", "read", "approve"),
     ("post", "/halts", "operate", "read,approve"),
     ("post", "/halts/resume", "operate", "read,approve"),
+    ("post", "/strategies/reload", "operate", "read,approve"),
     ("get", "/overrides", "read", "operate"),
     ("post", "/overrides", "operate", "read,approve"),
     ("post", "/overrides/clear", "operate", "read,approve"),

@@ -27,3 +27,5 @@ mod checkpoints;
 mod traced;
 mod explained;
 mod linted;
+mod authors;
+mod reload;

@@ -217,6 +217,16 @@ impl Daemon {
         }
     }
 
+    /// Waits until its log has so many lines with this text.
+    pub fn wait_for_lines(&mut self, text: &str, number: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.log.iter().filter(|line| line.contains(text)).count() < number {
+            assert!(Instant::now() < until, "no {number} lines with {text}:\n{}", self.log.join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+            self.read_log();
+        }
+    }
+
     fn read_log(&mut self) {
         self.log.extend(self.lines.try_iter());
     }

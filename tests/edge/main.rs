@@ -33,5 +33,8 @@ mod counted;
 mod readers;
 mod fuzz;
 mod strategies;
+mod portfolios;
+mod differences;
+mod succession;
 mod overrides;
 mod models;

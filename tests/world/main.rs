@@ -9,6 +9,8 @@ mod support;
 mod year;
 mod moments;
 mod versions;
+mod compared;
+mod reloaded;
 mod trouble;
 mod live_gate;
 mod quorum;

@@ -12,8 +12,9 @@ use crate::app::settings::layers::Sources;
 use crate::app::{shown, wire};
 use crate::edge::alpaca::closes_from_json;
 use crate::edge::{decisions, sessions, strategies};
-use crate::flow::rehearse::rehearse;
+use crate::flow::rehearse::{Rehearsal, rehearse};
 use crate::model::closes::Closes;
+use crate::model::strategy::Strategy;
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
@@ -36,18 +37,26 @@ pub struct Args {
 /// When a file cannot be read as what it should be.
 pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let (strategy, _) = strategies::read_file(&args.strategy).map_err(|faults| Failure::Input(wire::lines(&faults)))?;
-    let snapshot = wire::snapshot(&args.snapshot)?;
-    let closes = closes(&args.snapshot)?;
-    let sessions = sessions::builtin().map_err(|error| anyhow!(error))?;
-    // The environment is left out: the same files give the same answer everywhere.
-    let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };
-    let policy = Settings::load(&sources).map_err(Failure::Configuration)?.policy;
-    let rehearsal = rehearse(&strategy, &snapshot, &closes, &sessions, &policy);
+    let rehearsal = rehearsal(context, &strategy, &args.snapshot)?;
     let mut answer = decisions::json(&rehearsal.plan, &rehearsal.refusals);
     if let Some(fields) = answer.as_object_mut().filter(|_| args.explain) {
         fields.insert("explained".to_owned(), decisions::explained(&rehearsal.explained));
     }
     context.print(&answer, for_people)
+}
+
+/// What a strategy would do with the account of a snapshot's file.
+///
+/// # Errors
+/// When the file is no snapshot, or the configuration has faults.
+pub(super) fn rehearsal(context: &Context, strategy: &Strategy, file: &Path) -> Result<Rehearsal, Failure> {
+    let snapshot = wire::snapshot(file)?;
+    let closes = closes(file)?;
+    let sessions = sessions::builtin().map_err(|error| anyhow!(error))?;
+    // The environment is left out: the same files give the same answer everywhere.
+    let sources = Sources { config: context.sources.config.clone(), ..Sources::default() };
+    let policy = Settings::load(&sources).map_err(Failure::Configuration)?.policy;
+    Ok(rehearse(strategy, &snapshot, &closes, &sessions, &policy))
 }
 
 /// The closing prices of a snapshot's file.

@@ -81,9 +81,10 @@ async fn trigger(
         return Err(Refused(StatusCode::TOO_MANY_REQUESTS, "too many messages; wait a minute".to_owned()));
     }
     let hook = read(&body)?;
-    let strategies = &door.shared.world.strategies;
-    let is_loaded = strategies.get(&hook.strategy).is_some();
-    match door.shared.world.store.trigger_by_hook(&hook, is_loaded, now).await? {
+    // As they are now: they may have been read again since the door was hung.
+    let world = door.shared.present.world();
+    let is_loaded = world.strategies.get(&hook.strategy).is_some();
+    match world.store.trigger_by_hook(&hook, is_loaded, now).await? {
         Hooked::Made(runs) => Ok(told(&hook, &runs, false)),
         Hooked::Again(runs) => Ok(told(&hook, &runs, true)),
         Hooked::Other => {

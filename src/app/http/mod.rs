@@ -7,6 +7,7 @@ mod throttle;
 mod public;
 mod operator;
 mod wishes;
+mod authors;
 mod entry;
 mod hooks;
 
@@ -14,12 +15,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use throttle::Throttle;
 
 use crate::app::lifecycle::Lifecycle;
+use crate::app::present::Present;
 use crate::app::readiness::Readiness;
 use crate::edge::World;
 use crate::model::secret::Secret;
@@ -27,8 +30,10 @@ use crate::model::secret::Secret;
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Shared {
-    /// The outside.
+    /// The outside, as it is when a request comes.
     pub world: Arc<World>,
+    /// Where the next request finds it.
+    pub present: Present,
     /// Whether the service can trade.
     pub readiness: Readiness,
     /// What an operator must show; nobody is let in without one.
@@ -43,6 +48,23 @@ pub struct Shared {
     pub hooks: Hooks,
     /// Keeps what must go on when a caller hangs up.
     pub life: Lifecycle,
+}
+
+/// What stands behind the routes: each request is given the world as it is when it comes.
+#[derive(Clone)]
+struct Hall(Shared);
+
+impl FromRef<Hall> for Shared {
+    fn from_ref(hall: &Hall) -> Self {
+        hall.0.now()
+    }
+}
+
+impl Shared {
+    /// The same, with the world as it is now.
+    fn now(&self) -> Self {
+        Self { world: self.present.world(), ..self.clone() }
+    }
 }
 
 /// What signed messages need.

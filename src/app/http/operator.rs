@@ -15,9 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::app::http::Shared;
 use crate::app::http::entry::{self, Caller};
-use crate::app::http::wishes;
+use crate::app::http::{Hall, Shared, authors, wishes};
 use crate::app::lifecycle::stop_if_broken;
 use crate::app::shown;
 use crate::app::telemetry::chain;
@@ -53,6 +52,7 @@ pub(super) fn routes(shared: Shared) -> Router {
     let operated = Router::new()
         .route("/halts", post(halt))
         .route("/halts/resume", post(resume))
+        .route("/strategies/reload", post(authors::reload))
         .route("/overrides", post(wishes::set))
         .route("/overrides/clear", post(wishes::clear))
         .route_layer(needs(Scope::Operate));
@@ -66,7 +66,7 @@ pub(super) fn routes(shared: Shared) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .nest("/api/v1", api)
-        .with_state(shared)
+        .with_state(Hall(shared))
 }
 
 /// Why a request was not done.

@@ -15,8 +15,8 @@ use axum::routing::get;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use crate::app::http::Shared;
 use crate::app::http::pages::{Hidden, consent_page, guarded, page};
+use crate::app::http::{Hall, Shared};
 use crate::app::lifecycle::stop_if_broken;
 use crate::flow::connect::{self, Agreed, Begin, Callback, Connected, Error};
 use crate::model::canon::digest;
@@ -33,7 +33,7 @@ pub(super) fn routes(shared: Shared) -> Router {
         .route("/oauth/callback", get(finish))
         .layer(middleware::from_fn_with_state(shared.clone(), throttled))
         .fallback(nowhere)
-        .with_state(shared)
+        .with_state(Hall(shared))
 }
 
 async fn nowhere() -> Response {

@@ -12,6 +12,8 @@ mod file;
 mod sleeves;
 mod place;
 mod moves;
+pub mod portfolio;
+mod succession;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 pub use fault::FileFault;
 pub use moves::usual_moves;
 pub use place::warned;
+pub use succession::Changes;
 
 use file::{Draft, Drafted};
 use sleeves::Drafts;

@@ -1,6 +1,9 @@
-//! `strategies`: what a strategy file means, from the file alone: no configuration, database or network.
+//! `strategies`: what strategy files mean, and where they come from.
 
-use std::path::PathBuf;
+mod diff;
+mod import;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Subcommand;
@@ -23,7 +26,7 @@ pub struct Args {
     pub action: Action,
 }
 
-/// What can be asked of a strategy file.
+/// What can be asked of strategy files.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Print every moment at which the strategy looks at its accounts, by the exchange's days.
@@ -37,17 +40,28 @@ pub enum Action {
         #[arg(long, value_name = "DATE")]
         to: Date,
     },
+    /// Make a strategy file of a portfolio of Alpaca's Rebalancing API.
+    Import(import::Args),
+    /// Say what another version of a strategy changes, and what it would trade; nothing is recorded or sent.
+    Diff(diff::Args),
 }
 
 /// Answers.
 ///
 /// # Errors
-/// When the file is no strategy, or the days are none that the table of sessions knows.
-pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
-    let Action::Calendar { file, from, to } = &args.action;
+/// When a file is not what it should be, or the days are none that the table of sessions knows.
+pub async fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
+    match &args.action {
+        Action::Calendar { file, from, to } => calendar(context, file, (*from, *to)),
+        Action::Import(args) => import::obey(context, args),
+        Action::Diff(args) => diff::obey(context, args).await,
+    }
+}
+
+fn calendar(context: &Context, file: &Path, (from, to): (Date, Date)) -> Result<(), Failure> {
     let (strategy, _) = strategies::read_file(file).map_err(|faults| Failure::Input(wire::lines(&faults)))?;
     let table = sessions::builtin().map_err(|error| anyhow!(error))?;
-    let (after, until) = span(&table, *from, *to)?;
+    let (after, until) = span(&table, from, to)?;
     let looks = rehearse::calendar(&strategy, &table, after, until);
     let rows: Vec<Value> = looks.iter().map(|look| row(&table, look)).collect();
     let answer = json!({ "strategy": strategy.name().as_str(), "moments": rows });
