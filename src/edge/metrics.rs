@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -213,25 +214,15 @@ impl Metrics {
 
 impl Inner {
     fn new(registry: Registry) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(made.clone()))?;
-            Ok(made)
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
-        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| -> Result<_, prometheus::Error> {
-            let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
-            registry.register(Box::new(made.clone()))?;
-            Ok(made)
+        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
+            registered(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
         };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let made = IntGauge::new(name, help)?;
-            registry.register(Box::new(made.clone()))?;
-            Ok(made)
-        };
-        let gauges = |name: &str, help: &str, label: &str| -> Result<IntGaugeVec, prometheus::Error> {
-            let made = IntGaugeVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(made.clone()))?;
-            Ok(made)
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
+        let gauges = |name: &str, help: &str, label: &str| {
+            registered(&registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
         };
         tell_version(&registry)?;
         let runs = ["strategy", "environment", "outcome", "reason"];
@@ -289,10 +280,16 @@ impl Inner {
 
 /// When the bell was last heard.
 fn heartbeat(registry: &Registry) -> Result<Gauge, prometheus::Error> {
-    let made = Gauge::new(
-        "rebalanced_heartbeat_timestamp_seconds",
-        "When the scheduler's bell was last heard, in seconds since 1970 by the service's clock.",
-    )?;
+    let help = "When the scheduler's bell was last heard, in seconds since 1970 by the service's clock.";
+    registered(registry, Gauge::new("rebalanced_heartbeat_timestamp_seconds", help))
+}
+
+/// A metric that the registry knows.
+fn registered<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: Result<M, prometheus::Error>,
+) -> Result<M, prometheus::Error> {
+    let made = made?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)
 }
