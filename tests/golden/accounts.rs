@@ -27,8 +27,13 @@ pub(crate) fn accounts(strategy: &Strategy) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// The exchange's day of the accounts.
+pub(crate) fn day() -> jiff::civil::Date {
+    jiff::civil::date(2026, 11, 23)
+}
+
 /// A price in cents that is the symbol's own: 20 to 420 dollars.
-fn cents(symbol: &str) -> i64 {
+pub(crate) fn cents(symbol: &str) -> i64 {
     let mixed = symbol.bytes().fold(7_u64, |sum, byte| (sum * 31 + u64::from(byte)) % 1_000_003);
     2_000 + i64::try_from(mixed % 40_000).unwrap()
 }

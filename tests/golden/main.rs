@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 mod accounts;
+mod bars;
 mod judge;
 
 use std::collections::BTreeSet;
@@ -21,19 +22,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rebalanced::edge::alpaca::closes_from_json;
+use rebalanced::edge::sessions;
 use rebalanced::edge::strategies::read_file;
+use rebalanced::flow::rehearse::on_day;
+use rebalanced::model::strategy::Strategy;
 use serde_json::{Map, Value};
 
 /// What writes the files.
 const WRITE: &str = "GOLDEN=write cargo test --test golden";
 
-/// The example strategies with `[[weights]]`, by the name of their file. Where a `[model]` reckons the weights, `tests/decide/compose.rs`
-/// holds them against reckonings of its own, and the demo's judge holds what is traded against the broker's books.
+/// The example strategies, by the name of their file. Where a `[model]` reckons the weights from prices, the snapshots have
+/// those prices (`bars.rs`); that the weights are right is shown in `tests/decide/compose.rs`.
 fn examples() -> Vec<(String, PathBuf)> {
     let files = fs::read_dir("strategies").unwrap().map(|entry| entry.unwrap().path());
     let mut examples: Vec<(String, PathBuf)> = files
         .filter(|path| path.extension().is_some_and(|end| end == "toml"))
-        .filter(|path| fs::read_to_string(path).unwrap().contains("[[weights]]"))
         .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path))
         .collect();
     examples.sort();
@@ -42,6 +46,13 @@ fn examples() -> Vec<(String, PathBuf)> {
 
 fn golden(name: &str) -> PathBuf {
     Path::new("tests/golden").join(name).with_extension("json")
+}
+
+/// The strategy with the targets of the accounts' day: they hold something of each.
+fn on_the_day(strategy: &Strategy, history: Option<&Value>) -> Strategy {
+    let bars = history.map_or_else(|| "{}".to_owned(), |bars| serde_json::json!({ "bars": bars }).to_string());
+    let closes = closes_from_json(&bars).unwrap();
+    on_day(strategy, &closes, &sessions::builtin().unwrap(), accounts::day()).unwrap()
 }
 
 /// What the program answers for one account.
@@ -79,7 +90,12 @@ fn every_example_strategy_answers_as_its_golden_file_says() {
     for (name, file) in &examples {
         let (strategy, _) = read_file(file).unwrap_or_else(|faults| panic!("{}: {faults:?}", file.display()));
         let mut answers = Map::new();
-        for (account, snapshot) in accounts::accounts(&strategy) {
+        let history = (!strategy.is_resolved()).then(|| bars::bars(&strategy));
+        let strategy = on_the_day(&strategy, history.as_ref());
+        for (account, mut snapshot) in accounts::accounts(&strategy) {
+            if let Some(history) = &history {
+                snapshot["bars"] = history.clone();
+            }
             let answer = answer(file, name, account, &snapshot);
             if let Err(why) = judge::judge(file, &snapshot, &answer) {
                 panic!("{name}, {account}: {why}; nothing was written: {answer:#}");
