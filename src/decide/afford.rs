@@ -7,7 +7,7 @@
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::Valuation;
 use crate::decide::legs::barred;
-use crate::decide::spread::Spread;
+use crate::decide::spread::{A_CENT, Spread};
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
 use crate::model::strategy::Strategy;
@@ -40,7 +40,7 @@ impl Means<'_> {
         (mut shares, mut worth): (Vec<Fraction>, Usd),
     ) -> (Vec<Fraction>, Usd) {
         for _ in 0..ROUNDS {
-            let left = self.valuation.value - self.spread_paid(spread, &shares, worth);
+            let left = (self.valuation.value - self.spread_paid(spread, &shares, worth)).max(A_CENT);
             if spread.is_still(worth, left) {
                 break;
             }

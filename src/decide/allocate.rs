@@ -209,7 +209,8 @@ impl Reach {
             (row.worth - row.available * row.middle).over(value)
         };
         let can_buy = is_open && strategy.may_buy(row.symbol);
-        Self { lowest, highest: if can_buy { actual.max(Fraction::ONE) } else { actual } }
+        let highest = if can_buy { actual.max(Fraction::ONE) } else { actual };
+        Self { lowest, highest: highest.max(lowest) }
     }
 
     fn end(&self, wish: Fraction) -> Fraction {

@@ -74,6 +74,8 @@ pub fn unlike(intent: &Intent, executed: Executed) -> Option<Finding> {
             Some(Finding::Corrected { id, ours: intent.filled_qty, theirs: executed })
         }
         IntentState::Rejected | IntentState::Withdrawn if !executed.is_zero() => Some(Finding::Ghost(id)),
+        // A person has looked at what its rows were then, and these are new: it stays disputed, and its account is halted.
+        IntentState::Disputed => Some(Finding::Filled { id, ours: intent.filled_qty, theirs: executed }),
         IntentState::Filled | IntentState::Ended if executed != intent.filled_qty => {
             Some(Finding::Filled { id, ours: intent.filled_qty, theirs: executed })
         }

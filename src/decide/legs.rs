@@ -45,7 +45,8 @@ pub fn sale(row: &Valued<'_>, strategy: &Strategy, (wanted, most): (Usd, Usd), w
         return Err(SkipReason::SharesHeld);
     }
     // The whole of a holding goes with the broker's own digits, so that no dust is left (facts 3.2).
-    let qty = if whole { row.available } else { rounded(row, wanted, most).min(row.available) };
+    let least = strategy.orders().min_notional;
+    let qty = if whole { row.available } else { rounded(row, (wanted, most), least).min(row.available) };
     let pricing = match strategy.orders().kind {
         OrderType::Market => Pricing::Market,
         OrderType::Limit => Pricing::Limit(row.quote.bid.floor_tick()),
@@ -61,10 +62,11 @@ pub fn sale(row: &Valued<'_>, strategy: &Strategy, (wanted, most): (Usd, Usd), w
     Ok(leg(Phase::Sell, row.symbol, (Amount::Qty(qty), pricing), (value, price)))
 }
 
-fn rounded(row: &Valued<'_>, wanted: Usd, most: Usd) -> Qty {
+fn rounded(row: &Valued<'_>, (wanted, most): (Usd, Usd), least: Usd) -> Qty {
     let exact = wanted.at(row.middle);
     let down = exact.floor_shares(row.fractionable);
-    if row.fractionable || down == exact {
+    // Less than the smallest order is no wish to trade: it may be what a division left over of a row that stays.
+    if row.fractionable || down == exact || wanted.floor_cents() < least {
         return down;
     }
     let up = down + Qty::new(rust_decimal::Decimal::ONE);

@@ -17,8 +17,11 @@ use crate::model::verdict::SkipReason;
 /// the asked price for it (facts 3.9, 10).
 const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
 
-/// Rounds in which purchases are made to fit beside their cushion: the first hits it but for whole shares.
-const CUSHION_ROUNDS: usize = 6;
+/// Rounds in which purchases are made to fit beside their cushion: the first hits it but for whole shares, whose
+/// leftovers come and go.
+const CUSHION_ROUNDS: usize = 8;
+
+const ONE_SHARE: Qty = Qty::new(Decimal::ONE);
 
 /// Who buys.
 #[derive(Debug, Clone, Copy)]
@@ -37,23 +40,57 @@ impl Buyer<'_> {
     /// The most that a budget buys when cash must also stay beside what is bought by whole shares: for each vessel what is
     /// poured into it, and the order for it or why there is none.
     pub fn buy(&self, vessels: &[Vessel], most: Usd) -> Vec<(Usd, Purchase)> {
+        let mut bought = self.purchases(vessels, most);
+        if !self.short_of_cushion(&bought).0.is_positive() {
+            return bought;
+        }
+        let mut sound: Option<(Usd, Vec<(Usd, Purchase)>)> = None;
         let mut budget = most;
-        let mut bought = self.purchases(vessels, budget);
-        for round in 1..=CUSHION_ROUNDS {
+        for _ in 0..CUSHION_ROUNDS {
             let (short, share) = self.short_of_cushion(&bought);
-            if short.is_zero() || (!short.is_positive() && budget == most) {
+            let spent = bought.iter().map(cost).sum::<Usd>();
+            if !short.is_positive() && sound.as_ref().is_none_or(|(before, _)| spent > *before) {
+                sound = Some((spent, bought.clone()));
+            }
+            // A dollar less bought is a dollar more left, and needs less beside it. What whole shares leave of a budget is not
+            // spent, so less of it is no less bought: the cut is made from what was.
+            let from = if short.is_positive() { budget.min(spent) } else { budget };
+            let per_dollar = Fraction::ONE + share * Fraction::new(CUSHION);
+            let next = (from - (short * Fraction::ONE.over(per_dollar)).ceil_cents()).min(most);
+            if next == budget {
                 break;
             }
-            // A dollar less bought is a dollar more left, and needs less beside it; the last rounds take no chance.
-            let is_sure = round + 2 > CUSHION_ROUNDS;
-            if is_sure && !short.is_positive() {
-                break;
-            }
-            let per_dollar = Fraction::ONE + if is_sure { Fraction::ZERO } else { share * Fraction::new(CUSHION) };
-            budget = (budget - (short * Fraction::ONE.over(per_dollar)).ceil_cents()).min(most);
+            budget = next;
             bought = self.purchases(vessels, budget);
         }
-        bought
+        match sound {
+            Some((_, sound)) => sound,
+            None => self.given_back(vessels, bought),
+        }
+    }
+
+    /// Takes shares back, of the largest order by whole shares first, until what must stay beside the others is there.
+    fn given_back(&self, vessels: &[Vessel], mut bought: Vec<(Usd, Purchase)>) -> Vec<(Usd, Purchase)> {
+        loop {
+            let short = self.short_of_cushion(&bought).0;
+            let by_shares = |(_, purchase): &(Usd, Purchase)| match purchase {
+                Ok((leg, _)) if leg.pricing == Pricing::Market => match leg.amount {
+                    Amount::Qty(qty) => Some((leg.value, qty)),
+                    Amount::Notional(_) => None,
+                },
+                _ => None,
+            };
+            let largest = bought.iter().enumerate().filter_map(|(place, one)| Some((by_shares(one)?, place))).max();
+            let Some(((_, qty), place)) = largest.filter(|_| short.is_positive()) else { return bought };
+            let (Some(slot), Some(vessel)) = (bought.get_mut(place), vessels.get(place)) else { return bought };
+            let Some(row) = self.valuation.rows.get(vessel.row) else { return bought };
+            let fewer = qty - short.at(row.quote.ask).floor_shares(false).max(ONE_SHARE);
+            slot.1 = if fewer.is_positive() {
+                of_shares(row, self.strategy, fewer)
+            } else {
+                Err(SkipReason::LessThanOneShare)
+            };
+        }
     }
 
     /// What a budget buys.
@@ -118,30 +155,40 @@ impl Buyer<'_> {
             }
         }
         loop {
-            let behind = |(_, vessel, row, qty): &(usize, Vessel, &Valued<'_>, Qty)| {
+            let level = |(_, vessel, row, qty): &(usize, Vessel, &Valued<'_>, Qty)| {
                 (vessel.worth + *qty * row.middle).over(vessel.desired)
             };
-            let Some(at) = (0..open.len()).min_by_key(|at| open.get(*at).map(behind)) else { return };
-            let (place, vessel, row, qty) = open.swap_remove(at);
-            let more = qty + Qty::new(Decimal::ONE);
+            open.sort_by_key(|one| std::cmp::Reverse(level(one)));
+            let Some((place, vessel, row, qty)) = open.pop() else { return };
             let before = bought.get(place).map_or(Usd::ZERO, cost);
+            let worth = vessel.worth + qty * row.middle;
             // Who is short of its destination by a part of a share may pass it, and never its target.
-            let is_there = vessel.worth + qty * row.middle >= vessel.desired;
             let ceiling = vessel.desired.max(self.worth * row.target);
-            if is_there || vessel.worth + more * row.middle > ceiling {
+            let shares = |room: Usd| room.at(row.middle).floor_shares(false);
+            if worth >= vessel.desired || shares(ceiling - worth) < ONE_SHARE {
                 continue;
             }
-            let next = of_shares(row, self.strategy, more);
-            let Ok((leg, _)) = &next else { continue };
+            // As many at once as bring it level with the next one that is behind; beside others that are level with it, a
+            // part of what it may have in the end.
+            let next = open.last().map_or(Fraction::ONE, level).min(Fraction::ONE);
+            let others = Decimal::from(open.len()).saturating_add(Decimal::ONE);
+            let affordable = left.at(row.quote.ask).decimal();
+            let fair = Qty::new(affordable / (others + others)).floor_shares(false);
+            let more = shares(vessel.desired * next - worth)
+                .max(fair.min(shares(vessel.desired - worth)))
+                .min(Qty::new(affordable).floor_shares(false))
+                .max(ONE_SHARE);
+            let order = of_shares(row, self.strategy, qty + more);
+            let Ok((leg, _)) = &order else { continue };
             let price = leg.value - before;
             if price > left {
                 continue;
             }
             left -= price;
             if let Some(slot) = bought.get_mut(place) {
-                *slot = (slot.0.max(more * row.middle), next);
+                *slot = (slot.0.max((qty + more) * row.middle), order);
             }
-            open.push((place, vessel, row, more));
+            open.push((place, vessel, row, qty + more));
         }
     }
 

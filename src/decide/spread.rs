@@ -17,6 +17,9 @@ const ROUNDS: usize = 20;
 /// The estimate stands still when a round moves it by less than this share of it: a tenth of a cent of a billion.
 const STILL: Decimal = Decimal::from_parts(1, 0, 0, false, 12);
 
+/// What is left at least: where nearly everything is to leave, its spread may be more than what stays.
+pub const A_CENT: Usd = Usd::new(Decimal::from_parts(1, 0, 0, false, 2));
+
 /// The half spreads of a portfolio.
 pub struct Spread<'v> {
     strategy: &'v Strategy,
@@ -73,7 +76,7 @@ impl<'v> Spread<'v> {
             for place in &line.unsure {
                 cost += self.of_row(*place, desired, estimate, with_sales);
             }
-            let before = std::mem::replace(&mut estimate, self.valuation.value - cost);
+            let before = std::mem::replace(&mut estimate, (self.valuation.value - cost).max(A_CENT));
             if self.is_still(before, estimate) {
                 break;
             }
@@ -93,7 +96,7 @@ impl<'v> Spread<'v> {
         for _ in 0..ROUNDS {
             let rows = 0..self.valuation.rows.len();
             let cost: Usd = rows.map(|place| self.of_row(place, &shares, estimate, with_sales)).sum();
-            let before = std::mem::replace(&mut estimate, self.valuation.value - cost);
+            let before = std::mem::replace(&mut estimate, (self.valuation.value - cost).max(A_CENT));
             shares = desired(estimate);
             if self.is_still(before, estimate) {
                 break;

@@ -134,7 +134,7 @@ pub async fn send<E: Environment>(
         } else if let Some(why) = &sent.token_dead {
             decide::order::withdrawn(&intent, why, now)
         } else {
-            one(world, behalf, access, (durable, &mut sent.token_dead)).await
+            one(world, behalf, access, (durable, &intent, &mut sent.token_dead)).await
         };
         world.points.cross(points::LEARNED.of(intent.phase)).await;
         world.store.settle(claim, std::slice::from_ref(&update), world.clock.now()).await?;
@@ -184,12 +184,13 @@ async fn all_withdrawn<E: Environment>(
     Ok(line)
 }
 
-/// One intent that the broker does not have, from its first byte to an answer that means something.
+/// One intent that the broker does not have, from its first byte to an answer that means something. `intent` is how it stands
+/// now: what a search found of it stays.
 async fn one<E: Environment>(
     world: &World,
     behalf: Behalf<'_, E>,
     access: &Access<E>,
-    (durable, token_dead): (&Durable<E>, &mut Option<String>),
+    (durable, intent, token_dead): (&Durable<E>, &Intent, &mut Option<String>),
 ) -> IntentUpdate {
     // Whether a send of it may still land: then no answer to a later one says what became of the first.
     let mut ambiguous = false;
@@ -199,7 +200,7 @@ async fn one<E: Environment>(
     for nth in 0..SENDS {
         let renamed = durable.renamed(nth);
         let durable = renamed.as_ref().unwrap_or(durable);
-        let intent = durable.intent();
+        let intent = renamed.as_ref().map_or(intent, Durable::intent);
         if let Some(why) = barred(world, behalf, access, (intent, token_dead)).await {
             return decide::order::withdrawn(intent, &why, world.clock.now());
         }
@@ -256,7 +257,7 @@ async fn one<E: Environment>(
             },
         }
     }
-    not_taken(durable.intent(), &last, ambiguous, world.clock.now())
+    not_taken(intent, &last, ambiguous, world.clock.now())
 }
 
 /// The last send was not taken. That is an end only when no send before it may still land.

@@ -210,6 +210,10 @@ fn the_kill_switch_is_pulled_seen_and_released() {
 fn approvals_are_granted_with_a_name_and_a_reason_and_withdrawn() {
     let scratch = with_database();
     let said = "--by ana --reason reviewed --json";
+    let other = "0".repeat(64);
+    let other = scratch.line(&format!("approvals grant strategy --strategy sixty-forty --read {other} {said}"));
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.err.contains("read it again"), "{}", other.err);
     let granted = scratch.line(&format!("approvals grant strategy --strategy sixty-forty {said}")).ok().json();
     assert_eq!((granted["kind"].as_str(), granted["holds"].as_bool()), (Some("strategy"), Some(true)));
     scratch.write("consent.txt", "I agree.");

@@ -28,6 +28,8 @@ fn d5_each_scope_opens_its_own_doors_and_no_other() {
     let tokens = ["read", "operate", "approve"].map(|scope| (scope, made(&scratch, &format!("the-{scope}er"), scope)));
     let halt = json!({ "reason": "a drill" });
     let approval = json!({ "kind": "strategy", "strategy": "sixty-forty", "reason": "checked" });
+    let mut another = approval.clone();
+    another["version"] = json!("0".repeat(64));
     let doors = [
         ("read", ("GET", "/api/v1/users"), Value::Null),
         ("read", ("GET", "/api/v1/halts"), Value::Null),
@@ -48,7 +50,11 @@ fn d5_each_scope_opens_its_own_doors_and_no_other() {
         }
         assert_eq!(ask(&daemon, "rbo_0000", *door, body).status, 401, "a token that nobody has");
     }
+    // Whoever has read another version than the one that is loaded approves nothing.
+    let answer = ask(&daemon, &tokens[2].1, ("POST", "/api/v1/approvals"), &another);
+    assert_eq!(answer.status, 409, "{answer:?}");
     let approvals = ask(&daemon, &tokens[0].1, ("GET", "/api/v1/approvals"), &Value::Null).json();
+    assert_eq!(approvals["approvals"].as_array().unwrap().len(), 1);
     assert_eq!(approvals["approvals"][0]["by"], "the-approveer");
     assert_eq!(approvals["approvals"][0]["proven"], true);
     let halts = scratch.run(&["halts", "--all", "--json"]).ok().json();

@@ -18,6 +18,7 @@ mod chain;
 mod explain;
 mod property;
 mod pouring;
+mod rounding;
 mod triggers;
 mod modes;
 mod consent;

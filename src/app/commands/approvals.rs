@@ -81,6 +81,9 @@ pub enum What {
         /// The strategy's name.
         #[arg(long)]
         strategy: String,
+        /// The version that you have read, as `check` and `strategies diff` print it: another one is not approved.
+        #[arg(long, value_name = "VERSION")]
+        read: Option<String>,
         /// By whom, why, until when.
         #[command(flatten)]
         said: Said,
@@ -229,8 +232,14 @@ impl What {
                 account: AccountId::parse(account)?,
                 text_hash: text_hash(settings, (strategy.as_deref(), text.as_deref()))?,
             },
-            Self::Strategy { strategy, .. } => {
+            Self::Strategy { strategy, read, .. } => {
                 let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
+                if let Some(read) = read.as_deref().filter(|read| *read != strategy.version().as_str()) {
+                    let now = strategy.version();
+                    return Err(Failure::input(format!(
+                        "the file is version {now} now, and you have read {read}: read it again, and approve what you have read"
+                    )));
+                }
                 ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
             }
             Self::Limits { account, raise, .. } => {

@@ -274,6 +274,8 @@ struct Wanted {
     reason: String,
     account: Option<String>,
     strategy: Option<String>,
+    /// The version that the approver has read: another one that was loaded meanwhile is not approved.
+    version: Option<String>,
     symbols: Option<Vec<String>>,
     sides: Option<Vec<String>>,
     max_order_notional: Option<String>,
@@ -297,6 +299,11 @@ impl Wanted {
         Ok(match self.kind.as_str() {
             "strategy" => {
                 let strategy = strategy()?;
+                if let Some(read) = self.version.as_deref().filter(|read| *read != strategy.version().as_str()) {
+                    let loaded = strategy.version();
+                    let why = format!("version {read} is not loaded, {loaded} is: read that one, and approve it");
+                    return Err(Refused(StatusCode::CONFLICT, why));
+                }
                 ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
             }
             "subscription" => ApprovalKind::Subscription {
