@@ -97,6 +97,14 @@ impl Clock {
         }
     }
 
+    /// Whoever stood still, as a stopped process does, knows the time again: a clock that is read from an address is read now,
+    /// if it was not for a while. The others are never behind.
+    pub async fn catch_up(&self) {
+        if let Self::Remote(clock) = self {
+            clock.keep_up().await;
+        }
+    }
+
     fn look_after(&self, left: Span) -> Duration {
         match self {
             Self::Remote(clock) => clock.real(left).clamp(Duration::from_millis(1), REMOTE_LOOK),

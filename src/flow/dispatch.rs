@@ -274,6 +274,7 @@ async fn barred<E: Environment>(
     (intent, token_dead): (&Intent, &mut Option<String>),
 ) -> Option<String> {
     for _ in 0..LOOKS {
+        world.clock.catch_up().await;
         // Whoever slept after the last look at the account looks at it again, too (S6, S7).
         if let Some(why) = uncovered(world, access, (intent, token_dead)).await {
             return Some(why);

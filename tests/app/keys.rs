@@ -188,8 +188,7 @@ fn row_81_keys_are_rotated_beside_a_daemon_that_trades_and_nothing_fails() {
     let config = std::fs::read_to_string(scratch.config()).unwrap();
     let rotating =
         config.replace("key_file = \"vault.key\"", "key_file = \"new.key\"\nprevious_key_file = \"vault.key\"");
-    // A minute passes in a second here: a quote is old soon.
-    scratch.write("rebalanced.toml", &format!("{rotating}[limits]\nmax_quote_age_seconds = 300\n"));
+    scratch.write("rebalanced.toml", &rotating);
     let daemon = scratch.daemon();
     let service = Service { runtime, broker, sim, address, scratch, daemon, store };
     service.broker.slow.store(20, Ordering::SeqCst);
