@@ -36,6 +36,8 @@ fn main() -> ExitCode {
     let seconds = number(&simulation, "seconds").max(1) * number(&simulation, "threads").max(1);
     must(number(&simulation, "account_days") / seconds >= 25, "25 account-days a second and core");
     must(number(&simulation, "per_order_most") <= 240, "at most 240 requests for an order, whatever goes wrong");
+    let alone = simulation["per_order_alone"].as_u64().unwrap_or(u64::MAX);
+    must(alone <= 60, "at most 60 requests that name one order (L10)");
     must(number(&simulation, "quiet_beyond") <= 20, "a quiet run looks at most 20 times beside its orders");
     must(tests.kills.len() == 2, "both databases see their kills");
     let kill_figures: Vec<_> = tests.kills.iter().map(|line| Kills::read(line)).collect();
@@ -208,6 +210,7 @@ fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) 
         "| requests for one order, with all those for its run together: median, 99%, most | {}, {}, {} | the same |",
         simulation["per_order_median"], simulation["per_order_99"], simulation["per_order_most"]
     ));
+    line(format!("| requests that name one order alone: most | {} | the same |", simulation["per_order_alone"]));
     line(format!(
         "| requests of a run in which nothing goes wrong, beyond twelve for each of its orders: most | {} | the same |",
         simulation["quiet_beyond"]

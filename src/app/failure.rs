@@ -94,9 +94,10 @@ impl From<operators::Error> for Failure {
 impl From<approve::Error> for Failure {
     fn from(error: approve::Error) -> Self {
         match error {
-            approve::Error::Missing(_) | approve::Error::TakenName | approve::Error::MayNot { .. } => {
-                Self::input(error)
-            }
+            approve::Error::Missing(_)
+            | approve::Error::TakenName
+            | approve::Error::OtherVersion { .. }
+            | approve::Error::MayNot { .. } => Self::input(error),
             other => Self::Other(anyhow::Error::new(other)),
         }
     }

@@ -1,19 +1,16 @@
 //! What cash pays for: where money does not reach for everything, less is bought, less spread is paid, and more is left.
 //!
-//! `spread` reckons as if every row came where it is to go. That is so when nothing stands in the way. What cannot be sold
+//! `spread` can reckon as if every row came where it is to go. That is so when nothing stands in the way. What cannot be sold
 //! brings no money, what cannot be bought costs none, and what cash does not pay for is poured like any purchase: then what
 //! is left is the fixed point of what is really sold and poured.
 
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::Valuation;
 use crate::decide::legs::barred;
-use crate::decide::spread::{A_CENT, Spread};
+use crate::decide::spread::Spread;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
 use crate::model::strategy::Strategy;
-
-/// Rounds at most; each shrinks the error by the half spread.
-const ROUNDS: usize = 20;
 
 /// What purchases may be paid with.
 #[derive(Debug, Clone, Copy)]
@@ -31,23 +28,16 @@ pub struct Means<'a> {
 }
 
 impl Means<'_> {
-    /// Where each row is to go, and what is left when what can be sold is sold and what can be paid for is bought.
-    /// `shares` and `worth` are the answer for a portfolio in which nothing stands in the way.
+    /// Where each row is to go, and what is left when what can be sold is sold and what can be paid for is bought. `desired`
+    /// says where, when so much is left; `first` is a guess of that, and the better it is, the sooner this is done.
     pub fn settle(
         &self,
         spread: &Spread<'_>,
         desired: impl Fn(Usd) -> Vec<Fraction>,
-        (mut shares, mut worth): (Vec<Fraction>, Usd),
+        first: Usd,
     ) -> (Vec<Fraction>, Usd) {
-        for _ in 0..ROUNDS {
-            let left = (self.valuation.value - self.spread_paid(spread, &shares, worth)).max(A_CENT);
-            if spread.is_still(worth, left) {
-                break;
-            }
-            worth = left;
-            shares = desired(worth);
-        }
-        (shares, worth)
+        let worth = spread.left_after(first, |worth| self.spread_paid(spread, &desired(worth), worth));
+        (desired(worth), worth)
     }
 
     /// The spread that is paid on the way to these shares of a portfolio that is worth `worth` afterwards.

@@ -6,10 +6,10 @@
 use crate::decide::consent;
 use crate::model::composition::Composition;
 use crate::model::money::{Fraction, Usd};
-use crate::model::personal::{Allowance, ExcludedTo, Unavailable};
+use crate::model::personal::{Allowance, ExcludedTo};
 use crate::model::schedule::Schedule;
-use crate::model::strategy::{Conditions, Destination, Limits, OrderStyle, OrderType, Strategy, Unmanaged};
-use crate::model::tolerance::{Band, Cooldowns, Mode, Scope, Tolerance};
+use crate::model::strategy::{Conditions, Limits, OrderStyle, Strategy};
+use crate::model::tolerance::{Band, Cooldowns, Tolerance};
 
 /// One point in which two strategies differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +70,7 @@ fn points(strategy: &Strategy) -> Points {
     let when = if strategy.when().on_new_version() { "is looked at once" } else { "waits for the schedule" };
     points.push(("a new version".to_owned(), when.to_owned()));
     let OrderStyle { kind, min_notional } = strategy.orders();
-    let kind = match kind {
-        OrderType::Market => "market",
-        OrderType::Limit => "limit",
-    };
-    points.push(("type of orders".to_owned(), kind.to_owned()));
+    points.push(("type of orders".to_owned(), kind.to_string()));
     points.push(("smallest order".to_owned(), dollars(*min_notional)));
     let Limits { max_order_notional, max_turnover } = strategy.limits();
     points.extend(max_order_notional.map(|most| ("largest order".to_owned(), dollars(most))));
@@ -134,24 +130,9 @@ fn conditions(conditions: &Conditions, points: &mut Points) {
         point(&format!("band of {symbol}"), Some(own(*band)));
     }
     point("limit for the drift of the whole portfolio", drift_portfolio.map(percent));
-    let word = match destination {
-        Destination::Target => "target",
-        Destination::BandEdge => "band_edge",
-        Destination::Halfway => "halfway",
-    };
-    point("where a rebalance goes", Some(word.to_owned()));
-    let word = match scope {
-        Scope::All => "all",
-        Scope::OutOfBand => "out_of_band",
-    };
-    point("who moves", Some(word.to_owned()));
-    let word = match mode {
-        Mode::Full => "full",
-        Mode::BuyOnly => "buy_only",
-        Mode::SellOnly => "sell_only",
-        Mode::FewestTrades => "fewest_trades",
-    };
-    point("mode", Some(word.to_owned()));
+    point("where a rebalance goes", Some(destination.to_string()));
+    point("who moves", Some(scope.to_string()));
+    point("mode", Some(mode.to_string()));
     point("rest after a rebalance", Some(days(*cooldown_days)));
     let Cooldowns { drift, portfolio, scheduled } = cooldowns;
     point("rest before a single holding counts", drift.map(days));
@@ -159,12 +140,7 @@ fn conditions(conditions: &Conditions, points: &mut Points) {
     point("rest before the schedule alone counts", scheduled.map(days));
     point("new cash", Some(if *invest_cash { "is invested" } else { "stays" }.to_owned()));
     point("cash that waits before it is invested", cash_above.map(dollars));
-    let word = match unmanaged {
-        Unmanaged::Ignore => "ignore",
-        Unmanaged::Sell => "sell",
-        Unmanaged::Block => "block",
-    };
-    point("holdings without a weight", Some(word.to_owned()));
+    point("holdings without a weight", Some(unmanaged.to_string()));
 }
 
 fn own(band: Band) -> String {
@@ -190,11 +166,7 @@ fn wishes(allowance: &Allowance, points: &mut Points) {
     point("most that a user may exclude", max_excluded.map(percent));
     let to_cash = (*excluded_to == ExcludedTo::Cash).then(|| "cash".to_owned());
     point("where excluded weights go", to_cash.or_else(|| exclude.then(|| "others".to_owned())));
-    let word = match unavailable {
-        Unavailable::HoldCash => "hold_cash",
-        Unavailable::SkipRun => "skip_run",
-    };
-    point("a target that cannot be bought", Some(word.to_owned()));
+    point("a target that cannot be bought", Some(unavailable.to_string()));
     for (symbol, substitute) in substitutes {
         point(&format!("who stands in for {symbol}"), Some(substitute.to_string()));
     }

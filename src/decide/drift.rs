@@ -58,8 +58,6 @@ pub struct Valuation<'a> {
     pub rows: Vec<Valued<'a>>,
 }
 
-const A_CENT: Usd = Usd::new(rust_decimal::Decimal::from_parts(1, 0, 0, false, 2));
-
 /// Values the managed part of an account and measures it against the targets.
 ///
 /// # Errors
@@ -93,7 +91,7 @@ fn value<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<Valuation
         return Err(Reason::EmptyAccount);
     }
     // A cent stays a portfolio where everything is to leave: what is worth nothing has no weights.
-    let aside = strategy.aside().min(whole - A_CENT).max(Usd::ZERO);
+    let aside = strategy.aside().min(whole - Usd::CENT).max(Usd::ZERO);
     let (value, cash) = (whole - aside, snapshot.account.cash - aside);
     Ok(Valuation { value, cash, aside, reserved: reserved(snapshot)?, rows })
 }

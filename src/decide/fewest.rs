@@ -10,8 +10,6 @@ use crate::decide::drift::{Valuation, Valued};
 use crate::model::money::{Fraction, Usd};
 use crate::model::strategy::Strategy;
 
-const A_CENT: Usd = Usd::new(rust_decimal::Decimal::from_parts(1, 0, 0, false, 2));
-
 /// What a row may end at, as shares of what is left, and where it is meant to end.
 #[derive(Debug, Clone, Copy)]
 struct Room {
@@ -33,7 +31,7 @@ pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, value: Usd) -> Ve
     give_way(&mut rooms, missing);
     let missing = kept - cash(&rooms);
     // A cent is no reason for an order: it is what rounding leaves.
-    if missing > A_CENT.over(value) {
+    if missing > Usd::CENT.over(value) {
         let deepest = |room: &Room| room.ends - room.lowest;
         helped(&mut rooms, missing, least, deepest, |room, by| room.ends -= by);
     } else if strategy.conditions().invest_cash && -missing >= least {
@@ -52,7 +50,7 @@ fn room(strategy: &Strategy, row: &Valued<'_>, (value, least): (Usd, Fraction)) 
     let (floor, ceiling) = (row.band.floor(row.target), row.band.ceiling(row.target));
     let is_forced = can_trade && (row.target.is_zero() || actual < floor || actual > ceiling);
     // Shares and dollars are rounded down: whoever goes to an edge stops two cents inside, else it would be outside again.
-    let cents = (A_CENT + A_CENT).over(value);
+    let cents = (Usd::CENT + Usd::CENT).over(value);
     let floor = if floor.is_zero() { floor } else { (floor + cents).min(row.target) };
     let ceiling = if ceiling == Fraction::ONE { ceiling } else { (ceiling - cents).max(row.target) };
     // A row that must move goes by the smallest order at least; what other orders hold cannot be sold.

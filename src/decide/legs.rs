@@ -69,7 +69,7 @@ fn rounded(row: &Valued<'_>, (wanted, most): (Usd, Usd), least: Usd) -> Qty {
     if row.fractionable || down == exact || wanted.floor_cents() < least {
         return down;
     }
-    let up = down + Qty::new(rust_decimal::Decimal::ONE);
+    let up = down + Qty::ONE;
     if up * row.middle <= most { up } else { down }
 }
 

@@ -12,9 +12,10 @@
 //! The database refuses every other move (migrations, 0004 and 0005), and a test compares its triggers with [`MOVES`].
 //!
 //! Ends absorb, but for one move: the broker's rows can say of an order that had ended that its executions were taken back or
-//! corrected, or that there are more of them. Such a record is disputed, and its account is halted (S14, S15). A status that no document knows is never an end (S14). What the broker shows must be what was sent, field
-//! by field, or the intent is quarantined (S3). A filled quantity never shrinks: a smaller one is an old reading, and an
-//! order that ends with less than was shown is quarantined.
+//! corrected, or that there are more of them. Such a record is disputed, and its account is halted (S14, S15). A status that
+//! no document knows is never an end (S14). What the broker shows must be what was sent, field by field, or the intent is
+//! quarantined (S3). A filled quantity never shrinks: a smaller one is an old reading, and an order that ends with less than
+//! was shown is quarantined.
 
 use rust_decimal::Decimal;
 

@@ -251,9 +251,8 @@ impl Shares<'_> {
     fn is_out_of_reach(&self, symbol: &Symbol, weight: Fraction) -> bool {
         let row = self.valuation.rows.iter().find(|row| row.symbol == symbol);
         row.is_none_or(|row| {
-            let below_one = !row.fractionable
-                && !row.qty.is_positive()
-                && self.valuation.value * weight < Qty::new(rust_decimal::Decimal::ONE) * row.quote.ask;
+            let below_one =
+                !row.fractionable && !row.qty.is_positive() && self.valuation.value * weight < Qty::ONE * row.quote.ask;
             !row.tradable || below_one
         })
     }

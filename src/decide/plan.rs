@@ -261,8 +261,8 @@ impl<'a> Draft<'a> {
         let spread = Spread::new(self.strategy, self.valuation);
         let most = snapshot.account.buying_power.floor_cents();
         let targets = self.targets();
-        let open = (targets.clone(), spread.worth_after(&targets, false));
-        let (_, worth_after) = self.means((false, Some(most))).settle(&spread, |_| targets.clone(), open);
+        let first = spread.worth_after(&targets, false);
+        let (_, worth_after) = self.means((false, Some(most))).settle(&spread, |_| targets.clone(), first);
         let spendable = self.spendable(worth_after).min(most);
         self.buy(&spread, &targets, worth_after, spendable);
     }
@@ -318,15 +318,18 @@ impl<'a> Draft<'a> {
         let means = self.means(by);
         if conditions.mode == Mode::FewestTrades {
             let desired = |value| fewest::desired(self.strategy, self.valuation, value);
-            return means.settle(spread, desired, spread.settle(desired, means.with_sales));
+            return means.settle(spread, desired, self.valuation.value);
         }
         if conditions.destination == Destination::Target && scope == Scope::All {
             let desired = self.targets();
-            let open = spread.worth_after(&desired, means.with_sales);
-            return means.settle(spread, |_| desired.clone(), (desired.clone(), open));
+            let first = spread.worth_after(&desired, means.with_sales);
+            return means.settle(spread, |_| desired.clone(), first);
         }
-        let desired = |value| allocate::desired(self.strategy, self.valuation, scope, value);
-        means.settle(spread, desired, spread.settle(desired, means.with_sales))
+        means.settle(
+            spread,
+            |value| allocate::desired(self.strategy, self.valuation, scope, value),
+            self.valuation.value,
+        )
     }
 
     fn means(&self, (with_sales, most): (bool, Option<Usd>)) -> Means<'a> {

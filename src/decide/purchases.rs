@@ -21,8 +21,6 @@ const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
 /// leftovers come and go.
 const CUSHION_ROUNDS: usize = 8;
 
-const ONE_SHARE: Qty = Qty::new(Decimal::ONE);
-
 /// Who buys.
 #[derive(Debug, Clone, Copy)]
 pub struct Buyer<'a> {
@@ -84,7 +82,7 @@ impl Buyer<'_> {
             let Some(((_, qty), place)) = largest.filter(|_| short.is_positive()) else { return bought };
             let (Some(slot), Some(vessel)) = (bought.get_mut(place), vessels.get(place)) else { return bought };
             let Some(row) = self.valuation.rows.get(vessel.row) else { return bought };
-            let fewer = qty - short.at(row.quote.ask).floor_shares(false).max(ONE_SHARE);
+            let fewer = qty - short.at(row.quote.ask).floor_shares(false).max(Qty::ONE);
             slot.1 = if fewer.is_positive() {
                 of_shares(row, self.strategy, fewer)
             } else {
@@ -137,59 +135,44 @@ impl Buyer<'_> {
         }
     }
 
-    /// What is still left buys one share more of whatever is furthest behind and has room for it, as long as it can.
+    /// What is still left buys more shares of whatever is furthest behind and has room for one, as long as it can.
     fn spend_in_shares(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
         let mut left = budget - bought.iter().map(cost).sum::<Usd>();
-        let mut open: Vec<(usize, Vessel, &Valued<'_>, Qty)> = Vec::new();
-        for (place, vessel) in vessels.iter().copied().enumerate().filter(|(_, vessel)| self.is_whole(vessel)) {
-            let (Some(row), Some((_, purchase))) = (self.valuation.rows.get(vessel.row), bought.get(place)) else {
-                continue;
-            };
-            match purchase {
-                Ok((leg, _)) => match leg.amount {
-                    Amount::Qty(qty) => open.push((place, vessel, row, qty)),
-                    Amount::Notional(_) => {}
-                },
-                Err(SkipReason::LessThanOneShare) => open.push((place, vessel, row, Qty::ZERO)),
-                Err(_) => {}
-            }
-        }
+        let mut open: Vec<Whole<'_>> =
+            vessels.iter().zip(bought.iter()).enumerate().filter_map(|(place, one)| self.whole(place, one)).collect();
         loop {
-            let level = |(_, vessel, row, qty): &(usize, Vessel, &Valued<'_>, Qty)| {
-                (vessel.worth + *qty * row.middle).over(vessel.desired)
-            };
-            open.sort_by_key(|one| std::cmp::Reverse(level(one)));
-            let Some((place, vessel, row, qty)) = open.pop() else { return };
-            let before = bought.get(place).map_or(Usd::ZERO, cost);
-            let worth = vessel.worth + qty * row.middle;
-            // Who is short of its destination by a part of a share may pass it, and never its target.
-            let ceiling = vessel.desired.max(self.worth * row.target);
-            let shares = |room: Usd| room.at(row.middle).floor_shares(false);
-            if worth >= vessel.desired || shares(ceiling - worth) < ONE_SHARE {
-                continue;
-            }
-            // As many at once as bring it level with the next one that is behind; beside others that are level with it, a
-            // part of what it may have in the end.
-            let next = open.last().map_or(Fraction::ONE, level).min(Fraction::ONE);
-            let others = Decimal::from(open.len()).saturating_add(Decimal::ONE);
-            let affordable = left.at(row.quote.ask).decimal();
-            let fair = Qty::new(affordable / (others + others)).floor_shares(false);
-            let more = shares(vessel.desired * next - worth)
-                .max(fair.min(shares(vessel.desired - worth)))
-                .min(Qty::new(affordable).floor_shares(false))
-                .max(ONE_SHARE);
-            let order = of_shares(row, self.strategy, qty + more);
-            let Ok((leg, _)) = &order else { continue };
-            let price = leg.value - before;
+            open.sort_by_key(|whole| std::cmp::Reverse(whole.level()));
+            let Some(mut whole) = open.pop() else { return };
+            let next = open.last().map_or(Fraction::ONE, Whole::level).min(Fraction::ONE);
+            let Some(more) = whole.more(next, (left, open.len())) else { continue };
+            let Some(slot) = bought.get_mut(whole.place) else { continue };
+            whole.qty += more;
+            let order = of_shares(whole.row, self.strategy, whole.qty);
+            let Ok((leg, moved)) = &order else { continue };
+            let price = leg.value - cost(slot);
             if price > left {
                 continue;
             }
             left -= price;
-            if let Some(slot) = bought.get_mut(place) {
-                *slot = (slot.0.max((qty + more) * row.middle), order);
-            }
-            open.push((place, vessel, row, qty + more));
+            *slot = (slot.0.max(*moved), order);
+            open.push(whole);
         }
+    }
+
+    /// A row of whole shares that may still get more: one that is bought, or that a whole share was too much for.
+    fn whole<'v>(&'v self, place: usize, (vessel, (_, purchase)): (&Vessel, &(Usd, Purchase))) -> Option<Whole<'v>> {
+        let row = self.valuation.rows.get(vessel.row).filter(|row| !row.fractionable)?;
+        let qty = match purchase {
+            Ok((leg, _)) => match leg.amount {
+                Amount::Qty(qty) => qty,
+                Amount::Notional(_) => return None,
+            },
+            Err(SkipReason::LessThanOneShare) => Qty::ZERO,
+            Err(_) => return None,
+        };
+        // Who is short of its destination by a part of a share may pass it, and never its target.
+        let ceiling = vessel.desired.max(self.worth * row.target);
+        Some(Whole { place, vessel: *vessel, ceiling, row, qty })
     }
 
     /// What cash is missing beside these purchases for market orders by whole shares to fill a little higher than asked:
@@ -204,6 +187,41 @@ impl Buyer<'_> {
             }
         }
         ((by_shares * Fraction::new(CUSHION) - (self.cash - all)).ceil_cents(), by_shares.over(all))
+    }
+}
+
+/// A row that trades in whole shares, with what is bought of it so far.
+struct Whole<'v> {
+    place: usize,
+    vessel: Vessel,
+    ceiling: Usd,
+    row: &'v Valued<'v>,
+    qty: Qty,
+}
+
+impl Whole<'_> {
+    fn worth(&self) -> Usd {
+        self.vessel.worth + self.qty * self.row.middle
+    }
+
+    /// How far it has come to what is desired.
+    fn level(&self) -> Fraction {
+        self.worth().over(self.vessel.desired)
+    }
+
+    /// How many shares more, at least one; `None` when it is there or has no room. As many at once as bring it level with the
+    /// `next` one that is behind; beside so many others that are level with it, a part of what it may have in the end.
+    fn more(&self, next: Fraction, (left, others): (Usd, usize)) -> Option<Qty> {
+        let worth = self.worth();
+        let shares = |room: Usd| room.at(self.row.middle).floor_shares(false);
+        if worth >= self.vessel.desired || shares(self.ceiling - worth) < Qty::ONE {
+            return None;
+        }
+        let affordable = left.at(self.row.quote.ask);
+        let among = Decimal::from(others).saturating_add(Decimal::ONE).saturating_mul(Decimal::TWO);
+        let fair = Qty::new(affordable.decimal() / among).floor_shares(false);
+        let level = shares(self.vessel.desired * next - worth).max(fair.min(shares(self.vessel.desired - worth)));
+        Some(level.min(affordable.floor_shares(false)).max(Qty::ONE))
     }
 }
 

@@ -17,9 +17,6 @@ const ROUNDS: usize = 20;
 /// The estimate stands still when a round moves it by less than this share of it: a tenth of a cent of a billion.
 const STILL: Decimal = Decimal::from_parts(1, 0, 0, false, 12);
 
-/// What is left at least: where nearly everything is to leave, its spread may be more than what stays.
-pub const A_CENT: Usd = Usd::new(Decimal::from_parts(1, 0, 0, false, 2));
-
 /// The half spreads of a portfolio.
 pub struct Spread<'v> {
     strategy: &'v Strategy,
@@ -70,39 +67,25 @@ impl<'v> Spread<'v> {
     /// What the portfolio is worth once the spread is paid, when each row goes to a share that does not move.
     pub fn worth_after(&self, desired: &[Fraction], with_sales: bool) -> Usd {
         let line = self.line(desired, with_sales);
-        let mut estimate = self.valuation.value;
+        let cost = |estimate: Usd| {
+            let unsure = line.unsure.iter().map(|place| self.of_row(*place, desired, estimate, with_sales));
+            estimate * line.slope - line.offset + unsure.sum::<Usd>()
+        };
+        self.left_after(self.valuation.value, cost)
+    }
+
+    /// What is left when the spread costs so much of what is left: the fixed point, sought from `estimate` on.
+    pub fn left_after(&self, mut estimate: Usd, mut cost: impl FnMut(Usd) -> Usd) -> Usd {
         for _ in 0..ROUNDS {
-            let mut cost = estimate * line.slope - line.offset;
-            for place in &line.unsure {
-                cost += self.of_row(*place, desired, estimate, with_sales);
-            }
-            let before = std::mem::replace(&mut estimate, (self.valuation.value - cost).max(A_CENT));
-            if self.is_still(before, estimate) {
+            // Where nearly everything is to leave, its spread may be more than what stays.
+            let left = (self.valuation.value - cost(estimate)).max(Usd::CENT);
+            let moved = (left - estimate).abs();
+            estimate = left;
+            if moved <= self.valuation.value.abs() * Fraction::new(STILL) {
                 break;
             }
         }
         estimate
-    }
-
-    /// Whether two rounds of an estimate differ by nothing that a portfolio could notice.
-    pub fn is_still(&self, before: Usd, after: Usd) -> bool {
-        (after - before).abs() <= self.valuation.value.abs() * Fraction::new(STILL)
-    }
-
-    /// The same where the shares themselves depend on what is left, as edges and halves of a band do: with the shares.
-    pub fn settle(&self, desired: impl Fn(Usd) -> Vec<Fraction>, with_sales: bool) -> (Vec<Fraction>, Usd) {
-        let mut estimate = self.valuation.value;
-        let mut shares = desired(estimate);
-        for _ in 0..ROUNDS {
-            let rows = 0..self.valuation.rows.len();
-            let cost: Usd = rows.map(|place| self.of_row(place, &shares, estimate, with_sales)).sum();
-            let before = std::mem::replace(&mut estimate, (self.valuation.value - cost).max(A_CENT));
-            shares = desired(estimate);
-            if self.is_still(before, estimate) {
-                break;
-            }
-        }
-        (shares, estimate)
     }
 
     fn line(&self, desired: &[Fraction], with_sales: bool) -> Line {

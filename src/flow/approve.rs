@@ -4,9 +4,10 @@ use crate::edge::clock::Clock;
 use crate::edge::entropy::Entropy;
 use crate::edge::store::{self, Store};
 use crate::model::event::Actor;
-use crate::model::ids::{ApprovalId, HaltId};
+use crate::model::ids::{ApprovalId, HaltId, StrategyName, StrategyVersion};
 use crate::model::mandate::{Approval, ApprovalKind, Halt, HaltScope};
 use crate::model::operator::{Operator, OperatorName, Scope};
+use crate::model::strategy::Strategy;
 use crate::model::time::Moment;
 
 /// What a human act needs of the outside; commands have no whole `World`.
@@ -35,6 +36,16 @@ pub enum Error {
         name: OperatorName,
         /// What they lack.
         scope: Scope,
+    },
+    /// Another version than the one that was read would be approved.
+    #[error("`{name}` is version {now} now, and {read} was read: read that one, and approve what you have read")]
+    OtherVersion {
+        /// The strategy.
+        name: StrategyName,
+        /// What would be approved.
+        now: StrategyVersion,
+        /// What was read.
+        read: String,
     },
     /// The database failed.
     #[error("the act could not be recorded, so it does not hold")]
@@ -77,6 +88,18 @@ pub async fn grant(
 ) -> Result<Approval, Error> {
     let by = said_by(by, "--by (who approves)")?;
     stored(desk, kind, ((by, false), reason), expires_at).await
+}
+
+/// The approval of a strategy as it is now, if that is the version that was read, where one is named.
+///
+/// # Errors
+/// [`Error::OtherVersion`].
+pub fn of_strategy(strategy: &Strategy, read: Option<&str>) -> Result<ApprovalKind, Error> {
+    let (name, version) = (strategy.name().clone(), strategy.version().clone());
+    match read.filter(|read| *read != version.as_str()) {
+        Some(read) => Err(Error::OtherVersion { name, now: version, read: read.to_owned() }),
+        None => Ok(ApprovalKind::Strategy { name, version }),
+    }
 }
 
 /// Grants an approval from now on, by an operator who has shown their token.

@@ -5,7 +5,7 @@
 //! is resolved only by asking for the same client order id, and whatever is sent again is sent under that same id, so the
 //! broker itself refuses a second order (S1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide;
 use crate::decide::classify::Fate;
@@ -121,8 +121,13 @@ pub async fn send<E: Environment>(
 ) -> Result<Sent, store::Error> {
     let claim = behalf.claim;
     let stands = standing(world, claim, access, &recorded).await?;
+    let mut stands: BTreeMap<_, _> =
+        stands.into_iter().map(|(intent, absent)| (intent.id.clone(), (intent, absent))).collect();
     let mut sent = Sent { intents: Vec::with_capacity(stands.len()), token_dead: None };
-    for (durable, (intent, is_absent)) in recorded.into_durable().iter().zip(stands) {
+    for durable in recorded.into_durable() {
+        // By its id: what was found of one order says nothing of another. Nothing found is no proof that it is not there.
+        let stand = stands.remove(&durable.intent().id);
+        let (intent, is_absent) = stand.unwrap_or_else(|| (durable.intent().clone(), false));
         if !intent.is_in_doubt() {
             sent.intents.push(intent);
             continue;
@@ -134,7 +139,7 @@ pub async fn send<E: Environment>(
         } else if let Some(why) = &sent.token_dead {
             decide::order::withdrawn(&intent, why, now)
         } else {
-            one(world, behalf, access, (durable, &intent, &mut sent.token_dead)).await
+            one(world, behalf, access, (&durable, &intent, &mut sent.token_dead)).await
         };
         world.points.cross(points::LEARNED.of(intent.phase)).await;
         world.store.settle(claim, std::slice::from_ref(&update), world.clock.now()).await?;
@@ -144,7 +149,7 @@ pub async fn send<E: Environment>(
     Ok(sent)
 }
 
-/// How each recorded intent stands now, in their order, and whether it is proven that the broker does not have it. What an
+/// How each recorded intent stands now, and whether it is proven that the broker does not have it. What an
 /// earlier process may have sent is asked for first.
 async fn standing<E: Environment>(
     world: &World,

@@ -25,6 +25,7 @@
 //! The files stand in reading order; each names only files above it.
 
 pub mod zoo;
+mod codes;
 pub mod environment;
 pub mod ids;
 pub mod money;

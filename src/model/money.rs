@@ -224,6 +224,9 @@ amount!(
     Fraction, "a fraction");
 
 impl Usd {
+    /// One cent.
+    pub const CENT: Self = Self(Decimal::from_parts(1, 0, 0, false, 2));
+
     /// Rounds down to cents: what may be counted on as proceeds or spent at most.
     #[must_use]
     pub fn floor_cents(self) -> Self {
@@ -255,6 +258,9 @@ impl Usd {
 }
 
 impl Qty {
+    /// One share.
+    pub const ONE: Self = Self(Decimal::ONE);
+
     /// Rounds down to what an order may carry: nine decimals, or whole shares where the asset is not fractionable.
     #[must_use]
     pub fn floor_shares(self, fractionable: bool) -> Self {

@@ -5,28 +5,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::codes::codes;
 use crate::model::ids::{AccountId, Symbol, WishId};
 use crate::model::money::{Fraction, Usd};
 use crate::model::time::Moment;
 
-/// Where the weight of an excluded symbol goes that has no substitute.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ExcludedTo {
-    /// To the others, in proportion to their weights.
-    #[default]
-    Others,
-    /// To cash.
-    Cash,
+codes! {
+    /// Where the weight of an excluded symbol goes that has no substitute.
+    #[derive(Default)]
+    ExcludedTo {
+        /// To the others, in proportion to their weights.
+        #[default]
+        Others = "others",
+        /// To cash.
+        Cash = "cash",
+    }
 }
 
-/// What happens when a target cannot be bought and no substitute can stand in for it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Unavailable {
-    /// The rest is traded; what the target lacks stays in cash.
-    #[default]
-    HoldCash,
-    /// Nothing is traded until it can be bought.
-    SkipRun,
+codes! {
+    /// What happens when a target cannot be bought and no substitute can stand in for it.
+    #[derive(Default)]
+    Unavailable {
+        /// The rest is traded; what the target lacks stays in cash.
+        #[default]
+        HoldCash = "hold_cash",
+        /// Nothing is traded until it can be bought.
+        SkipRun = "skip_run",
+    }
 }
 
 /// What a strategy's file allows its users to wish, and who may stand in for whom. The default allows nothing.

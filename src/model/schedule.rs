@@ -11,6 +11,8 @@ use croner::parser::{CronParser, Seconds};
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
+use crate::model::codes::codes;
+
 /// Which moments a schedule names.
 #[derive(Debug, Clone)]
 pub enum Rule {
@@ -232,31 +234,19 @@ impl CronRule {
     }
 }
 
-/// Which sessions a session schedule means: one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Every {
-    /// Each session.
-    Session,
-    /// One of each week, which begins on Monday.
-    Week,
-    /// One of each month.
-    Month,
-    /// One of each quarter.
-    Quarter,
-    /// One of each year.
-    Year,
-}
-
-impl Every {
-    /// The file's word.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-        }
+codes! {
+    /// Which sessions a session schedule means: one of each.
+    Every {
+        /// Each session.
+        Session = "session",
+        /// One of each week, which begins on Monday.
+        Week = "week",
+        /// One of each month.
+        Month = "month",
+        /// One of each quarter.
+        Quarter = "quarter",
+        /// One of each year.
+        Year = "year",
     }
 }
 
@@ -292,22 +282,13 @@ impl FromStr for SessionPoint {
     }
 }
 
-/// What to do with a moment that passed while the daemon was down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfire {
-    /// Run the newest missed moment once, if it is no older than the grace.
-    RunOnce,
-    /// Leave it out.
-    Skip,
-}
-
-impl Misfire {
-    /// The file's word.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::RunOnce => "run_once",
-            Self::Skip => "skip",
-        }
+codes! {
+    /// What to do with a moment that passed while the daemon was down.
+    Misfire {
+        /// Run the newest missed moment once, if it is no older than the grace.
+        RunOnce = "run_once",
+        /// Leave it out.
+        Skip = "skip",
     }
 }
 

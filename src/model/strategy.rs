@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
+use crate::model::codes::codes;
 pub use crate::model::composition::Target;
 use crate::model::composition::{Composition, Mix};
 use crate::model::ids::{StrategyName, StrategyVersion, Symbol};
@@ -19,35 +20,38 @@ use crate::model::personal::{Allowance, Own};
 use crate::model::schedule::When;
 use crate::model::tolerance::{Band, Mode, Scope, Tolerance};
 
-/// How far a rebalance goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// To the target itself.
-    Target,
-    /// To the edge of the band.
-    BandEdge,
-    /// Halfway between where it is and the target.
-    Halfway,
+codes! {
+    /// How far a rebalance goes.
+    Destination {
+        /// To the target itself.
+        Target = "target",
+        /// To the edge of the band.
+        BandEdge = "band_edge",
+        /// Halfway between where it is and the target.
+        Halfway = "halfway",
+    }
 }
 
-/// What to do with holdings that the strategy does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unmanaged {
-    /// Neither trade nor count them.
-    Ignore,
-    /// Sell them.
-    Sell,
-    /// Do not trade the account while it holds any.
-    Block,
+codes! {
+    /// What to do with holdings that the strategy does not name.
+    Unmanaged {
+        /// Neither trade nor count them.
+        Ignore = "ignore",
+        /// Sell them.
+        Sell = "sell",
+        /// Do not trade the account while it holds any.
+        Block = "block",
+    }
 }
 
-/// The kind of order to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrderType {
-    /// At the market.
-    Market,
-    /// At a limit on the far side of the quote.
-    Limit,
+codes! {
+    /// The kind of order to send.
+    OrderType {
+        /// At the market.
+        Market = "market",
+        /// At a limit on the far side of the quote.
+        Limit = "limit",
+    }
 }
 
 /// The rebalance section.

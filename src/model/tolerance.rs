@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::codes::codes;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
 
@@ -72,26 +73,30 @@ pub struct Tolerance {
     pub cooldowns: Cooldowns,
 }
 
-/// Which holdings move when a holding left its band.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them.
-    #[default]
-    All,
-    /// Those outside their bands; the others move only as far as the money for that asks.
-    OutOfBand,
+codes! {
+    /// Which holdings move when a holding left its band.
+    #[derive(Default)]
+    Scope {
+        /// All of them.
+        #[default]
+        All = "all",
+        /// Those outside their bands; the others move only as far as the money for that asks.
+        OutOfBand = "out_of_band",
+    }
 }
 
-/// Which orders may be sent at all, and what is made small.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Sales and purchases.
-    #[default]
-    Full,
-    /// Only purchases, from cash that is there.
-    BuyOnly,
-    /// Only sales, for cash that is wanted.
-    SellOnly,
-    /// Sales and purchases: as few orders as bring every holding inside its band.
-    FewestTrades,
+codes! {
+    /// Which orders may be sent at all, and what is made small.
+    #[derive(Default)]
+    Mode {
+        /// Sales and purchases.
+        #[default]
+        Full = "full",
+        /// Only purchases, from cash that is there.
+        BuyOnly = "buy_only",
+        /// Only sales, for cash that is wanted.
+        SellOnly = "sell_only",
+        /// Sales and purchases: as few orders as bring every holding inside its band.
+        FewestTrades = "fewest_trades",
+    }
 }

@@ -213,7 +213,7 @@ fn approvals_are_granted_with_a_name_and_a_reason_and_withdrawn() {
     let other = "0".repeat(64);
     let other = scratch.line(&format!("approvals grant strategy --strategy sixty-forty --read {other} {said}"));
     assert_eq!(other.code, 2, "{other:?}");
-    assert!(other.err.contains("read it again"), "{}", other.err);
+    assert!(other.err.contains("approve what you have read"), "{}", other.err);
     let granted = scratch.line(&format!("approvals grant strategy --strategy sixty-forty {said}")).ok().json();
     assert_eq!((granted["kind"].as_str(), granted["holds"].as_bool()), (Some("strategy"), Some(true)));
     scratch.write("consent.txt", "I agree.");

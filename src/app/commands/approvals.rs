@@ -234,13 +234,7 @@ impl What {
             },
             Self::Strategy { strategy, read, .. } => {
                 let strategy = wire::strategy(&settings.strategies, &StrategyName::parse(strategy)?)?;
-                if let Some(read) = read.as_deref().filter(|read| *read != strategy.version().as_str()) {
-                    let now = strategy.version();
-                    return Err(Failure::input(format!(
-                        "the file is version {now} now, and you have read {read}: read it again, and approve what you have read"
-                    )));
-                }
-                ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
+                approve::of_strategy(&strategy, read.as_deref())?
             }
             Self::Limits { account, raise, .. } => {
                 ApprovalKind::Limits { account: AccountId::parse(account)?, raise: raise.raise()? }

@@ -92,6 +92,7 @@ impl From<approve::Error> for Refused {
             approve::Error::Missing(_) => Self(StatusCode::BAD_REQUEST, error.to_string().replace("--", "")),
             approve::Error::TakenName => Self(StatusCode::BAD_REQUEST, error.to_string()),
             approve::Error::MayNot { .. } => Self(StatusCode::FORBIDDEN, error.to_string()),
+            approve::Error::OtherVersion { .. } => Self(StatusCode::CONFLICT, error.to_string()),
             approve::Error::Store(error) => error.into(),
             approve::Error::Id(_) => Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
@@ -297,15 +298,7 @@ impl Wanted {
             shared.world.strategies.get(&name).cloned().ok_or_else(none)
         };
         Ok(match self.kind.as_str() {
-            "strategy" => {
-                let strategy = strategy()?;
-                if let Some(read) = self.version.as_deref().filter(|read| *read != strategy.version().as_str()) {
-                    let loaded = strategy.version();
-                    let why = format!("version {read} is not loaded, {loaded} is: read that one, and approve it");
-                    return Err(Refused(StatusCode::CONFLICT, why));
-                }
-                ApprovalKind::Strategy { name: strategy.name().clone(), version: strategy.version().clone() }
-            }
+            "strategy" => approve::of_strategy(&*strategy()?, self.version.as_deref())?,
             "subscription" => ApprovalKind::Subscription {
                 account: self.account()?,
                 name: strategy()?.name().clone(),

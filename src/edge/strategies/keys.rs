@@ -2,6 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::personal::{ExcludedTo, Unavailable};
+use crate::model::schedule::{Every, Misfire};
+use crate::model::strategy::{Destination, OrderType, Unmanaged};
+use crate::model::tolerance::{Mode, Scope};
+
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holds {
@@ -69,29 +74,29 @@ const fn needed(table: &'static str, name: &'static str, holds: Holds, help: &'s
 }
 
 /// Words for `schedule.every`.
-pub(super) const EVERY: &[&str] = &["session", "week", "month", "quarter", "year"];
+pub(super) const EVERY: &[&str] = Every::CODES;
 /// Words for `schedule.roll`.
 pub(super) const ROLL: &[&str] = &["preceding", "following"];
 /// Words for `schedule.misfire`.
-pub(super) const MISFIRE: &[&str] = &["run_once", "skip"];
+pub(super) const MISFIRE: &[&str] = Misfire::CODES;
 /// Words for `rebalance.destination`.
-pub(super) const DESTINATION: &[&str] = &["target", "band_edge", "halfway"];
+pub(super) const DESTINATION: &[&str] = Destination::CODES;
 /// Words for `rebalance.scope`.
-pub(super) const SCOPE: &[&str] = &["all", "out_of_band"];
+pub(super) const SCOPE: &[&str] = Scope::CODES;
 /// Words for `rebalance.mode`.
-pub(super) const MODE: &[&str] = &["full", "buy_only", "sell_only", "fewest_trades"];
+pub(super) const MODE: &[&str] = Mode::CODES;
 /// Words for `rebalance.unmanaged`.
-pub(super) const UNMANAGED: &[&str] = &["ignore", "sell", "block"];
+pub(super) const UNMANAGED: &[&str] = Unmanaged::CODES;
 /// Words for `model.kind`.
 pub(super) const MODEL_KIND: &[&str] =
     &["equal", "csv", "sleeves", "glide", "inverse_volatility", "min_variance", "momentum"];
 /// Words for `orders.type`.
-pub(super) const ORDER_TYPE: &[&str] = &["market", "limit"];
+pub(super) const ORDER_TYPE: &[&str] = OrderType::CODES;
 
 /// Words for `overrides.excluded_to`.
-pub(super) const EXCLUDED_TO: &[&str] = &["others", "cash"];
+pub(super) const EXCLUDED_TO: &[&str] = ExcludedTo::CODES;
 /// Words for `overrides.unavailable`.
-pub(super) const UNAVAILABLE: &[&str] = &["hold_cash", "skip_run"];
+pub(super) const UNAVAILABLE: &[&str] = Unavailable::CODES;
 
 /// The keys, in the order in which a file usually has them.
 pub(super) const KEYS: &[Key] = &[

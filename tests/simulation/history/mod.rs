@@ -52,6 +52,7 @@ pub(crate) struct Told {
     pub kills: u64,
     pub rows: BTreeMap<u32, u64>,
     pub per_order: Vec<u64>,
+    pub alone: u64,
     pub beyond: u64,
     pub outcomes: BTreeMap<String, u64>,
     pub violations: Vec<String>,
@@ -66,6 +67,9 @@ const PAST_THE_LEASE: Span = Span::from_mins(11);
 /// after each, polls for five minutes and a minute after its cancellation, and compares: about 120 when everything goes wrong.
 /// It may be killed after that, and the next begins again.
 const PER_ORDER: u64 = 240;
+
+/// Of these, so many at most name the order itself: its sends, the questions for it by its id, its cancellations (L10).
+const ALONE: u64 = 60;
 
 /// Where nothing goes wrong, an order takes at most so many requests (L10) ...
 const QUIET_PER_ORDER: u64 = 12;
@@ -367,7 +371,8 @@ impl Theatre {
         for intent in intents {
             let alone = notes.for_one.get(intent.client_order_id.as_str()).copied().unwrap_or_default();
             notes.per_order.push(alone + together);
-            if alone + together > PER_ORDER {
+            notes.alone = notes.alone.max(alone);
+            if alone > ALONE || alone + together > PER_ORDER {
                 let (one, account) = (&intent.client_order_id, &held.account);
                 notes.violation(format_args!("L10: {alone} requests for {one} and {together} for its run, {account}"));
             }
@@ -447,6 +452,7 @@ impl Theatre {
             kills: notes.kills,
             rows: std::mem::take(&mut notes.rows),
             per_order: std::mem::take(&mut notes.per_order),
+            alone: notes.alone,
             beyond: notes.beyond,
             outcomes: self.outcomes,
             violations: std::mem::take(&mut notes.violations),

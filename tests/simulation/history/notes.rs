@@ -152,6 +152,8 @@ pub(crate) struct Notes {
     pub for_all: BTreeMap<String, u64>,
     /// Requests for each order whose run has closed: those for it alone, and all those for its run together.
     pub per_order: Vec<u64>,
+    /// The most requests that named one order alone.
+    pub alone: u64,
     /// The most requests that a run took beyond twelve for each of its orders, where nothing goes wrong.
     pub beyond: u64,
     /// Kills at a crossing.
@@ -201,6 +203,7 @@ impl Notes {
             for_one: BTreeMap::new(),
             for_all: BTreeMap::new(),
             per_order: Vec::new(),
+            alone: 0,
             beyond: 0,
             kills: 0,
         }

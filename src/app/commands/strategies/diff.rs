@@ -174,7 +174,9 @@ fn for_people(answer: &Value) -> String {
         list(answer, "changes").iter().filter_map(|change| change.get("sentence")?.as_str()).collect();
     let mut text = if sentences.is_empty() { "nothing that it does changes".to_owned() } else { sentences.join("\n") };
     if answer.pointer("/old/version") != answer.pointer("/new/version") {
-        text.push_str("\n\nit is another version: live accounts trade by it once it is approved");
+        let version = |side: &str| answer.pointer(side).and_then(Value::as_str).unwrap_or_default();
+        text.extend(["\n\nold version ", version("/old/version"), "\nnew version ", version("/new/version")]);
+        text.push_str("\nlive accounts trade by the new version once it is approved");
     }
     if answer.get("consent_text_changes") == Some(&Value::Bool(true)) {
         text.push_str("\nusers read another text: live accounts must agree to it anew");

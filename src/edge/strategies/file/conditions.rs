@@ -30,26 +30,15 @@ pub(super) fn conditions<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &m
     conditions.tolerance.drift_portfolio = fraction(page, &table, ("rebalance", "drift_portfolio_percent"), places);
     conditions.tolerance.cash_above = number(page, &table, ("rebalance", "cash_above"), places).map(Usd::new);
     conditions.tolerance.cooldowns = cooldowns(page, &table);
-    conditions.destination = match word(page, &table, "destination", keys::DESTINATION, places) {
-        Some("band_edge") => Destination::BandEdge,
-        Some("halfway") => Destination::Halfway,
-        _ => Destination::Target,
-    };
-    conditions.scope = match word(page, &table, "scope", keys::SCOPE, places) {
-        Some("out_of_band") => Scope::OutOfBand,
-        _ => Scope::All,
-    };
-    conditions.mode = match word(page, &table, "mode", keys::MODE, places) {
-        Some("buy_only") => Mode::BuyOnly,
-        Some("sell_only") => Mode::SellOnly,
-        Some("fewest_trades") => Mode::FewestTrades,
-        _ => Mode::Full,
-    };
-    conditions.unmanaged = match word(page, &table, "unmanaged", keys::UNMANAGED, places) {
-        Some("sell") => Unmanaged::Sell,
-        Some("block") => Unmanaged::Block,
-        _ => Unmanaged::Ignore,
-    };
+    conditions.destination = word(page, &table, "destination", keys::DESTINATION, places)
+        .and_then(Destination::parse)
+        .unwrap_or(conditions.destination);
+    conditions.scope =
+        word(page, &table, "scope", keys::SCOPE, places).and_then(Scope::parse).unwrap_or(conditions.scope);
+    conditions.mode = word(page, &table, "mode", keys::MODE, places).and_then(Mode::parse).unwrap_or(conditions.mode);
+    conditions.unmanaged = word(page, &table, "unmanaged", keys::UNMANAGED, places)
+        .and_then(Unmanaged::parse)
+        .unwrap_or(conditions.unmanaged);
     conditions.cooldown_days = page.whole(&table, ("rebalance", "cooldown_days")).map_or(0, |days| days.value);
     conditions.invest_cash = page.flag(&table, ("rebalance", "invest_cash")).is_none_or(|flag| flag.value);
     if conditions.destination == Destination::BandEdge && !conditions.has_bands() {

@@ -193,7 +193,7 @@ fn orders<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> O
     let mut style = OrderStyle { kind: OrderType::Market, min_notional: Usd::new(Decimal::ONE) };
     let Some(table) = page.table(root, "orders") else { return style };
     let kind = page.one_of(&table, ("orders", "type"), keys::ORDER_TYPE);
-    style.kind = if kind.is_some_and(|word| word.value == "limit") { OrderType::Limit } else { OrderType::Market };
+    style.kind = kind.and_then(|word| OrderType::parse(word.value)).unwrap_or(style.kind);
     if let Some(least) = number(page, &table, ("orders", "min_notional"), places) {
         style.min_notional = Usd::new(least);
     }

@@ -30,13 +30,9 @@ pub(super) fn allowance<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mu
         let what = "`overrides.excluded_to` says where what nobody may exclude goes";
         page.fault(said.byte, what, "add exclude = true, or remove the line");
     }
-    if excluded_to.is_some_and(|word| word.value == "cash") {
-        allowance.excluded_to = ExcludedTo::Cash;
-    }
+    allowance.excluded_to = excluded_to.and_then(|word| ExcludedTo::parse(word.value)).unwrap_or_default();
     let unavailable = page.one_of(&table, ("overrides", "unavailable"), keys::UNAVAILABLE);
-    if unavailable.is_some_and(|word| word.value == "skip_run") {
-        allowance.unavailable = Unavailable::SkipRun;
-    }
+    allowance.unavailable = unavailable.and_then(|word| Unavailable::parse(word.value)).unwrap_or_default();
     for (key, substitute) in page.texts(&table, ("overrides", "substitutes")) {
         name(page, &mut allowance, (&key, &substitute), places);
     }

@@ -25,7 +25,7 @@ pub(super) fn when<'a>(page: &mut Page<'a>, root: &DeTable<'a>) -> When {
         let spread = page.whole(table, ("schedule", "spread_minutes")).map(|minutes| minutes.value);
         let schedule = Schedule {
             reason: reason.unwrap_or_else(SlotReason::scheduled),
-            misfire: if misfire == Some("skip") { Misfire::Skip } else { Misfire::RunOnce },
+            misfire: misfire.and_then(Misfire::parse).unwrap_or(Misfire::RunOnce),
             grace_minutes: grace.unwrap_or(Schedule::GRACE_MINUTES),
             spread_minutes: spread.unwrap_or(0),
             rule,
@@ -158,13 +158,7 @@ fn session<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>) -> Option<Rule> {
         page.fault(zone.byte, "with `every` the hours are the exchange's own: no other time zone fits", mend);
     }
     let word = page.one_of(table, ("schedule", "every"), keys::EVERY)?;
-    let every = match word.value {
-        "week" => Every::Week,
-        "month" => Every::Month,
-        "quarter" => Every::Quarter,
-        "year" => Every::Year,
-        _ => Every::Session,
-    };
+    let every = Every::parse(word.value)?;
     let (on, roll) = day(page, table, every)?;
     let Some(at) = page.text(table, ("schedule", "at")) else {
         return Some(Rule::Session(SessionRule { every, on, roll, at: SessionPoint::BeforeClose(15) }));

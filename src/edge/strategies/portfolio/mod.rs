@@ -42,9 +42,8 @@ impl Days {
     /// When they name no day.
     pub fn parse(text: &str) -> Result<Self, NotASchedule> {
         let (word, on) = text.split_once(':').map_or((text, None), |(word, on)| (word, Some(on)));
-        let all = [Every::Session, Every::Week, Every::Month, Every::Quarter, Every::Year];
         let unknown = || NotASchedule::Every { text: word.to_owned() };
-        let every = all.into_iter().find(|every| every.code() == word).ok_or_else(unknown)?;
+        let every = Every::parse(word).ok_or_else(unknown)?;
         if let Some(on) = on {
             On::parse(on, every)?;
         }
