@@ -28,15 +28,15 @@ pub struct Means<'a> {
 }
 
 impl Means<'_> {
-    /// Where each row is to go, and what is left when what can be sold is sold and what can be paid for is bought. `desired`
-    /// says where, when so much is left; `first` is a guess of that, and the better it is, the sooner this is done.
-    pub fn settle(
-        &self,
-        spread: &Spread<'_>,
-        desired: impl Fn(Usd) -> Vec<Fraction>,
-        first: Usd,
-    ) -> (Vec<Fraction>, Usd) {
-        let worth = spread.left_after(first, |worth| self.spread_paid(spread, &desired(worth), worth));
+    /// What is left when each row goes to a share that does not move, as far as it can be sold and paid for. `first` is a guess:
+    /// the better it is, the sooner this is done.
+    pub fn left(&self, spread: &Spread<'_>, shares: &[Fraction], first: Usd) -> Usd {
+        spread.left_after(first, |worth| self.spread_paid(spread, shares, worth))
+    }
+
+    /// The same where the shares themselves depend on what is left, as edges and halves of a band do: with the shares.
+    pub fn settle(&self, spread: &Spread<'_>, desired: impl Fn(Usd) -> Vec<Fraction>) -> (Vec<Fraction>, Usd) {
+        let worth = spread.left_after(self.valuation.value, |worth| self.spread_paid(spread, &desired(worth), worth));
         (desired(worth), worth)
     }
 

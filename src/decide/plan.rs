@@ -262,7 +262,7 @@ impl<'a> Draft<'a> {
         let most = snapshot.account.buying_power.floor_cents();
         let targets = self.targets();
         let first = spread.worth_after(&targets, false);
-        let (_, worth_after) = self.means((false, Some(most))).settle(&spread, |_| targets.clone(), first);
+        let worth_after = self.means((false, Some(most))).left(&spread, &targets, first);
         let spendable = self.spendable(worth_after).min(most);
         self.buy(&spread, &targets, worth_after, spendable);
     }
@@ -318,18 +318,15 @@ impl<'a> Draft<'a> {
         let means = self.means(by);
         if conditions.mode == Mode::FewestTrades {
             let desired = |value| fewest::desired(self.strategy, self.valuation, value);
-            return means.settle(spread, desired, self.valuation.value);
+            return means.settle(spread, desired);
         }
         if conditions.destination == Destination::Target && scope == Scope::All {
             let desired = self.targets();
             let first = spread.worth_after(&desired, means.with_sales);
-            return means.settle(spread, |_| desired.clone(), first);
+            let left = means.left(spread, &desired, first);
+            return (desired, left);
         }
-        means.settle(
-            spread,
-            |value| allocate::desired(self.strategy, self.valuation, scope, value),
-            self.valuation.value,
-        )
+        means.settle(spread, |value| allocate::desired(self.strategy, self.valuation, scope, value))
     }
 
     fn means(&self, (with_sales, most): (bool, Option<Usd>)) -> Means<'a> {

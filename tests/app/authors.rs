@@ -56,7 +56,9 @@ fn a_new_version_is_told_in_words_and_by_what_it_would_trade_with_a_snapshot() {
         "weight of SPY: 60% becomes 50%",
         "weight of AGG: 35% becomes 45%",
         "band in percent of the target: 20% is gone",
-        "live accounts trade by it once it is approved",
+        "old version ",
+        "new version ",
+        "live accounts trade by the new version once it is approved",
         "live accounts must agree to it anew",
     ] {
         assert!(said.contains(line), "{line}:\n{said}");
