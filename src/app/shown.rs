@@ -184,6 +184,7 @@ pub fn wish(said: &Said, now: Moment) -> Value {
     let what = match &said.wish {
         Wish::Exclude(symbol) | Wish::DoNotSell(symbol) | Wish::DoNotBuy(symbol) => symbol.to_string(),
         Wish::Cash(cash) => format!("{}%", cash.percent().normalize()),
+        Wish::TargetYear(year) => year.to_string(),
         Wish::Cap(amount) | Wish::Withdraw { amount, .. } => dollars(*amount),
     };
     json!({

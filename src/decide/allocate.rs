@@ -105,18 +105,16 @@ fn ranked(vessels: &[Vessel]) -> Vec<(Fraction, usize)> {
 /// The ratio at which the budget is spent: with the first `k` vessels wet, `sum(cost * (level * desired - worth))`
 /// equals the budget, and the next vessel stands at or above that level.
 fn level(vessels: &[Vessel], ranks: &[(Fraction, usize)], budget: Usd) -> Fraction {
-    let (mut worth, mut desired) = (Usd::ZERO, Usd::ZERO);
-    let mut level = Fraction::ZERO;
+    let (mut filled, mut desired) = (budget, Usd::ZERO);
     for (place, (_, vessel)) in ranks.iter().enumerate() {
         let Some(vessel) = vessels.get(*vessel) else { continue };
-        worth += vessel.worth * vessel.cost;
+        filled += vessel.worth * vessel.cost;
         desired += vessel.desired * vessel.cost;
-        level = (budget + worth).over(desired);
-        if ranks.get(place + 1).is_none_or(|(next, _)| *next >= level) {
+        if ranks.get(place + 1).is_some_and(|(next, _)| desired * *next >= filled) {
             break;
         }
     }
-    level
+    filled.over(desired)
 }
 
 /// Draws what is needed; returns what is taken from each vessel at the middle price, in the order given. The mirror of
@@ -140,16 +138,16 @@ pub fn drain(vessels: &[Vessel], need: Usd) -> Vec<Usd> {
         return drawn;
     }
     wanted.sort_unstable_by(|a, b| b.cmp(a));
-    let (mut worth, mut desired, mut level) = (Usd::ZERO, Usd::ZERO, Fraction::ZERO);
+    let (mut kept, mut desired) = (-left, Usd::ZERO);
     for (at, (_, place)) in wanted.iter().enumerate() {
         let Some(vessel) = vessels.get(*place) else { continue };
-        worth += vessel.worth * vessel.cost;
+        kept += vessel.worth * vessel.cost;
         desired += vessel.desired * vessel.cost;
-        level = (worth - left).over(desired).max(Fraction::ZERO);
-        if wanted.get(at + 1).is_none_or(|(next, _)| *next <= level) {
+        if wanted.get(at + 1).is_some_and(|(next, _)| desired * *next <= kept) {
             break;
         }
     }
+    let level = kept.over(desired).max(Fraction::ZERO);
     for (_, place) in wanted {
         if let (Some(vessel), Some(slot)) = (vessels.get(place), drawn.get_mut(place)) {
             *slot = (vessel.worth - vessel.desired * level).max(Usd::ZERO);

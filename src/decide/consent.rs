@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
+use crate::decide::personal::shown_years;
 use crate::model::canon;
 use crate::model::composition::{Calm, Composition, Glide, Mix};
 use crate::model::ids::Symbol;
@@ -392,13 +393,17 @@ fn wishes(strategy: &Strategy) -> Vec<String> {
             percent(most)
         ));
     }
+    if let Some(years) = &allowed.target_years {
+        lines.push(format!("You may choose a target year of your own, from {}.", shown_years(years)));
+    }
     for (symbol, substitute) in &allowed.substitutes {
         lines.push(format!("Where {symbol} cannot be bought, or you exclude it, {substitute} is bought instead. What you hold of either counts as its share."));
     }
     if allowed.unavailable == Unavailable::SkipRun {
         lines.push("While something cannot be bought and nothing stands in for it, nothing is traded.".to_owned());
     }
-    if allowed.exclude || allowed.hold || allowed.cap || allowed.cash_max.is_some() {
+    let has_bounds = allowed.cash_max.is_some() || allowed.target_years.is_some();
+    if allowed.exclude || allowed.hold || allowed.cap || has_bounds {
         lines.push("You say so to the operator of this service, who writes down what you said and when.".to_owned());
     }
     lines

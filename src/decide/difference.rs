@@ -4,6 +4,7 @@
 //! model does not compile until it has its words here.
 
 use crate::decide::consent;
+use crate::decide::personal::shown_years;
 use crate::model::composition::Composition;
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::{Allowance, ExcludedTo};
@@ -153,7 +154,8 @@ fn own(band: Band) -> String {
 }
 
 fn wishes(allowance: &Allowance, points: &mut Points) {
-    let Allowance { exclude, hold, cap, cash_max, max_excluded, excluded_to, unavailable, substitutes } = allowance;
+    let Allowance { exclude, hold, cap, cash_max, target_years, max_excluded, excluded_to, unavailable, substitutes } =
+        allowance;
     let mut point = |about: &str, said: Option<String>| points.extend(said.map(|said| (about.to_owned(), said)));
     for (may, what) in [
         (exclude, "exclude symbols"),
@@ -163,6 +165,7 @@ fn wishes(allowance: &Allowance, points: &mut Points) {
         point(&format!("users may {what}"), may.then(|| "yes".to_owned()));
     }
     point("highest cash target of a user", cash_max.map(percent));
+    point("target years of a user", target_years.as_ref().map(shown_years));
     point("most that a user may exclude", max_excluded.map(percent));
     let to_cash = (*excluded_to == ExcludedTo::Cash).then(|| "cash".to_owned());
     point("where excluded weights go", to_cash.or_else(|| exclude.then(|| "others".to_owned())));

@@ -63,7 +63,7 @@ pub fn sale(row: &Valued<'_>, strategy: &Strategy, (wanted, most): (Usd, Usd), w
 }
 
 fn rounded(row: &Valued<'_>, (wanted, most): (Usd, Usd), least: Usd) -> Qty {
-    let exact = wanted.at(row.middle);
+    let exact = wanted.settle_division().at(row.middle);
     let down = exact.floor_shares(row.fractionable);
     // Less than the smallest order is no wish to trade: it may be what a division left over of a row that stays.
     if row.fractionable || down == exact || wanted.floor_cents() < least {

@@ -133,11 +133,11 @@ async fn of_account<E: Environment>(
     let last = world.store.last_rebalanced_at(&subscription.id).await?;
     let personal = world.store.personal(&access.account).await?;
     let now = world.clock.now();
-    let (old, new) =
-        match (of_the_day(world, &access, pair.old, now).await, of_the_day(world, &access, pair.new, now).await) {
-            (Ok(old), Ok(new)) => (old, new),
-            (Err(blind), _) | (_, Err(blind)) => return Ok(Err(blind.outcome().detail)),
-        };
+    let of = async |strategy| of_the_day(world, &access, (strategy, &personal), now).await;
+    let (old, new) = match (of(pair.old).await, of(pair.new).await) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(blind), _) | (_, Err(blind)) => return Ok(Err(blind.outcome().detail)),
+    };
     let snapshot = match observe_for(world, &access, &[pair.old, pair.new], last).await {
         Ok(snapshot) => snapshot,
         Err(blind) => return Ok(Err(blind.outcome().detail)),

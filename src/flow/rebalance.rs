@@ -33,7 +33,7 @@ use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, Symbol};
 use crate::model::mandate::HaltScope;
-use crate::model::personal::Said;
+use crate::model::personal::{Personal, Said};
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::run::Trigger;
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
@@ -214,7 +214,8 @@ async fn consider<E: Environment>(
     }
     world.points.cross(points::CONSIDERING.of(phase)).await;
     // Before the quotes are asked for: a history may take its time, and they must be fresh.
-    let of_the_day = match of_the_day(world, course).await {
+    let personal = world.store.personal(&course.access.account).await?;
+    let of_the_day = match of_the_day(world, course, &personal).await {
         Ok(weighed) => weighed,
         Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
     };
@@ -266,11 +267,15 @@ async fn consider<E: Environment>(
 }
 
 /// The file's strategy with the weights of today. The second half goes by what was made of it for the first, and asks nothing.
-async fn of_the_day<E: Environment>(world: &World, course: &Course<E>) -> Result<Result<Strategy, Unfit>, Blind> {
+async fn of_the_day<E: Environment>(
+    world: &World,
+    course: &Course<E>,
+    personal: &Personal,
+) -> Result<Result<Strategy, Unfit>, Blind> {
     if course.reason.is_some() {
         return Ok(Ok(course.effective().clone()));
     }
-    weights::of_the_day(world, &course.access, &course.strategy, world.clock.now()).await
+    weights::of_the_day(world, &course.access, (&course.strategy, personal), world.clock.now()).await
 }
 
 /// The plan by the strategy of this account: the file's, with what its user wishes now. The second half goes by what the

@@ -10,17 +10,18 @@ use crate::edge::alpaca::Access;
 use crate::flow::observe::{Blind, retried};
 use crate::model::closes::Closes;
 use crate::model::environment::Environment;
+use crate::model::personal::Personal;
 use crate::model::strategy::Strategy;
 use crate::model::time::Moment;
 
-/// The strategy with the targets of the day of a moment, or why there are none.
+/// The strategy with the targets of the day of a moment, for a user with these wishes, or why there are none.
 ///
 /// # Errors
 /// [`Blind`] when closing prices that it asks for cannot be seen.
 pub(super) async fn of_the_day<E: Environment>(
     world: &World,
     access: &Access<E>,
-    strategy: &Strategy,
+    (strategy, personal): (&Strategy, &Personal),
     as_of: Moment,
 ) -> Result<Result<Strategy, Unfit>, Blind> {
     let day = as_of.day_in(world.sessions.zone());
@@ -30,5 +31,6 @@ pub(super) async fn of_the_day<E: Environment>(
         Some(newest) => retried(world, || world.alpaca.closes(access, &history, newest)).await?,
         None => Closes::default(),
     };
-    Ok(compose::resolve(strategy, &Inputs { day, session_before, closes: &closes, target_year: None }))
+    let target_year = personal.target_year(as_of);
+    Ok(compose::resolve(strategy, &Inputs { day, session_before, closes: &closes, target_year }))
 }

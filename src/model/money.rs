@@ -4,15 +4,19 @@
 //! | --- | --- |
 //! | `Usd ± Usd` | `Usd` |
 //! | `Qty ± Qty` | `Qty` |
-//! | `Qty * Price` | `Usd`, exact |
+//! | `Qty * Price` | `Usd`, exact where both have at most nine decimals |
 //! | `Usd * Fraction` | `Usd` |
 //! | `Usd.over(Usd)` | `Fraction`; zero when the base is zero |
-//! | `Usd.at(Price)` | `Qty`; zero when the price is zero |
+//! | `Usd.at(Price)` | `Qty`, never too much; zero when the price is zero |
 //! | `Fraction ± Fraction`, `Fraction * Fraction` | `Fraction` |
 //! | `Price * Price` | does not exist |
 //!
-//! Every value read from outside is below 10^15 in size ([`LARGEST`]), so products stay far below the 7.9 * 10^28 that a
-//! [`Decimal`] holds; the operators saturate rather than panic beyond it. No float ever stands for money (S19). Rounding
+//! Sums are exact. A product or quotient has at most [`DECIMALS`] decimals: a billionth of a billionth, which of a portfolio
+//! of 10^15 dollars is a tenth of a cent, and of one of a million 10^-12. So ten digits are left before the point, and sums
+//! of what was divided need no rounding (with all digits that a [`Decimal`] holds, a plan took twice as long).
+//!
+//! Every value read from outside is below 10^15 in size ([`LARGEST`]); the operators saturate rather than panic beyond what a
+//! [`Decimal`] holds. No float ever stands for money (S19). Rounding
 //! happens only where it is named: `floor_cents`, `ceil_cents`, `floor_shares`.
 
 use std::cmp::Ordering;
@@ -60,9 +64,7 @@ enum Cut {
 /// A decimal with at most so many decimals: one division of whole numbers, where the library's own rounding walks through
 /// the digits several times. Each row of each plan is rounded some four times.
 fn cut(value: Decimal, decimals: u32, way: Cut) -> Decimal {
-    let Some(power) =
-        value.scale().checked_sub(decimals).filter(|digits| *digits > 0).map(|digits| 10_u128.pow(digits))
-    else {
+    let Some(power) = value.scale().checked_sub(decimals).filter(|digits| *digits > 0).and_then(power_of_ten) else {
         return value;
     };
     let (digits, is_negative) = (value.mantissa().unsigned_abs(), value.is_sign_negative());
@@ -83,39 +85,70 @@ fn cut(value: Decimal, decimals: u32, way: Cut) -> Decimal {
     Decimal::try_from_i128_with_scale(if is_negative { -whole } else { whole }, decimals).unwrap_or(value)
 }
 
+/// Decimals that a product or a quotient keeps.
+pub const DECIMALS: u32 = 18;
+
 /// The most that a decimal's digits come to.
 const MOST: u128 = (1 << 96) - 1;
 
-/// A product, to the last digit as the library has it: as many digits as fit, the last one rounded to the nearest, from the
-/// middle to the even one. Nearly all products of a plan fit into 128 bits; what must go then goes by one division.
+/// The powers of ten that 128 bits hold, for every row of every plan asks for some.
+const POWERS: [u128; 39] = {
+    let mut powers = [1; 39];
+    let mut place = 1;
+    while place < powers.len() {
+        powers[place] = powers[place - 1] * 10;
+        place += 1;
+    }
+    powers
+};
+
+fn power_of_ten(digits: u32) -> Option<u128> {
+    POWERS.get(usize::try_from(digits).ok()?).copied()
+}
+
+/// A product with at most [`DECIMALS`] decimals, the last one rounded to the nearest, from the middle to the even one.
+/// Nearly all products of a plan fit into 128 bits; the library's own way rounds them twice.
 fn times(one: Decimal, other: Decimal) -> Decimal {
-    fitted(one, other).unwrap_or_else(|| one.saturating_mul(other))
+    fitted(one, other).unwrap_or_else(|| cut(one.saturating_mul(other), DECIMALS, Cut::Nearest))
 }
 
 fn fitted(one: Decimal, other: Decimal) -> Option<Decimal> {
     let product = one.mantissa().unsigned_abs().checked_mul(other.mantissa().unsigned_abs())?;
     let scale = one.scale() + other.scale();
-    let bits = 128 - product.leading_zeros();
-    // As many digits as surely do not fit; one more may have to go.
-    let beyond = if bits > 96 { (((bits - 97) * 77) >> 8) + 1 } else { 0 };
-    let mut gone = beyond.max(scale.saturating_sub(28));
     let mut digits = product;
+    let gone = scale.saturating_sub(DECIMALS);
     if gone > 0 {
-        let mut power = 10_u128.checked_pow(gone)?;
+        let power = power_of_ten(gone)?;
         digits = product / power;
-        if digits > MOST {
-            (gone, power) = (gone + 1, power * 10);
-            digits = product / power;
-        }
         let rest = product - digits * power;
-        if rest * 2 > power || (rest * 2 == power && digits % 2 == 1) {
+        if rest > power - rest || (rest == power - rest && digits % 2 == 1) {
             digits += 1;
         }
     }
-    let scale = scale.checked_sub(gone)?;
     let is_negative = one.is_sign_negative() != other.is_sign_negative();
     let digits = i128::try_from(digits).ok().filter(|_| digits <= MOST)?;
-    Decimal::try_from_i128_with_scale(if is_negative { -digits } else { digits }, scale).ok()
+    Decimal::try_from_i128_with_scale(if is_negative { -digits } else { digits }, scale - gone).ok()
+}
+
+/// A quotient with at most [`DECIMALS`] decimals; zero when the divisor is zero.
+fn quotient(one: Decimal, other: Decimal, way: Cut) -> Decimal {
+    divided(one, other, way).unwrap_or_else(|| cut(one.checked_div(other).unwrap_or_default(), DECIMALS, way))
+}
+
+/// The same where the digits fit into 128 bits: one division.
+fn divided(one: Decimal, other: Decimal, way: Cut) -> Option<Decimal> {
+    let more = (DECIMALS + other.scale()).checked_sub(one.scale())?;
+    let dividend = one.mantissa().unsigned_abs().checked_mul(power_of_ten(more)?)?;
+    let divisor = other.mantissa().unsigned_abs();
+    let digits = dividend.checked_div(divisor)?;
+    let rest = dividend - digits * divisor;
+    let further = match way {
+        Cut::Nearest => rest > divisor - rest || (rest == divisor - rest && digits % 2 == 1),
+        _ => false,
+    };
+    let digits = i128::try_from(digits + u128::from(further)).ok()?;
+    let is_negative = one.is_sign_negative() != other.is_sign_negative();
+    Decimal::try_from_i128_with_scale(if is_negative { -digits } else { digits }, DECIMALS).ok()
 }
 
 macro_rules! amount {
@@ -153,7 +186,7 @@ macro_rules! amount {
 
             /// Whether this is above zero.
             pub fn is_positive(self) -> bool {
-                self.0 > Decimal::ZERO
+                self.0.is_sign_positive() && !self.0.is_zero()
             }
 
             /// The size without the sign.
@@ -248,12 +281,12 @@ impl Usd {
 
     /// This amount as a fraction of `base`; zero when the base is zero.
     pub fn over(self, base: Self) -> Fraction {
-        Fraction(self.0.checked_div(base.0).unwrap_or_default())
+        Fraction(quotient(self.0, base.0, Cut::Nearest))
     }
 
     /// How many shares this amount is at `price`, unrounded; zero when the price is zero.
     pub fn at(self, price: Price) -> Qty {
-        Qty(self.0.checked_div(price.0).unwrap_or_default())
+        Qty(quotient(self.0, price.0, Cut::Off))
     }
 }
 
@@ -316,7 +349,7 @@ impl Fraction {
     /// This fraction as a share of `base`; zero when the base is zero.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
-        Self(self.0.checked_div(base.0).unwrap_or_default())
+        Self(quotient(self.0, base.0, Cut::Nearest))
     }
 }
 
@@ -390,25 +423,63 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_product_is_the_librarys() {
+    /// Pairs of numbers of every length and scale, some of them round.
+    fn pairs() -> impl Iterator<Item = (Decimal, Decimal)> {
         let mut digits: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C834;
-        let mut next = |size: u32| {
+        let mut next = move |size: u32| {
             digits = digits.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(1);
             i128::try_from((digits >> 24) & ((1 << size) - 1)).unwrap()
         };
-        let mut narrow = 0;
-        for round in 0..400_000_u32 {
+        (0..400_000_u32).map(move |round| {
             let (one, other) = (next(round % 96 + 1), next(round / 96 % 96 + 1));
             let (one, other) =
                 if round % 5 == 0 { (one - one % 1_000 + 500, other - other % 100) } else { (one, -other) };
-            let values = [(one, round % 29), (other, round / 7 % 29)]
-                .map(|(digits, scale)| Decimal::try_from_i128_with_scale(digits, scale).unwrap_or_default());
-            let [one, other] = values;
-            narrow += u32::from(fitted(one, other).is_some());
-            assert_eq!(times(one, other), one.saturating_mul(other), "{one} * {other}");
+            let decimal = |digits, scale| Decimal::try_from_i128_with_scale(digits, scale).unwrap_or_default();
+            (decimal(one, round % 29), decimal(other, round / 7 % 29))
+        })
+    }
+
+    #[test]
+    fn a_product_is_the_librarys_rounded_once() {
+        let unit = Decimal::new(1, DECIMALS);
+        let (mut narrow, mut same) = (0, 0);
+        for (one, other) in pairs() {
+            let Some(ours) = fitted(one, other) else { continue };
+            let theirs = one.saturating_mul(other);
+            narrow += 1;
+            if theirs.scale() == one.scale() + other.scale() {
+                // Theirs is exact.
+                assert_eq!(ours, cut(theirs, DECIMALS, Cut::Nearest), "{one} * {other}");
+                same += 1;
+            } else {
+                assert!((ours - theirs).abs() <= unit, "{one} * {other}: {ours}, not {theirs}");
+            }
         }
-        assert!(narrow > 200_000, "{narrow} of 400,000 by our own way");
+        assert!(narrow > 200_000 && same > 50_000, "{narrow} of 400,000 by our own way, {same} of them exact");
+    }
+
+    #[test]
+    fn a_quotient_is_the_librarys_and_one_that_is_cut_is_never_too_much() {
+        let unit = Decimal::new(1, DECIMALS);
+        let mut narrow = 0;
+        for (one, other) in pairs().filter(|(_, other)| !other.is_zero()) {
+            let Some(theirs) = one.checked_div(other) else { continue };
+            narrow += u32::from(divided(one, other, Cut::Off).is_some());
+            for way in [Cut::Off, Cut::Nearest] {
+                let ours = quotient(one, other, way);
+                assert!((ours - theirs).abs() <= unit, "{one} / {other}: {ours}, not {theirs}");
+                if let Some(exact) = divided(one, other, way)
+                    && way == Cut::Off
+                    && let Some(back) = exact.checked_mul(other).filter(|back| back.scale() == DECIMALS + other.scale())
+                {
+                    assert!(back.abs() <= one.abs(), "{one} / {other}: {exact} is too much");
+                }
+            }
+        }
+        assert!(narrow > 50_000, "{narrow} of 400,000 by our own way");
+        assert_eq!(usd("1").over(usd("3")).to_string(), "0.333333333333333333");
+        assert_eq!(usd("2").over(usd("3")).to_string(), "0.666666666666666667");
+        assert_eq!(usd("2").at(Price::parse("3").unwrap()).to_string(), "0.666666666666666666");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! is all that was said of one account; only what is in force at the moment asked for counts, to the microsecond.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::model::codes::codes;
 use crate::model::ids::{AccountId, Symbol, WishId};
@@ -45,6 +46,8 @@ pub struct Allowance {
     pub cap: bool,
     /// The highest cash target that an account may choose, if it may choose one.
     pub cash_max: Option<Fraction>,
+    /// The target years that an account may choose among, if it may choose one.
+    pub target_years: Option<RangeInclusive<i16>>,
     /// The largest part of the strategy's weights that may be excluded; absent is no bound.
     pub max_excluded: Option<Fraction>,
     /// Where the weight of an excluded symbol goes that has no substitute.
@@ -68,6 +71,8 @@ pub enum Wish {
     Cash(Fraction),
     /// No order is larger than this.
     Cap(Usd),
+    /// A glide path ends on the first of January of this year.
+    TargetYear(i16),
     /// This much is raised and kept aside until it has left the account.
     Withdraw {
         /// What was asked for.
@@ -79,7 +84,7 @@ pub enum Wish {
 
 impl Wish {
     /// Every stable code.
-    pub const CODES: [&str; 6] = ["exclude", "do_not_sell", "do_not_buy", "cash", "cap", "withdraw"];
+    pub const CODES: [&str; 7] = ["exclude", "do_not_sell", "do_not_buy", "cash", "cap", "target_year", "withdraw"];
 
     /// The stable code.
     pub const fn code(&self) -> &'static str {
@@ -89,6 +94,7 @@ impl Wish {
             Self::DoNotBuy(_) => "do_not_buy",
             Self::Cash(_) => "cash",
             Self::Cap(_) => "cap",
+            Self::TargetYear(_) => "target_year",
             Self::Withdraw { .. } => "withdraw",
         }
     }
@@ -97,7 +103,7 @@ impl Wish {
     pub const fn symbol(&self) -> Option<&Symbol> {
         match self {
             Self::Exclude(symbol) | Self::DoNotSell(symbol) | Self::DoNotBuy(symbol) => Some(symbol),
-            Self::Cash(_) | Self::Cap(_) | Self::Withdraw { .. } => None,
+            Self::Cash(_) | Self::Cap(_) | Self::TargetYear(_) | Self::Withdraw { .. } => None,
         }
     }
 }
@@ -172,6 +178,13 @@ impl Personal {
     /// The account's own cap for one order: the lowest one.
     pub fn cap(&self, now: Moment) -> Option<Usd> {
         self.in_force(now).filter_map(|said| if let Wish::Cap(cap) = said.wish { Some(cap) } else { None }).min()
+    }
+
+    /// The account's own target year.
+    pub fn target_year(&self, now: Moment) -> Option<i16> {
+        self.in_force(now)
+            .filter_map(|said| if let Wish::TargetYear(year) = said.wish { Some(year) } else { None })
+            .last()
     }
 
     /// What is kept aside for withdrawals that have not left the account yet.

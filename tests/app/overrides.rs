@@ -11,11 +11,13 @@ fn the_command_says_what_is_missing_and_whom_it_does_not_know() {
     let none = scratch.run(&["overrides", "--json"]).ok();
     assert_eq!(none.json()["overrides"], serde_json::json!([]));
     let words = ["--by", "ada", "--reason", "asked"];
-    let tried: [(&[&str], &str); 5] = [
+    let tried: [(&[&str], &str); 7] = [
         (&["set", NOBODY, "--exclude", "SPY"], "no account"),
         (&["withdraw", NOBODY, "--amount", "500"], "no account"),
         (&["withdraw", NOBODY, "--amount", "much"], "--amount"),
         (&["set", NOBODY, "--exclude", "SPY", "--cap", "5"], "cannot be used with"),
+        (&["set", NOBODY, "--target-year", "2055"], "no account"),
+        (&["set", NOBODY, "--target-year", "soon"], "--target-year"),
         (&["set", NOBODY], "required"),
     ];
     for (arguments, told) in tried {
@@ -48,6 +50,8 @@ fn the_interface_reads_kinds_symbols_and_amounts_and_nothing_else() {
         (r#""kind":"exclude""#, 400, "`symbol` is missing"),
         (r#""kind":"withdraw""#, 400, "`amount` is missing"),
         (r#""kind":"cap","amount":"five""#, 400, "five"),
+        (r#""kind":"target_year","amount":"2055""#, 404, "no account"),
+        (r#""kind":"target_year","amount":"2055.5""#, 400, "the target year, such as"),
         (r#""kind":"buy","symbol":"SPY""#, 400, "`kind` must be"),
     ] {
         let answer = post("/api/v1/overrides", &body(rest));

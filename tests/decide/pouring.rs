@@ -93,9 +93,10 @@ fn any(dice: &mut StdRng) -> (Vec<Whole>, i128) {
     (whole, cents)
 }
 
-/// Twelve decimals of a cent are what [`dollars`] keeps.
-fn same(found: Usd, expected: Decimal) -> bool {
-    (found.decimal() - expected).abs() <= Decimal::new(1, 13)
+/// Twelve decimals of a cent are what [`dollars`] keeps; a level has eighteen decimals, as every quotient.
+fn same(found: Usd, expected: Decimal, vessel: Whole) -> bool {
+    let by_level = money(vessel.desired).decimal() * Decimal::new(1, 18);
+    (found.decimal() - expected).abs() <= Decimal::new(1, 13) + by_level
 }
 
 #[test]
@@ -108,7 +109,10 @@ fn pouring_equals_the_exact_reckoning() {
         let poured = poured(&whole, cents, 0);
         for (vessel, added) in whole.iter().zip(&poured) {
             let expected = dollars(lacks(*vessel, level));
-            assert!(same(*added, expected), "case {case}: {added} is not {expected} for {vessel:?} at {level:?}");
+            assert!(
+                same(*added, expected, *vessel),
+                "case {case}: {added} is not {expected} for {vessel:?} at {level:?}"
+            );
             dry += usize::from(added.is_zero());
         }
         short += usize::from(level.0 < level.1);
@@ -131,14 +135,16 @@ fn with_a_least_amount_each_gets_none_or_its_exact_share_among_those_that_get_so
         let level = level(&chosen, cents);
         for (vessel, added) in whole.iter().zip(&poured).filter(|(_, added)| !added.is_zero()) {
             let (above, below) = lacks(*vessel, level);
-            assert!(same(*added, dollars((above, below))), "case {case}: {added} for {vessel:?} at {level:?}");
+            assert!(same(*added, dollars((above, below)), *vessel), "case {case}: {added} for {vessel:?} at {level:?}");
             assert!(above * vessel.cost >= least * below * 10_000, "case {case}: {added} is less than {least} cents");
         }
         // Nothing is kept back: the rest stays only where everybody chosen is full.
         let spent: Usd = whole.iter().zip(&poured).map(|(v, added)| *added * fraction(v.cost)).sum();
         let rest = (money(cents) - spent).decimal();
-        assert!(rest >= -Decimal::new(1, 9), "case {case}: {rest} too much is spent");
-        assert!(chosen.is_empty() || level == (1, 1) || rest <= Decimal::new(1, 9), "case {case}: {rest} is kept back");
+        let all = money(chosen.iter().map(|vessel| vessel.desired).sum()).decimal();
+        let nothing = Decimal::new(1, 9) + all * Decimal::new(1, 18);
+        assert!(rest >= -nothing, "case {case}: {rest} too much is spent");
+        assert!(chosen.is_empty() || level == (1, 1) || rest <= nothing, "case {case}: {rest} is kept back");
         // Who gets nothing would mostly get too little beside the chosen; a few left before others made room.
         for vessel in whole.iter().zip(&poured).filter(|(_, added)| added.is_zero()).map(|(vessel, _)| *vessel) {
             let with: Vec<Whole> = chosen.iter().copied().chain([vessel]).collect();

@@ -175,6 +175,17 @@ fn models_are_compared_by_what_they_hold() {
              count = {count}\ndefensive = \"AGG\"\n"
         ))
     };
+    let glide = |more: &str| {
+        read(&format!(
+            "name = \"m\"\n[schedule]\nevery = \"session\"\n[model]\nkind = \"glide\"\ndefault_target_year = 2045\n\
+             points = [{{ years_to_target = 9, weights = {{ SPY = 100 }} }}, {{ years_to_target = 0, weights = {{ AGG = 100 }} }}]\n\
+             {more}"
+        ))
+    };
+    let chosen = glide("[overrides]\ntarget_year_min = 2030\ntarget_year_max = 2070\n");
+    let said: Vec<String> = changes(&glide(""), &chosen).iter().map(Change::sentence).collect();
+    assert_eq!(said, ["target years of a user: 2030 to 2070 is new"]);
+    assert!(asks_anew(&glide(""), &chosen), "users read of the choice");
     let fixed = read("name = \"m\"\n[schedule]\nevery = \"session\"\n[[weights]]\nsymbol = \"SPY\"\npercent = 100\n");
     let said: Vec<String> = changes(&momentum(1), &momentum(2)).iter().map(Change::sentence).collect();
     assert!(

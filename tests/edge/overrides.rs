@@ -19,9 +19,13 @@ percent = 40
 "#;
 
 fn read(more: &str) -> Result<Strategy, Vec<String>> {
+    read_text(&format!("{BASE}{more}"))
+}
+
+fn read_text(text: &str) -> Result<Strategy, Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
-    std::fs::write(&path, format!("{BASE}{more}")).unwrap();
+    std::fs::write(&path, text).unwrap();
     let lines = |faults: Vec<rebalanced::edge::strategies::FileFault>| {
         faults.iter().map(|fault| fault.to_string().replace(&path.display().to_string(), "F")).collect()
     };
@@ -42,6 +46,7 @@ fn every_key_is_read() {
         hold: true,
         cap: true,
         cash_max: percent("30"),
+        target_years: None,
         max_excluded: percent("12.5"),
         excluded_to: ExcludedTo::Cash,
         unavailable: Unavailable::SkipRun,
@@ -49,6 +54,44 @@ fn every_key_is_read() {
     };
     assert_eq!(*made.allowance(), wanted);
     assert_eq!(made.universe().len(), 4);
+}
+
+/// Ten lines; what a test adds begins on the eleventh.
+const GLIDE: &str = r#"name = "mine"
+[schedule]
+every = "session"
+[model]
+kind = "glide"
+default_target_year = 2045
+points = [
+    { years_to_target = 20, weights = { SPY = 100 } },
+    { years_to_target = 0, weights = { SPY = 40, AGG = 60 } },
+]
+"#;
+
+#[test]
+fn target_years_have_both_ends_and_need_a_path_that_goes_by_them() {
+    let years = |more: &str| read_text(&format!("{GLIDE}[overrides]\n{more}"));
+    let made = years("target_year_min = 2030\ntarget_year_max = 2070\n").unwrap();
+    assert_eq!(made.allowance().target_years, Some(2030..=2070));
+    assert_eq!(
+        years("target_year_min = 2030\ntarget_year_max = 2030\n").unwrap().allowance().target_years,
+        Some(2030..=2030)
+    );
+    let cases = [
+        ("target_year_min = 2030\n", "F:12", "give both target_year_min and target_year_max"),
+        ("target_year_max = 2070\n", "F:12", "give both target_year_min and target_year_max"),
+        ("target_year_min = 2070\ntarget_year_max = 2030\n", "F:12", "the earlier one as target_year_min"),
+        ("target_year_min = 1989\ntarget_year_max = 2030\n", "F:12", "years from 1990 to 2200"),
+        ("target_year_min = 2030\ntarget_year_max = 2201\n", "F:13", "from 0 to 2200"),
+        ("target_year_min = \"2030\"\ntarget_year_max = 2031\n", "F:12", "write a whole number"),
+    ];
+    for (text, place, mend) in cases {
+        let faults = years(text).unwrap_err();
+        assert!(faults[0].starts_with(place) && faults[0].contains(mend), "{text}: {faults:?}");
+    }
+    let fixed = read("[overrides]\ntarget_year_min = 2030\ntarget_year_max = 2070\n").unwrap_err();
+    assert!(fixed.len() == 1 && fixed[0].starts_with("F:11") && fixed[0].contains("years_to_target"), "{fixed:?}");
 }
 
 #[test]
@@ -86,7 +129,7 @@ fn what_is_wrong_is_told_with_its_line_and_its_mend() {
 fn the_schema_has_every_key() {
     let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
     let keys = schema["properties"]["overrides"]["properties"].as_object().unwrap();
-    assert_eq!(keys.len(), 8);
+    assert_eq!(keys.len(), 10);
     assert_eq!(keys["substitutes"]["additionalProperties"]["type"], "string");
     assert!(schema["properties"]["weights"]["items"]["properties"].get("substitute").is_some());
 }

@@ -51,27 +51,29 @@ async fn every_wish_comes_back_as_it_was_said_and_a_new_one_takes_the_place_of_t
             said(3, Wish::DoNotBuy(symbol("BRK.B")), 3),
             said(4, Wish::Cash(Fraction::from_percent("12.34".parse().unwrap())), 4),
             said(5, Wish::Cap(usd("0.01")), 5),
-            said(6, Wish::Withdraw { amount: usd("500"), left: Usd::ZERO }, 6),
+            said(6, Wish::TargetYear(2055), 6),
+            said(8, Wish::Withdraw { amount: usd("500"), left: Usd::ZERO }, 8),
         ];
         for said in &all {
             db.store.say(said).await.unwrap();
         }
         assert_eq!(db.store.personal(&account(1)).await.unwrap().said, all, "{}", db.name);
-        db.store.say(&said(7, Wish::Cap(usd("900")), 7)).await.unwrap();
+        db.store.say(&said(9, Wish::Cap(usd("900")), 9)).await.unwrap();
         let personal = db.store.personal(&account(1)).await.unwrap();
-        assert_eq!((personal.said.len(), personal.cap(minutes(8))), (6, Some(usd("900"))));
+        assert_eq!((personal.said.len(), personal.cap(minutes(10))), (7, Some(usd("900"))));
+        assert_eq!((personal.target_year(minutes(5)), personal.target_year(minutes(6))), (None, Some(2055)));
         let ever = db.store.wishes(Some(&account(1))).await.unwrap();
-        assert_eq!(ever[4].ended, Some((minutes(7), "operator:ada".to_owned())), "and the old one is not forgotten");
+        assert_eq!(ever[4].ended, Some((minutes(9), "operator:ada".to_owned())), "and the old one is not forgotten");
         let which = WishEnding::One("do_not_sell", Some(symbol("SPY")));
         let by = Actor::operator("bo");
-        let ended = db.store.clear(&account(1), &which, (&by, "done"), minutes(9)).await.unwrap();
+        let ended = db.store.clear(&account(1), &which, (&by, "done"), minutes(11)).await.unwrap();
         assert_eq!(ended.iter().map(|said| said.id.as_str()).collect::<Vec<_>>(), ["wsh_2"]);
-        assert_eq!(db.store.clear(&account(1), &which, (&by, "again"), minutes(9)).await.unwrap(), []);
-        assert_eq!(db.store.clear(&account(1), &WishEnding::All, (&by, "all"), minutes(10)).await.unwrap().len(), 5);
+        assert_eq!(db.store.clear(&account(1), &which, (&by, "again"), minutes(11)).await.unwrap(), []);
+        assert_eq!(db.store.clear(&account(1), &WishEnding::All, (&by, "all"), minutes(12)).await.unwrap().len(), 6);
         assert_eq!(db.store.personal(&account(1)).await.unwrap().said, []);
         let kinds = kinds(&db.store).await;
-        assert_eq!(kinds.iter().filter(|kind| *kind == "override.said").count(), 7);
-        assert_eq!(kinds.iter().filter(|kind| *kind == "override.cleared").count(), 6);
+        assert_eq!(kinds.iter().filter(|kind| *kind == "override.said").count(), 8);
+        assert_eq!(kinds.iter().filter(|kind| *kind == "override.cleared").count(), 7);
     }
 }
 

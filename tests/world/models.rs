@@ -2,7 +2,11 @@
 //! weights, whatever happens between them.
 
 use rebalanced::edge::points;
-use rebalanced::edge::store::RunFilter;
+use rebalanced::edge::store::{RunFilter, WishEnding};
+use rebalanced::flow::approve::Desk;
+use rebalanced::flow::wishes;
+use rebalanced::model::ids::AccountId;
+use rebalanced::model::personal::Wish;
 use rebalanced::model::plan::Phase;
 use serde_json::Value;
 
@@ -20,6 +24,61 @@ window_days = 20
 [cash]
 percent = 2
 "#;
+
+/// Stocks until twenty years before, and fewer each year.
+const GLIDE: &str = r#"name = "glide"
+[schedule]
+cron = "0 45 10 * * Mon-Fri"
+[model]
+kind = "glide"
+default_target_year = 2039
+points = [
+    { years_to_target = 20, weights = { SPY = 98 } },
+    { years_to_target = 0, weights = { SPY = 38, AGG = 60 } },
+]
+[cash]
+percent = 2
+[overrides]
+target_year_min = 2019
+target_year_max = 2060
+"#;
+
+async fn each_user_glides_to_their_own_year(on: Keeper) {
+    let setup = Setup { strategies: &[("glide.toml", GLIDE)], database: on, ..Setup::default() };
+    let service = TestWorld::new(setup).await;
+    let account = AccountId::parse(&service.connect("ada", "glide", cash(20_000)).await).unwrap();
+    let at_target = |rows: &[(String, String)]| rows.iter().map(|(_, target)| target.clone()).collect::<Vec<_>>();
+    service.ring(new_york("2019-06-03T10:00:00")).await;
+    service.ring(new_york("2019-06-03T10:45:00")).await;
+    let desk = Desk { store: &service.world.store, clock: &service.world.clock, entropy: &service.world.entropy };
+    let (known, name) = wishes::follows(&desk, &account).await.unwrap();
+    let strategy = service.world.strategies.get(&name).unwrap();
+    let say = async |year| {
+        wishes::say(&desk, (&known, strategy), Wish::TargetYear(year), ("ada", "retires then"), None).await.map(drop)
+    };
+    // 2019-06-03 is 153 of the 7,305 days from 2019-01-01 to 2039-01-01 on: SPY has lost 60 * 153 / 7305 points.
+    assert_eq!(at_target(&targets(&service).await[0]), ["0.012567", "0.967433"], "AGG and SPY for 2039");
+    let refused = say(2061).await.unwrap_err().to_string();
+    assert!(refused.contains("the target year 2061") && refused.contains("now 2019 to 2060"), "{refused}");
+    say(2035).await.unwrap();
+    service.ring(new_york("2019-06-04T10:45:00")).await;
+    let plans = targets(&service).await;
+    assert_eq!(
+        plans.iter().map(|plan| at_target(plan)).collect::<Vec<_>>(),
+        vec![["0.132649", "0.847351"]; 2],
+        "both halves"
+    );
+    let orders = service.sim.ledger().orders;
+    let last: Vec<_> =
+        orders.iter().rev().take(2).map(|it| (it.order.side.as_str(), it.order.symbol.as_ref())).collect();
+    assert_eq!(last, [("buy", "AGG"), ("sell", "SPY")], "more bonds at once");
+    let by = ("ada", "changed their mind");
+    let ended = wishes::clear(&desk, &account, &WishEnding::One("target_year", None), by).await.unwrap();
+    assert_eq!(ended.len(), 1);
+    service.ring(new_york("2019-06-05T10:45:00")).await;
+    assert_eq!(at_target(&targets(&service).await[0]), ["0.012731", "0.967269"], "the file's year again");
+    service.settle_accounts().await;
+}
 
 /// Questions for the history; those for volumes ask for other adjustments.
 fn asked(service: &TestWorld) -> usize {
@@ -100,6 +159,7 @@ async fn a_history_that_is_not_there_is_a_reason_to_hold(on: Keeper) {
 }
 
 on_both_databases!(
+    each_user_glides_to_their_own_year,
     one_history_serves_all_accounts_for_a_day,
     after_a_restart_the_second_half_goes_by_the_weights_of_the_first,
     a_history_that_is_not_there_is_a_reason_to_hold,

@@ -123,6 +123,7 @@ async fn a_wish_that_the_file_does_not_allow_is_refused_and_nothing_is_stored(on
         (Wish::DoNotSell(symbol("SPY")), "hold = true"),
         (Wish::Cash(Fraction::from_percent(Decimal::TEN)), "cash_percent_max"),
         (Wish::Cap(usd("100")), "cap = true"),
+        (Wish::TargetYear(2050), "target_year_min and target_year_max, now none"),
     ];
     for (wish, named) in tried {
         let refused = try_say(&service, &account, wish, None).await.unwrap_err().to_string();

@@ -89,6 +89,9 @@ pub struct What {
     /// The largest order, in dollars.
     #[arg(long, value_name = "USD")]
     pub cap: Option<String>,
+    /// The year that a glide path ends with.
+    #[arg(long, value_name = "YEAR")]
+    pub target_year: Option<i16>,
 }
 
 /// Which wish ends: exactly one.
@@ -111,6 +114,9 @@ pub struct Which {
     /// The largest order.
     #[arg(long)]
     pub cap: bool,
+    /// The target year.
+    #[arg(long)]
+    pub target_year: bool,
     /// The withdrawal: what is still kept aside is invested again.
     #[arg(long)]
     pub withdraw: bool,
@@ -145,6 +151,7 @@ impl What {
                 Wish::Cash(Fraction::from_percent(number("--cash-percent", percent)?.decimal()))
             }
             (_, _, _, _, Some(cap)) => Wish::Cap(number("--cap", cap)?),
+            _ if let Some(year) = self.target_year => Wish::TargetYear(year),
             _ => return Err(Failure::input("name what is wished, such as --exclude SPY")),
         })
     }
@@ -159,6 +166,7 @@ impl Which {
             (_, _, Some(symbol)) => one("do_not_buy", symbol),
             _ if self.cash_percent => Ok(WishEnding::One("cash", None)),
             _ if self.cap => Ok(WishEnding::One("cap", None)),
+            _ if self.target_year => Ok(WishEnding::One("target_year", None)),
             _ if self.withdraw => Ok(WishEnding::One("withdraw", None)),
             _ => Ok(WishEnding::All),
         }

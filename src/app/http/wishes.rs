@@ -50,7 +50,7 @@ pub(super) struct Wanted {
     account: String,
     kind: String,
     symbol: Option<String>,
-    /// Percent of a cash target, dollars of a cap or a withdrawal.
+    /// Percent of a cash target, dollars of a cap or a withdrawal, a target year.
     amount: Option<String>,
     by: Option<String>,
     #[serde(default)]
@@ -67,6 +67,11 @@ impl Wanted {
         Usd::parse(self.amount.as_deref().ok_or_else(|| bad("`amount` is missing"))?).map_err(bad)
     }
 
+    fn year(&self) -> Result<i16, Refused> {
+        let year = self.amount.as_deref().and_then(|text| text.parse().ok());
+        year.ok_or_else(|| bad("`amount` must be the target year, such as \"2050\""))
+    }
+
     fn wish(&self) -> Result<Wish, Refused> {
         Ok(match self.kind.as_str() {
             "exclude" => Wish::Exclude(self.symbol()?),
@@ -74,13 +79,14 @@ impl Wanted {
             "do_not_buy" => Wish::DoNotBuy(self.symbol()?),
             "cash" => Wish::Cash(Fraction::from_percent(self.amount()?.decimal())),
             "cap" => Wish::Cap(self.amount()?),
+            "target_year" => Wish::TargetYear(self.year()?),
             "withdraw" => Wish::Withdraw { amount: self.amount()?, left: Usd::ZERO },
             _ => return Err(bad(KINDS)),
         })
     }
 }
 
-const KINDS: &str = "`kind` must be exclude, do_not_sell, do_not_buy, cash, cap or withdraw";
+const KINDS: &str = "`kind` must be exclude, do_not_sell, do_not_buy, cash, cap, target_year or withdraw";
 
 pub(super) async fn set(
     State(shared): State<Shared>,

@@ -194,6 +194,7 @@ fn amounts(wish: &Wish) -> (Option<String>, Option<String>) {
         Wish::Exclude(_) | Wish::DoNotSell(_) | Wish::DoNotBuy(_) => (None, None),
         Wish::Cash(cash) => (Some(cash.to_string()), None),
         Wish::Cap(cap) => (Some(cap.to_string()), None),
+        Wish::TargetYear(year) => (Some(year.to_string()), None),
         Wish::Withdraw { amount, left } => (Some(amount.to_string()), Some(left.to_string())),
     }
 }
@@ -230,6 +231,7 @@ fn described(event: Event, said: &Said) -> Event {
     }
     match said.wish {
         Wish::Cash(cash) => event.with("percent", cash.percent().normalize()),
+        Wish::TargetYear(year) => event.with("year", year),
         Wish::Cap(amount) | Wish::Withdraw { amount, .. } => event.with("amount", amount),
         Wish::Exclude(_) | Wish::DoNotSell(_) | Wish::DoNotBuy(_) => event,
     }
@@ -245,6 +247,7 @@ fn said_of(row: &AnyRow) -> Result<Said, Error> {
         "do_not_buy" => Wish::DoNotBuy(symbol()?),
         "cash" => Wish::Cash(row.parsed("amount", |text| Fraction::parse(text).ok())?),
         "cap" => Wish::Cap(usd("amount")?),
+        "target_year" => Wish::TargetYear(row.parsed("amount", |text| text.parse().ok())?),
         "withdraw" => Wish::Withdraw { amount: usd("amount")?, left: usd("left_amount")? },
         _ => return Err(Error::Inconsistent { table: "overrides", column: "kind", row: row.text("id")? }),
     };

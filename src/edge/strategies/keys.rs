@@ -362,6 +362,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "overrides",
+        "target_year_min",
+        Holds::Whole(2200),
+        "null",
+        "Users may choose a target year from this one on; needs a glide path by `years_to_target`.",
+    ),
+    key("overrides", "target_year_max", Holds::Whole(2200), "null", "The last target year that users may choose."),
+    key(
+        "overrides",
         "unavailable",
         Holds::OneOf(UNAVAILABLE),
         r#""hold_cash""#,

@@ -1,9 +1,11 @@
 //! What a file allows its users to wish, and who stands in for whom: `[overrides]`, and `substitute` at a weight.
 
+use std::ops::RangeInclusive;
+
 use toml::de::DeTable;
 
 use super::super::keys;
-use super::super::page::{Page, Placed, entry};
+use super::super::page::{Page, Placed, Table, entry};
 use super::{Places, fraction, symbol};
 use crate::model::personal::{Allowance, ExcludedTo, Unavailable};
 
@@ -22,6 +24,7 @@ pub(super) fn allowance<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mu
     allowance.hold = flag(page, "hold");
     allowance.cap = flag(page, "cap");
     allowance.cash_max = fraction(page, &table, ("overrides", "cash_percent_max"), places);
+    allowance.target_years = target_years(page, &table, places);
     allowance.max_excluded = fraction(page, &table, ("overrides", "max_excluded_percent"), places);
     let excluded_to = page.one_of(&table, ("overrides", "excluded_to"), keys::EXCLUDED_TO);
     if let Some(said) = &excluded_to
@@ -37,6 +40,28 @@ pub(super) fn allowance<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mu
         name(page, &mut allowance, (&key, &substitute), places);
     }
     allowance
+}
+
+/// The target years that users may choose among: both ends, or neither.
+fn target_years<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, places: &mut Places) -> Option<RangeInclusive<i16>> {
+    let first = page.whole(table, ("overrides", "target_year_min"));
+    let last = page.whole(table, ("overrides", "target_year_max"));
+    let (first, last) = match (first, last) {
+        (Some(first), Some(last)) => (first, last),
+        (None, None) => return None,
+        (Some(one), None) | (None, Some(one)) => {
+            let what = "target years need their first and their last";
+            page.fault(one.byte, what, "give both target_year_min and target_year_max");
+            return None;
+        }
+    };
+    places.insert("overrides.target_year_min".to_owned(), first.byte);
+    if first.value < 1990 || first.value > last.value {
+        let what = format!("the target years are {} to {}", first.value, last.value);
+        page.fault(first.byte, what, "write years from 1990 to 2200, the earlier one as target_year_min");
+        return None;
+    }
+    Some(i16::try_from(first.value).unwrap_or(i16::MAX)..=i16::try_from(last.value).unwrap_or(i16::MAX))
 }
 
 /// The weights once more; what is wrong with their form was said when they were read.
