@@ -47,6 +47,11 @@ impl Older {
                 }
                 to.close().await.unwrap();
                 Store::open_as_of(&url, at).await.unwrap().shut().await;
+                if at >= WISHES_SINCE {
+                    for sql in WISHED {
+                        execute(&mut raw(&url).await, sql).await;
+                    }
+                }
             }
             all.push(Self { name: source.name, at, url, folder });
         }
@@ -95,6 +100,19 @@ const FIRST_TABLES: [&str; 14] = [
     "approvals",
     "events",
     "chain_head",
+];
+
+/// The migration that made the tables of wishes.
+pub(crate) const WISHES_SINCE: i64 = 2;
+
+/// A wish that ended, one that holds, and a withdrawal of which a part has left.
+const WISHED: [&str; 2] = [
+    "INSERT INTO overrides (id, account, kind, symbol, amount, left_amount, said_by, reason, said_at, ended_at, ended_by)
+     SELECT 'wsh_a', MIN(id), 'cap', '', '900', NULL, 'ada', 'no large orders', 1, 2, 'operator:ada' FROM accounts
+     UNION ALL SELECT 'wsh_b', MIN(id), 'exclude', 'SPY', NULL, NULL, 'ada', 'works there', 3, NULL, NULL FROM accounts
+     UNION ALL SELECT 'wsh_c', MIN(id), 'withdraw', '', '500', '200', 'ada', 'a roof', 4, NULL, NULL FROM accounts",
+    "INSERT INTO withdrawals (account, activity, wish, amount, counted_at)
+     SELECT account, 'row-1', id, '200', 5 FROM overrides WHERE id = 'wsh_c'",
 ];
 
 /// Two users, a run that is over, and one in the middle of which the program ended, with an open order.

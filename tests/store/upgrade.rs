@@ -12,7 +12,7 @@ use sqlx::{Connection, Row};
 use tokio::runtime::Handle;
 
 use crate::cast::{raw, texts};
-use crate::older::{Older, contents, execute, file_of, newest, schema, sqlite_url};
+use crate::older::{Older, WISHES_SINCE, contents, execute, file_of, newest, schema, sqlite_url};
 use crate::postgres::as_owner;
 use crate::support::Scratch;
 
@@ -28,6 +28,8 @@ async fn carried_through(older: &Older, url: &str, undisturbed: &[String], step:
     let open = store.unsettled().await.unwrap();
     assert_eq!(open.len(), usize::from(older.at > 0), "{}, {step}: {open:?}", older.name);
     assert_eq!(store.accounts().await.unwrap().len(), if older.at > 0 { 2 } else { 0 }, "{}, {step}", older.name);
+    let wishes = if older.at >= WISHES_SINCE { 3 } else { 0 };
+    assert_eq!(store.wishes(None).await.unwrap().len(), wishes, "{}, {step}", older.name);
     rebalanced::flow::verify::audit(&store, Vec::new()).await.unwrap();
     store.shut().await;
     assert_eq!(contents(url).await, undisturbed, "{}, {step}", older.name);
