@@ -13,7 +13,7 @@ use crate::model::ids::Symbol;
 use crate::model::money::Fraction;
 use crate::model::personal::{ExcludedTo, Unavailable};
 use crate::model::schedule::{CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule};
-use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
+use crate::model::strategy::{Destination, OnUnfilled, OrderStyle, OrderType, Strategy, Unmanaged};
 use crate::model::tolerance::{Cooldowns, Mode, Scope};
 
 /// One part of the text.
@@ -111,15 +111,37 @@ fn what(strategy: &Strategy) -> Vec<String> {
     if !strategy.description().trim().is_empty() {
         lines.insert(0, strategy.description().trim().to_owned());
     }
-    let how = match strategy.orders().kind {
-        OrderType::Market => "It sends market orders: they are filled at the price of the moment, whatever it is.",
-        OrderType::Limit => "It sends limit orders at the price of the other side: they may not be filled.",
-    };
-    lines.push(format!("{how} No order is smaller than {} dollars.", strategy.orders().min_notional));
+    lines.push(format!(
+        "{} No order is smaller than {} dollars.",
+        order_style(strategy.orders()),
+        strategy.orders().min_notional
+    ));
     if let Some(most) = strategy.limits().max_order_notional {
         lines.push(format!("No order is larger than {most} dollars, unless a person of the operator raises that."));
     }
     lines
+}
+
+/// How it orders.
+fn order_style(style: &OrderStyle) -> String {
+    if style.kind == OrderType::Market {
+        return "It sends market orders: they are filled at the price of the moment, whatever it is.".to_owned();
+    }
+    let price = if style.collar.is_zero() {
+        "at the price of the other side".to_owned()
+    } else {
+        format!("up to {}% beyond the price of the other side", percent(style.collar))
+    };
+    let again = match style.reprice_times {
+        0 => String::new(),
+        1 => " What is left of one is priced anew once.".to_owned(),
+        times => format!(" What is left of one is priced anew up to {times} times."),
+    };
+    let last = match style.on_unfilled {
+        OnUnfilled::Leave => "",
+        OnUnfilled::Market => " What is left then is sent as a market order, at whatever the price is.",
+    };
+    format!("It sends limit orders {price}: they may not be filled.{again}{last}")
 }
 
 /// What it holds: the shares themselves where they follow from the file, else how they come about and what they are made of.

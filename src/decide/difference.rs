@@ -9,7 +9,7 @@ use crate::model::composition::Composition;
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::{Allowance, ExcludedTo};
 use crate::model::schedule::Schedule;
-use crate::model::strategy::{Conditions, Limits, OrderStyle, Strategy};
+use crate::model::strategy::{Conditions, Limits, OrderStyle, OrderType, Strategy};
 use crate::model::tolerance::{Band, Cooldowns, Tolerance};
 
 /// One point in which two strategies differ.
@@ -70,8 +70,13 @@ fn points(strategy: &Strategy) -> Points {
     conditions(strategy.conditions(), &mut points);
     let when = if strategy.when().on_new_version() { "is looked at once" } else { "waits for the schedule" };
     points.push(("a new version".to_owned(), when.to_owned()));
-    let OrderStyle { kind, min_notional } = strategy.orders();
+    let OrderStyle { kind, min_notional, collar, reprice_times, on_unfilled } = strategy.orders();
     points.push(("type of orders".to_owned(), kind.to_string()));
+    if *kind == OrderType::Limit {
+        points.push(("how far a limit lies beyond the quote".to_owned(), percent(*collar)));
+        points.push(("how often an unfilled order is priced anew".to_owned(), reprice_times.to_string()));
+        points.push(("what is left unfilled after that".to_owned(), on_unfilled.to_string()));
+    }
     points.push(("smallest order".to_owned(), dollars(*min_notional)));
     let Limits { max_order_notional, max_turnover } = strategy.limits();
     points.extend(max_order_notional.map(|most| ("largest order".to_owned(), dollars(most))));

@@ -1,12 +1,18 @@
 //! One row to one order: how much of it, at which price, or why there is none.
 
+use rust_decimal::Decimal;
+
 use crate::decide::allocate::Poured;
 use crate::decide::drift::Valued;
 use crate::model::ids::Symbol;
-use crate::model::money::{Price, Qty, Usd};
+use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Phase, Pricing};
 use crate::model::strategy::{OrderType, Strategy};
 use crate::model::verdict::SkipReason;
+
+/// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
+/// the asked price for it (facts 3.9, 10).
+pub const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
 
 /// An order with what it moves at the middle price, or why there is none.
 pub type Purchase = Result<(Leg, Usd), SkipReason>;
@@ -32,26 +38,45 @@ pub fn barred(row: &Valued<'_>, strategy: &Strategy, sold_before: &[Symbol]) -> 
 /// # Errors
 /// Why there is none.
 pub fn sale(row: &Valued<'_>, strategy: &Strategy, (wanted, most): (Usd, Usd), whole: bool) -> Result<Leg, SkipReason> {
-    if row.busy {
-        return Err(SkipReason::OpenOrder);
-    }
-    if !row.tradable {
-        return Err(SkipReason::NotTradable);
-    }
-    if !strategy.may_sell(row.symbol) {
-        return Err(SkipReason::DoNotSell);
-    }
-    if !row.available.is_positive() {
-        return Err(SkipReason::SharesHeld);
+    if let Some(reason) = kept(row, strategy) {
+        return Err(reason);
     }
     // The whole of a holding goes with the broker's own digits, so that no dust is left (facts 3.2).
     let least = strategy.orders().min_notional;
     let qty = if whole { row.available } else { rounded(row, (wanted, most), least).min(row.available) };
-    let pricing = match strategy.orders().kind {
-        OrderType::Market => Pricing::Market,
-        OrderType::Limit => Pricing::Limit(row.quote.bid.floor_tick()),
+    sale_of_shares(row, strategy, (qty, strategy.orders().kind))
+}
+
+/// Why a row cannot be sold now.
+fn kept(row: &Valued<'_>, strategy: &Strategy) -> Option<SkipReason> {
+    if row.busy {
+        Some(SkipReason::OpenOrder)
+    } else if !row.tradable {
+        Some(SkipReason::NotTradable)
+    } else if !strategy.may_sell(row.symbol) {
+        Some(SkipReason::DoNotSell)
+    } else if !row.available.is_positive() {
+        Some(SkipReason::SharesHeld)
+    } else {
+        None
+    }
+}
+
+/// The lowest price that a sale may be limited to.
+fn lowest(row: &Valued<'_>, strategy: &Strategy) -> Price {
+    row.quote.bid.moved(-strategy.orders().collar).floor_tick()
+}
+
+/// The highest price that a purchase may be limited to.
+fn highest(row: &Valued<'_>, strategy: &Strategy) -> Price {
+    row.quote.ask.moved(strategy.orders().collar).ceil_tick()
+}
+
+fn sale_of_shares(row: &Valued<'_>, strategy: &Strategy, (qty, kind): (Qty, OrderType)) -> Result<Leg, SkipReason> {
+    let (pricing, price) = match kind {
+        OrderType::Market => (Pricing::Market, row.quote.bid),
+        OrderType::Limit => (Pricing::Limit(lowest(row, strategy)), lowest(row, strategy)),
     };
-    let price = if let Pricing::Limit(limit) = pricing { limit } else { row.quote.bid };
     let value = (qty * price).floor_cents();
     if !qty.is_positive() {
         return Err(SkipReason::LessThanOneShare);
@@ -82,18 +107,11 @@ fn leg(phase: Phase, symbol: &Symbol, (amount, pricing): (Amount, Pricing), (val
 /// # Errors
 /// Why there is none.
 pub fn purchase(row: &Valued<'_>, strategy: &Strategy, Poured { added, at_cost: cost }: Poured) -> Purchase {
-    let least = strategy.orders().min_notional;
     let limit = strategy.orders().kind == OrderType::Limit;
     if row.fractionable && !limit {
-        let notional = cost.settle_division().floor_cents();
-        if notional < least {
-            return Err(SkipReason::BelowMinimum);
-        }
-        let moved = notional.at(row.quote.ask).floor_shares(true) * row.middle;
-        let how = (Amount::Notional(notional), Pricing::Market);
-        return Ok((leg(Phase::Buy, row.symbol, how, (notional, row.quote.ask)), moved));
+        return of_dollars(row, strategy, cost.settle_division().floor_cents());
     }
-    let price = if limit { row.quote.ask.ceil_tick() } else { row.quote.ask };
+    let price = if limit { highest(row, strategy) } else { row.quote.ask };
     let qty: Qty = added.at(row.middle).min(cost.at(price)).floor_shares(row.fractionable);
     if !qty.is_positive() {
         return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });
@@ -101,17 +119,74 @@ pub fn purchase(row: &Valued<'_>, strategy: &Strategy, Poured { added, at_cost: 
     of_shares(row, strategy, qty)
 }
 
+/// A market order for so many dollars; with what it moves at the middle.
+fn of_dollars(row: &Valued<'_>, strategy: &Strategy, notional: Usd) -> Purchase {
+    if notional < strategy.orders().min_notional {
+        return Err(SkipReason::BelowMinimum);
+    }
+    let moved = notional.at(row.quote.ask).floor_shares(true) * row.middle;
+    let how = (Amount::Notional(notional), Pricing::Market);
+    Ok((leg(Phase::Buy, row.symbol, how, (notional, row.quote.ask)), moved))
+}
+
 /// An order for so many shares; with what it moves at the middle.
 ///
 /// # Errors
 /// When it is too small.
 pub fn of_shares(row: &Valued<'_>, strategy: &Strategy, qty: Qty) -> Purchase {
-    let limit = strategy.orders().kind == OrderType::Limit;
-    let price = if limit { row.quote.ask.ceil_tick() } else { row.quote.ask };
+    shares(row, strategy, (qty, strategy.orders().kind))
+}
+
+fn shares(row: &Valued<'_>, strategy: &Strategy, (qty, kind): (Qty, OrderType)) -> Purchase {
+    let limit = kind == OrderType::Limit;
+    let price = if limit { highest(row, strategy) } else { row.quote.ask };
     let value = (qty * price).ceil_cents();
     if value < strategy.orders().min_notional {
         return Err(SkipReason::BelowMinimum);
     }
     let pricing = if limit { Pricing::Limit(price) } else { Pricing::Market };
     Ok((leg(Phase::Buy, row.symbol, (Amount::Qty(qty), pricing), (value, price)), qty * row.middle))
+}
+
+/// What is left of a limit order that ended without being filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfilled {
+    /// Which half of the run.
+    pub phase: Phase,
+    /// What.
+    pub symbol: Symbol,
+    /// Shares that are left of it.
+    pub qty: Qty,
+    /// Dollars that are left of its value: a purchase spends no more.
+    pub value: Usd,
+}
+
+/// The next try of what is left: never more shares than are left, never more dollars.
+///
+/// # Errors
+/// Why there is none.
+pub fn again(row: &Valued<'_>, strategy: &Strategy, left: &Unfilled, kind: OrderType) -> Purchase {
+    if left.phase == Phase::Sell {
+        if let Some(reason) = kept(row, strategy) {
+            return Err(reason);
+        }
+        let qty = left.qty.min(row.available);
+        return sale_of_shares(row, strategy, (qty, kind)).map(|leg| (leg, -(qty * row.middle)));
+    }
+    if let Some(reason) = barred(row, strategy, &[]) {
+        return Err(reason);
+    }
+    let price = match kind {
+        OrderType::Limit => highest(row, strategy),
+        OrderType::Market if row.fractionable => row.quote.ask,
+        OrderType::Market => row.quote.ask.moved(Fraction::new(CUSHION)),
+    };
+    let qty = left.qty.min(left.value.at(price)).floor_shares(row.fractionable);
+    if !qty.is_positive() {
+        return Err(SkipReason::LessThanOneShare);
+    }
+    if kind == OrderType::Market && row.fractionable {
+        return of_dollars(row, strategy, (qty * price).floor_cents());
+    }
+    shares(row, strategy, (qty, kind))
 }

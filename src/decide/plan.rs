@@ -17,14 +17,14 @@ use crate::decide::afford::Means;
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::{self, Valuation, Valued};
 use crate::decide::fewest;
-use crate::decide::legs::{barred, sale};
+use crate::decide::legs::{self, Unfilled, barred, sale};
 use crate::decide::purchases::Buyer;
 use crate::decide::spread::Spread;
 use crate::decide::trigger::{self, Signals};
 use crate::decide::wording::sentence;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
-use crate::model::plan::{Amount, Decision, Drift, Leg, Plan, Side, Skip, WeightRow};
+use crate::model::plan::{Amount, Decision, Drift, Leg, Phase, Plan, Side, Skip, WeightRow};
 use crate::model::snapshot::Snapshot;
 use crate::model::strategy::{Destination, OrderType, Strategy, Unmanaged};
 use crate::model::tolerance::{Mode, Scope};
@@ -40,6 +40,13 @@ pub enum Stage<'a> {
     Completing {
         /// What this run sold: prices move meanwhile, and it is not bought back (S21).
         sold: &'a [Symbol],
+    },
+    /// Limit orders of this half ended unfilled: what is left of them, and nothing else, at the prices of now.
+    Again {
+        /// What is left.
+        unfilled: &'a [Unfilled],
+        /// Limit orders again, or market orders.
+        kind: OrderType,
     },
 }
 
@@ -104,6 +111,10 @@ impl<'a> Draft<'a> {
                 self.complete(snapshot);
                 Reason::Completing
             }
+            Stage::Again { unfilled, kind } => {
+                self.again(unfilled, kind);
+                Reason::Completing
+            }
             Stage::Opening => match self.open(snapshot, &drift) {
                 Err(hold) => return held(snapshot, hold, drift, Some(self.valuation)),
                 Ok(reason) => reason,
@@ -122,6 +133,31 @@ impl<'a> Draft<'a> {
         let (desired, worth_after) = self.aim(&spread, self.strategy.conditions().scope, (false, Some(most)));
         let spendable = self.spendable(worth_after).min(most);
         self.buy(&spread, &desired, worth_after, spendable);
+    }
+
+    /// What is left of unfilled orders, as far as cash reaches.
+    fn again(&mut self, unfilled: &[Unfilled], kind: OrderType) {
+        for left in unfilled {
+            let rows = &self.valuation.rows;
+            let Some((place, row)) = rows.iter().enumerate().find(|(_, row)| *row.symbol == left.symbol) else {
+                continue;
+            };
+            let cash = self.cash_after() - self.valuation.reserved;
+            match legs::again(row, self.strategy, left, kind) {
+                Ok((leg, _)) if leg.phase == Phase::Buy && leg.value > cash => {
+                    self.skip(place, Side::Buy, left.value, SkipReason::NoCash);
+                }
+                Ok((leg, moved)) => {
+                    if let Some(slot) = self.moved.get_mut(place) {
+                        *slot = moved;
+                    }
+                    let total = if leg.phase == Phase::Sell { &mut self.sold } else { &mut self.bought };
+                    *total += leg.value;
+                    self.legs.push(leg);
+                }
+                Err(reason) => self.skip(place, left.phase.side(), left.value, reason),
+            }
+        }
     }
 
     /// Whether to trade at all, and why; with the orders for it.

@@ -7,15 +7,11 @@ use rust_decimal::Decimal;
 
 use crate::decide::allocate::{self, Vessel};
 use crate::decide::drift::{Valuation, Valued};
-use crate::decide::legs::{Purchase, of_shares, purchase};
+use crate::decide::legs::{CUSHION, Purchase, of_shares, purchase};
 use crate::model::money::{Fraction, Qty, Usd};
 use crate::model::plan::{Amount, Pricing};
 use crate::model::strategy::{OrderType, Strategy};
 use crate::model::verdict::SkipReason;
-
-/// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
-/// the asked price for it (facts 3.9, 10).
-const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
 
 /// Rounds in which purchases are made to fit beside their cushion: the first hits it but for whole shares, whose
 /// leftovers come and go.

@@ -398,8 +398,10 @@ pub fn recording(
     plan: &crate::model::plan::Plan,
     (reason, version): (crate::model::verdict::Reason, &StrategyVersion),
     (decision, held): (String, Shares),
+    attempt: u32,
 ) -> Recording {
     Recording {
+        attempt,
         decision,
         reason,
         version: version.clone(),

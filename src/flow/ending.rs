@@ -75,7 +75,9 @@ pub(super) async fn judge<E: Environment>(world: &World, course: &mut Course<E>)
             return Ok(Outcome::ended(OutcomeKind::Partial, EndReason::BrokerUnreachable, why));
         }
     }
-    let missing = |states: &[IntentState]| intents.iter().filter(|intent| states.contains(&intent.state)).count();
+    let counts = |intent: &&Intent| !decide::intents::is_superseded(intent, intents);
+    let missing =
+        |states: &[IntentState]| intents.iter().filter(counts).filter(|intent| states.contains(&intent.state)).count();
     let rejected = missing(&[IntentState::Rejected]);
     let unfilled = missing(&[IntentState::Ended, IntentState::Withdrawn]);
     Ok(if rejected > 0 {

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use crate::decide;
 use crate::decide::backoff::Difference;
 use crate::decide::guard::Facts;
+use crate::decide::intents::FIRST;
 use crate::decide::personal::Unfit;
 use crate::decide::plan::Stage;
 use crate::edge::World;
 use crate::edge::decisions;
 use crate::edge::points;
+use crate::edge::recorded::Recorded;
 use crate::edge::store::{self, AnyClaim, Claim, Held};
 use crate::flow::acquaint;
 use crate::flow::bookkeeping::{Beside, withdrawn};
@@ -32,6 +34,7 @@ use crate::flow::weights;
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, Symbol};
+use crate::model::intent::Intent;
 use crate::model::mandate::HaltScope;
 use crate::model::personal::{Personal, Said};
 use crate::model::plan::{Decision, Phase, Plan};
@@ -69,8 +72,11 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     if let Some(outcome) = estranged(world, &claim, &course).await? {
         return close(world, claim, Some(course), outcome).await;
     }
-    for phase in [Phase::Sell, Phase::Buy] {
-        if let Step::End(mut outcome) = half(world, &claim, &mut course, phase).await? {
+    let tries = FIRST..=course.strategy.orders().tries();
+    for part in
+        [Phase::Sell, Phase::Buy].into_iter().flat_map(|phase| tries.clone().map(move |attempt| (phase, attempt)))
+    {
+        if let Step::End(mut outcome) = half(world, &claim, &mut course, part).await? {
             let stopped_short = matches!(outcome.kind, OutcomeKind::Skipped | OutcomeKind::Refused);
             if stopped_short && settle::any_filled(&course.intents) {
                 outcome.kind = OutcomeKind::Partial;
@@ -114,27 +120,33 @@ async fn is_halted(world: &World, account: &AccountId) -> Result<bool, store::Er
     Ok(halts.iter().any(|halt| matches!(&halt.scope, HaltScope::Account(halted) if halted == account)))
 }
 
-/// One half of the run. All its branching stands here; the leaves are pure or do one effect.
+/// One try of one half of the run. All its branching stands here; the leaves are pure or do one effect.
 async fn half<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    phase: Phase,
+    (phase, attempt): (Phase, u32),
 ) -> Result<Step, store::Error> {
-    let stored = world.store.recorded(claim, phase).await?.filter(|_| !planted(Bug::RecoveryPlansAnew));
+    let stored = world.store.recorded(claim, (phase, attempt)).await?.filter(|_| !planted(Bug::RecoveryPlansAnew));
     let recorded = if let Some(stored) = stored {
         stored
     } else {
-        if phase == Phase::Sell && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
+        if attempt > FIRST && !is_open_again(world, claim, course, (phase, attempt)).await? {
+            return Ok(Step::On);
+        }
+        if phase == Phase::Sell && attempt == FIRST && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
             return Ok(Step::On); // An earlier process recorded this run's first plan, and it sold nothing.
         }
-        let (plan, snapshot) = match consider(world, claim, course, phase).await? {
+        let (plan, snapshot) = match consider(world, claim, course, (phase, attempt)).await? {
             Ok(considered) => considered,
             Err(outcome) => return Ok(Step::End(outcome)),
         };
-        if plan.decision == Decision::Hold && phase == Phase::Sell {
+        if plan.decision == Decision::Hold && phase == Phase::Sell && attempt == FIRST {
             let kind = if plan.reason.is_blocked() { OutcomeKind::Skipped } else { OutcomeKind::Completed };
             return Ok(Step::End(Outcome { kind, reason: plan.reason.code(), detail: plan.detail }));
+        }
+        if plan.legs_of(phase).next().is_none() && attempt > FIRST {
+            return Ok(Step::On);
         }
         if plan.legs_of(phase).next().is_none() {
             course.carried = Some((plan, snapshot));
@@ -146,7 +158,7 @@ async fn half<E: Environment>(
             Err(blind) => return Ok(Step::End(cannot_see(world, course, blind).await?)),
         };
         world.points.cross(points::WEIGHED.of(phase)).await;
-        match wall(world, claim, course, (&plan, &snapshot, &market, phase)).await? {
+        match wall(world, claim, course, (&plan, &snapshot, &market), (phase, attempt)).await? {
             Wall::Passed(recorded) => {
                 world.points.cross(points::RECORDED.of(phase)).await;
                 if planted(Bug::StaleCash) && phase == Phase::Sell {
@@ -170,12 +182,25 @@ async fn half<E: Environment>(
             }
         }
     };
+    carry_out(world, claim, course, (phase, recorded)).await
+}
+
+/// Sends what is recorded and follows it to its end.
+async fn carry_out<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    course: &mut Course<E>,
+    (phase, recorded): (Phase, Recorded<E>),
+) -> Result<Step, store::Error> {
     // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
     let version = claim.run().version.clone().unwrap_or_else(|| course.strategy.version().clone());
+    // All tries of a half together wait no longer than one would.
+    let tries = i32::try_from(course.strategy.orders().tries()).unwrap_or(i32::MAX);
+    let patience = world.order_wait.checked_div(tries).unwrap_or(world.order_wait);
     let behalf = Behalf { claim, version: &version, grant: &course.grant };
     let sent = dispatch::send(world, behalf, &course.access, recorded).await?;
     world.points.cross(points::SENT.of(phase)).await;
-    let Sent { intents: followed, token_dead } = settle::follow(world, claim, &course.access, sent).await?;
+    let Sent { intents: followed, token_dead } = settle::follow(world, claim, &course.access, (sent, patience)).await?;
     world.points.cross(points::FOLLOWED.of(phase)).await;
     for intent in &followed {
         world.metrics.order_settled(intent.phase.side(), intent.state);
@@ -191,12 +216,31 @@ async fn half<E: Environment>(
     Ok(Step::On)
 }
 
+/// Whether there is a further try of a half: something of the one before ended unfilled, in this session, and the next half has
+/// not begun.
+async fn is_open_again<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    course: &Course<E>,
+    (phase, attempt): (Phase, u32),
+) -> Result<bool, store::Error> {
+    if decide::intents::unfilled(&course.intents, phase, attempt - 1).is_empty() {
+        return Ok(false);
+    }
+    let session = world.sessions.at(world.clock.now());
+    let day = |intent: &Intent| intent.recorded_at.day_in(world.sessions.zone());
+    if session.is_none_or(|session| course.intents.iter().any(|intent| day(intent) != session.day)) {
+        return Ok(false);
+    }
+    Ok(phase == Phase::Buy || world.store.recorded(claim, (Phase::Buy, FIRST)).await?.is_none())
+}
+
 /// Looks and thinks: a snapshot and the plan made from it.
 async fn consider<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    phase: Phase,
+    (phase, attempt): (Phase, u32),
 ) -> Result<Result<(Plan, Snapshot), Outcome>, store::Error> {
     if let Some(carried) = course.carried.take() {
         return Ok(Ok(carried));
@@ -255,7 +299,14 @@ async fn consider<E: Environment>(
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
     let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
-    let stage = if course.reason.is_some() { Stage::Completing { sold: &sold } } else { Stage::Opening };
+    let unfilled = decide::intents::unfilled(&course.intents, phase, attempt.saturating_sub(1));
+    let stage = if attempt > FIRST {
+        Stage::Again { unfilled: &unfilled, kind: course.strategy.orders().kind_of(attempt) }
+    } else if course.reason.is_some() {
+        Stage::Completing { sold: &sold }
+    } else {
+        Stage::Opening
+    };
     let plan = made_for(world, course, &snapshot, (stage, of_the_day)).await?;
     world.points.cross(points::PLANNED.of(phase)).await;
     if stage == Stage::Opening {
@@ -293,7 +344,9 @@ async fn made_for<E: Environment>(
     let now = snapshot.as_of;
     let made = match stage {
         Stage::Opening => of_the_day.and_then(|it| decide::personal::effective(&it, &personal, snapshot)),
-        Stage::Completing { .. } => Ok(decide::personal::completing(course.effective(), &personal, now)),
+        Stage::Completing { .. } | Stage::Again { .. } => {
+            Ok(decide::personal::completing(course.effective(), &personal, now))
+        }
     };
     let (made, mut plan) = match made {
         Ok(made) => {
@@ -403,7 +456,8 @@ async fn wall<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    (plan, snapshot, market, phase): (&Plan, &Snapshot, &Market, Phase),
+    (plan, snapshot, market): (&Plan, &Snapshot, &Market),
+    (phase, attempt): (Phase, u32),
 ) -> Result<Wall<E>, store::Error> {
     let run = claim.run();
     let now = world.clock.now();
@@ -419,7 +473,7 @@ async fn wall<E: Environment>(
     let reason = course.reason.unwrap_or(plan.reason);
     let decision = kept(&course.decisions);
     let held = course.held.clone().unwrap_or_else(|| Shares::in_snapshot(snapshot));
-    let mut recording = dispatch::recording(plan, (reason, course.strategy.version()), (decision, held));
+    let mut recording = dispatch::recording(plan, (reason, course.strategy.version()), (decision, held), attempt);
     recording.drift_before = course.drift_before.unwrap_or(recording.drift_before);
     recording.turnover = course.turnover.unwrap_or(recording.turnover);
     if course.reason.is_none() {

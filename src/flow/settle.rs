@@ -41,7 +41,7 @@ const LOOK_BACK: Span = Span::from_hours(24);
 /// would write down what they become (reliability 3).
 const MEMORY_LOSS: Span = Span::from_secs(30);
 
-/// Follows every intent to an end, or to quarantine. With a token that is dead nothing can be followed (row 75).
+/// Follows every intent to an end, or to quarantine: what has not ended by itself after `patience` is cancelled. With a token that is dead nothing can be followed (row 75).
 ///
 /// # Errors
 /// When the database fails for longer than a moment, or another worker has the run: recovery follows them again.
@@ -49,10 +49,10 @@ pub async fn follow<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     access: &Access<E>,
-    mut sent: Sent,
+    (mut sent, patience): (Sent, Span),
 ) -> Result<Sent, store::Error> {
     let started = world.clock.now();
-    let deadline = deadline(world, started);
+    let deadline = deadline(world, started, patience);
     let mut cancelled_at: Option<Moment> = None;
     let mut silent_since: Option<Moment> = None;
     let mut heard_at = started;
@@ -176,8 +176,8 @@ async fn poll<E: Environment>(
 }
 
 /// The wait ends with the session at the latest: day orders end there too.
-fn deadline(world: &World, started: Moment) -> Moment {
-    let patience = started + world.order_wait;
+fn deadline(world: &World, started: Moment, patience: Span) -> Moment {
+    let patience = started + patience;
     world.sessions.at(started).map_or(patience, |session| patience.min(session.close + Span::from_secs(5)))
 }
 

@@ -257,6 +257,9 @@ amount!(
     Fraction, "a fraction");
 
 impl Usd {
+    /// One dollar.
+    pub const ONE: Self = Self(Decimal::ONE);
+
     /// One cent.
     pub const CENT: Self = Self(Decimal::from_parts(1, 0, 0, false, 2));
 
@@ -312,6 +315,12 @@ impl Price {
     #[must_use]
     pub fn middle(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0).saturating_mul(Decimal::new(5, 1)))
+    }
+
+    /// This price and a fraction of it: above it, or below where the fraction is negative.
+    #[must_use]
+    pub fn moved(self, by: Fraction) -> Self {
+        Self(times(self.0, (Fraction::ONE + by).0))
     }
 
     fn tick_decimals(self) -> u32 {

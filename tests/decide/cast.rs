@@ -10,7 +10,7 @@ use rebalanced::model::plan::{Amount, Phase, Plan, Pricing};
 use rebalanced::model::schedule::{CronRule, Rule, Schedule, When};
 use rebalanced::model::snapshot::{AccountView, AssetView, Holding, Quote, Snapshot};
 use rebalanced::model::strategy::{
-    Conditions, Destination, Limits, OrderStyle, OrderType, Strategy, StrategyParts, Target, Unmanaged,
+    Conditions, Destination, Limits, OrderStyle, Strategy, StrategyParts, Target, Unmanaged,
 };
 use rebalanced::model::time::Moment;
 use rebalanced::model::tolerance::{Mode, Scope, Tolerance};
@@ -78,7 +78,7 @@ pub(crate) fn parts(weights: &[(&str, &str)]) -> StrategyParts {
             scope: Scope::All,
             mode: Mode::Full,
         },
-        orders: OrderStyle { kind: OrderType::Market, min_notional: usd("1") },
+        orders: OrderStyle::default(),
         limits: Limits { max_order_notional: None, max_turnover: None },
     }
 }

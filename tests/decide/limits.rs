@@ -506,7 +506,7 @@ fn s4_a_stored_order_does_not_leave_once_the_raise_that_it_needs_is_gone() {
     };
     let run = rebalanced::model::ids::RunId::parse("run_1").unwrap();
     let cleared = guard::<Live>(&facts, &case.mandate).unwrap();
-    let stored = rebalanced::decide::intents::intents(&cleared, &run, now()).unwrap();
+    let stored = rebalanced::decide::intents::intents(&cleared, (&run, 1), now()).unwrap();
     let past = |intent: &rebalanced::model::intent::Intent| Past {
         of_this_run: true,
         phase: intent.phase,

@@ -118,6 +118,7 @@ pub(crate) fn version() -> StrategyVersion {
 
 pub(crate) fn recording() -> Recording {
     Recording {
+        attempt: 1,
         decision: r#"{"decision":"trade"}"#.to_owned(),
         reason: Reason::DriftAbsolute,
         version: version(),

@@ -21,6 +21,7 @@ mod limits;
 mod leaving;
 mod trace;
 mod withdrawn;
+mod repriced;
 mod rows;
 mod books;
 mod refused;

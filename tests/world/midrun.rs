@@ -33,7 +33,7 @@ async fn second_day(on: Keeper) -> TestWorld {
 }
 
 /// The strategy's file is another one from now on, or gone.
-async fn edit(service: &mut TestWorld, text: Option<&str>) {
+pub(crate) async fn edit(service: &mut TestWorld, text: Option<&str>) {
     let folder = tempfile::tempdir().unwrap();
     if let Some(text) = text {
         std::fs::write(folder.path().join("mine.toml"), text).unwrap();
@@ -48,7 +48,7 @@ async fn edit(service: &mut TestWorld, text: Option<&str>) {
 }
 
 /// How the newest run ended.
-async fn end(service: &TestWorld) -> (String, String, String) {
+pub(crate) async fn end(service: &TestWorld) -> (String, String, String) {
     let runs = service.world.store.runs(&RunFilter::all()).await.unwrap();
     let run = runs.iter().max_by_key(|run| run.slot).unwrap();
     let outcome = run.outcome.clone().unwrap_or_else(|| panic!("L1: the run has no end: {run:?}"));

@@ -27,6 +27,8 @@ use crate::model::zoo::{Bug, planted};
 /// What a half of a run is about: stored with its intents.
 #[derive(Debug, Clone)]
 pub struct Recording {
+    /// Which try of its legs this is, counted from one.
+    pub attempt: u32,
     /// The decision, as it is shown to people and kept: JSON text.
     pub decision: String,
     /// Why it trades.
@@ -101,6 +103,7 @@ impl Store {
         let run = claim.run();
         let mandate = mandates::read_mandate(&mut tx, run, limits).await?;
         self.points.cross(points::RECORD_READ).await;
+        ended_before(&mut tx, run, (cleared, recording.attempt)).await?;
         let (answer, all) = match judged(run, (cleared, recording), &mandate, now) {
             Ok(intents) => {
                 note_decision(&mut tx, run, recording).await?;
@@ -158,13 +161,17 @@ impl Store {
         self.commit(tx, points::SETTLE).await
     }
 
-    /// The intents of one half of a run that an earlier process made durable; `None` when there are none.
+    /// The intents of one try of a half of a run that an earlier process made durable; `None` when there are none.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recorded<E: Environment>(&self, claim: &Claim<E>, phase: Phase) -> Result<Option<Recorded<E>>, Error> {
+    pub async fn recorded<E: Environment>(
+        &self,
+        claim: &Claim<E>,
+        (phase, attempt): (Phase, u32),
+    ) -> Result<Option<Recorded<E>>, Error> {
         let mut intents = self.intents_of(&claim.run().id).await?;
-        intents.retain(|intent| intent.phase == phase);
+        intents.retain(|intent| intent.phase == phase && intent.attempt == attempt);
         Ok((!intents.is_empty()).then(|| Recorded::found(intents)))
     }
 
@@ -269,6 +276,32 @@ impl Store {
 }
 
 /// The gate of the guard, with what the transaction has read: the intents to store, or every refusal.
+/// A further try of a leg needs the one before it to have ended, with all that was filled of it known.
+async fn ended_before<E: Environment>(
+    link: &mut Link,
+    run: &Run,
+    (cleared, attempt): (&Cleared<E>, u32),
+) -> Result<(), Error> {
+    if attempt == decide::intents::FIRST {
+        return Ok(());
+    }
+    for leg in cleared.legs() {
+        let row =
+            sqlx::query("SELECT id, state FROM intents WHERE run = $1 AND phase = $2 AND symbol = $3 AND attempt = $4")
+                .bind(run.id.as_str())
+                .bind(leg.phase.code())
+                .bind(leg.symbol.as_str())
+                .bind(i64::from(attempt) - 1)
+                .fetch_optional(&mut *link)
+                .await?;
+        let state = row.as_ref().map(|row| Reader::new(row, "intents", "id").text("state")).transpose()?;
+        if state.as_deref() != Some(IntentState::Ended.code()) {
+            return Err(Error::Inconsistent { table: "intents", column: "attempt", row: run.id.to_string() });
+        }
+    }
+    Ok(())
+}
+
 fn judged<E: Environment>(
     run: &Run,
     (cleared, recording): (&Cleared<E>, &Recording),
@@ -279,7 +312,7 @@ fn judged<E: Environment>(
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    decide::intents::intents(cleared, &run.id, now)
+    decide::intents::intents(cleared, (&run.id, recording.attempt), now)
         .map_err(|fault| vec![Refusal { code: RefusalCode::ClaimLost, detail: fault.to_string() }])
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::personal::{ExcludedTo, Unavailable};
 use crate::model::schedule::{Every, Misfire};
-use crate::model::strategy::{Destination, OrderType, Unmanaged};
+use crate::model::strategy::{Destination, OnUnfilled, OrderType, Unmanaged};
 use crate::model::tolerance::{Mode, Scope};
 
 /// What a key holds.
@@ -92,6 +92,9 @@ pub(super) const MODEL_KIND: &[&str] =
     &["equal", "csv", "sleeves", "glide", "inverse_volatility", "min_variance", "momentum"];
 /// Words for `orders.type`.
 pub(super) const ORDER_TYPE: &[&str] = OrderType::CODES;
+
+/// Words for `orders.on_unfilled`.
+pub(super) const ON_UNFILLED: &[&str] = OnUnfilled::CODES;
 
 /// Words for `overrides.excluded_to`.
 pub(super) const EXCLUDED_TO: &[&str] = ExcludedTo::CODES;
@@ -326,6 +329,27 @@ pub(super) const KEYS: &[Key] = &[
         Holds::OneOf(ORDER_TYPE),
         r#""market""#,
         "Market orders, or limits at the far side of the quote.",
+    ),
+    key(
+        "orders",
+        "collar_percent",
+        Holds::Number,
+        "0",
+        "How far beyond the far side of the quote a limit lies, at most 5: purchases pay up to so much more.",
+    ),
+    key(
+        "orders",
+        "reprice_times",
+        Holds::Whole(5),
+        "0",
+        "How often what is left of an unfilled limit order is priced anew in one run; the wait is shared by all tries.",
+    ),
+    key(
+        "orders",
+        "on_unfilled",
+        Holds::OneOf(ON_UNFILLED),
+        r#""leave""#,
+        "What is left of a limit order after the last price: leave it to the next moment, or send it to the market.",
     ),
     key("orders", "min_notional", Holds::Number, "1", "The smallest order worth sending, in dollars; 1 or more."),
     key("limits", "max_order_notional", Holds::Number, "null", "The largest single order, in dollars."),

@@ -195,6 +195,13 @@ pub(super) fn faults_in_ranges(parts: &StrategyParts) -> Vec<NotAStrategy> {
             range: "it is 1 or more, the broker's own minimum",
         });
     }
+    if parts.orders.collar < Fraction::ZERO || parts.orders.collar > Fraction::from_percent(Decimal::from(5)) {
+        faults.push(NotAStrategy::Range {
+            field: "orders.collar_percent",
+            value: percent(parts.orders.collar),
+            range: "it is 0 or above, and at most 5",
+        });
+    }
     if let Some(cap) = parts.limits.max_order_notional.filter(|cap| *cap < parts.orders.min_notional) {
         faults.push(NotAStrategy::Range {
             field: "limits.max_order_notional",

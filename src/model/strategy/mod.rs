@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 pub use self::faults::NotAStrategy;
 use self::faults::{fault_in_cash, faults_in_allowance, faults_in_modes, faults_in_ranges, faults_in_weights};
-pub use self::parts::{Conditions, Destination, Limits, OrderStyle, OrderType, StrategyParts, Unmanaged};
+pub use self::parts::{Conditions, Destination, Limits, OnUnfilled, OrderStyle, OrderType, StrategyParts, Unmanaged};
 pub use crate::model::composition::Target;
 use crate::model::composition::{Composition, Mix};
 use crate::model::ids::{StrategyName, StrategyVersion, Symbol};

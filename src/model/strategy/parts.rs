@@ -42,6 +42,18 @@ codes! {
     }
 }
 
+codes! {
+    /// What becomes of a limit order that was priced as often as it may be and is not filled.
+    #[derive(Default)]
+    OnUnfilled {
+        /// Nothing: the next moment looks anew.
+        #[default]
+        Leave = "leave",
+        /// What is left of it goes to the market.
+        Market = "market",
+    }
+}
+
 /// The rebalance section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conditions {
@@ -95,6 +107,42 @@ pub struct OrderStyle {
     pub kind: OrderType,
     /// Smallest order worth sending; at least one dollar, which is Alpaca's own minimum (facts 3.2).
     pub min_notional: Usd,
+    /// How far beyond the far side of the quote a limit lies, as a fraction of it.
+    pub collar: Fraction,
+    /// How often what is left of an unfilled limit order is priced anew.
+    pub reprice_times: u32,
+    /// What becomes of it after that.
+    pub on_unfilled: OnUnfilled,
+}
+
+impl OrderStyle {
+    /// Tries that one leg may have: the first, those that are priced anew, and the market's if it comes last.
+    pub fn tries(&self) -> u32 {
+        match (self.kind, self.on_unfilled) {
+            (OrderType::Market, _) => 1,
+            (OrderType::Limit, OnUnfilled::Leave) => 1 + self.reprice_times,
+            (OrderType::Limit, OnUnfilled::Market) => 2 + self.reprice_times,
+        }
+    }
+
+    /// The kind of order of the n-th try, counted from one.
+    pub fn kind_of(&self, attempt: u32) -> OrderType {
+        let is_last = attempt > 1 && attempt == self.tries();
+        if is_last && self.on_unfilled == OnUnfilled::Market { OrderType::Market } else { self.kind }
+    }
+}
+
+impl Default for OrderStyle {
+    /// Market orders from a dollar on.
+    fn default() -> Self {
+        Self {
+            kind: OrderType::Market,
+            min_notional: Usd::ONE,
+            collar: Fraction::ZERO,
+            reprice_times: 0,
+            on_unfilled: OnUnfilled::Leave,
+        }
+    }
 }
 
 /// The limits section: what a run may do at most.

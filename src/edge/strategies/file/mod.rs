@@ -21,7 +21,9 @@ use crate::model::composition::Composition;
 use crate::model::ids::{StrategyName, Symbol};
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::Allowance;
-use crate::model::strategy::{Limits, NotAStrategy, OrderStyle, OrderType, Strategy, StrategyParts, Target};
+use crate::model::strategy::{
+    Limits, NotAStrategy, OnUnfilled, OrderStyle, OrderType, Strategy, StrategyParts, Target,
+};
 
 /// Where each thing that the model may complain of stands.
 type Places = BTreeMap<String, usize>;
@@ -190,12 +192,26 @@ fn symbol(page: &mut Page<'_>, said: &Placed<String>) -> Option<Placed<Symbol>> 
 }
 
 fn orders<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> OrderStyle {
-    let mut style = OrderStyle { kind: OrderType::Market, min_notional: Usd::new(Decimal::ONE) };
+    let mut style = OrderStyle::default();
     let Some(table) = page.table(root, "orders") else { return style };
     let kind = page.one_of(&table, ("orders", "type"), keys::ORDER_TYPE);
     style.kind = kind.and_then(|word| OrderType::parse(word.value)).unwrap_or(style.kind);
     if let Some(least) = number(page, &table, ("orders", "min_notional"), places) {
         style.min_notional = Usd::new(least);
+    }
+    if let Some(collar) = fraction(page, &table, ("orders", "collar_percent"), places) {
+        style.collar = collar;
+    }
+    let times = page.whole(&table, ("orders", "reprice_times"));
+    let left = page.one_of(&table, ("orders", "on_unfilled"), keys::ON_UNFILLED);
+    style.reprice_times = times.as_ref().map_or(0, |times| times.value);
+    style.on_unfilled = left.as_ref().and_then(|word| OnUnfilled::parse(word.value)).unwrap_or_default();
+    let first = [times.map(|it| it.byte), left.map(|it| it.byte), places.get("orders.collar_percent").copied()];
+    if let Some(byte) = first.into_iter().flatten().min()
+        && style.kind == OrderType::Market
+    {
+        let what = "`collar_percent`, `reprice_times` and `on_unfilled` are about limit orders";
+        page.fault(byte, what, "add type = \"limit\", or remove the line");
     }
     style
 }
