@@ -218,6 +218,8 @@ fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
     );
     let alone = all.iter().map(|told| told.alone).max().unwrap_or(0);
     println!("requests that name one order alone: most {alone}");
+    let again = sum(|t| t.again);
+    println!("orders that were priced anew or sent to the market after an earlier try: {again}");
     let beyond = all.iter().map(|told| told.beyond).max().unwrap_or(0);
     println!("where nothing goes wrong, a run takes at most {beyond} requests beyond twelve for each of its orders");
     for (outcome, count) in &outcomes {
@@ -234,7 +236,7 @@ fn report(arguments: &Arguments, all: &[Told], took: Duration) -> ExitCode {
         "seeds": arguments.seeds, "histories": all.len(), "account_days": days, "runs": sum(|t| t.runs),
         "orders": sum(|t| t.orders), "requests": sum(|t| t.requests), "faults": sum(|t| t.injected),
         "kills": sum(|t| t.kills), "rows": rows, "quiet_beyond": beyond, "per_order_median": at(50), "per_order_99": at(99),
-        "per_order_most": each.last(), "per_order_alone": alone, "violations": red.iter().map(|t| t.violations.len()).sum::<usize>(),
+        "per_order_most": each.last(), "per_order_alone": alone, "again": again, "violations": red.iter().map(|t| t.violations.len()).sum::<usize>(),
         "seconds": took.as_secs(), "threads": arguments.threads,
     });
     write(arguments, &figures);

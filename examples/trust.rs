@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     must(number(&simulation, "account_days") / seconds >= 25, "25 account-days a second and core");
     must(number(&simulation, "per_order_most") <= 240, "at most 240 requests for an order, whatever goes wrong");
     let alone = simulation["per_order_alone"].as_u64().unwrap_or(u64::MAX);
+    must(number(&simulation, "again") > 0, "limit orders that are priced anew");
     must(alone <= 60, "at most 60 requests that name one order (L10)");
     must(number(&simulation, "quiet_beyond") <= 20, "a quiet run looks at most 20 times beside its orders");
     must(tests.kills.len() == 2, "both databases see their kills");
@@ -209,6 +210,10 @@ fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) 
     line(format!(
         "| requests for one order, with all those for its run together: median, 99%, most | {}, {}, {} | the same |",
         simulation["per_order_median"], simulation["per_order_99"], simulation["per_order_most"]
+    ));
+    line(format!(
+        "| orders that were a later try of what an earlier one left unfilled | {} | the same |",
+        simulation["again"]
     ));
     line(format!("| requests that name one order alone: most | {} | the same |", simulation["per_order_alone"]));
     line(format!(

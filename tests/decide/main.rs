@@ -5,6 +5,7 @@
 mod backoff;
 mod cast;
 mod plan;
+mod again;
 mod aside;
 mod personal;
 mod due;

@@ -104,6 +104,16 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
         &["where a rebalance goes: target becomes halfway"],
     ),
     ("cooldown_days = 5", "cooldown_days = 5\nscope = \"out_of_band\"", &["who moves: all becomes out_of_band"]),
+    (
+        "[orders]",
+        "[orders]\ntype = \"limit\"\ncollar_percent = 0.5\nreprice_times = 2\non_unfilled = \"market\"",
+        &[
+            "type of orders: market becomes limit",
+            "how far a limit lies beyond the quote: 0.5% is new",
+            "how often an unfilled order is priced anew: 2 is new",
+            "what is left unfilled after that: market is new",
+        ],
+    ),
     ("cooldown_days = 5", "cooldown_days = 5\nmode = \"buy_only\"", &["mode: full becomes buy_only"]),
     (
         "cash_above = 50",
@@ -122,7 +132,16 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     ),
     ("drift = 7", "drift = 8", &["rest before a single holding counts: 7 days becomes 8 days"]),
     ("portfolio = 1", "portfolio = 2", &["rest before the whole portfolio counts: 1 day becomes 2 days"]),
-    ("[orders]", "[orders]\ntype = \"limit\"", &["type of orders: market becomes limit"]),
+    (
+        "[orders]",
+        "[orders]\ntype = \"limit\"",
+        &[
+            "type of orders: market becomes limit",
+            "how far a limit lies beyond the quote: 0% is new",
+            "how often an unfilled order is priced anew: 0 is new",
+            "what is left unfilled after that: leave is new",
+        ],
+    ),
     ("min_notional = 10", "min_notional = 12.5", &["smallest order: 10 dollars becomes 12.5 dollars"]),
     ("max_order_notional = 25000", "", &["largest order: 25000 dollars is gone"]),
     ("max_turnover_percent = 35", "max_turnover_percent = 30", &["most that one run may sell: 35% becomes 30%"]),

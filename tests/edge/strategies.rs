@@ -8,7 +8,7 @@ use rebalanced::edge::strategies::{json_schema, load_dir, read_file};
 use rebalanced::model::ids::StrategyName;
 use rebalanced::model::money::{Fraction, Usd};
 use rebalanced::model::schedule::{Every, Misfire, On, Roll, Rule, SessionPoint, SessionRule};
-use rebalanced::model::strategy::{Destination, OrderType, Unmanaged};
+use rebalanced::model::strategy::{Destination, OnUnfilled, OrderStyle, OrderType, Unmanaged};
 use rebalanced::model::tolerance::{Band, Cooldowns, Mode, Scope};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
@@ -224,6 +224,9 @@ cooldown_days = 7
 [orders]
 type = "limit"
 min_notional = 5.01
+collar_percent = 0.25
+reprice_times = 3
+on_unfilled = "market"
 "#;
     fs::write(&path, text).unwrap();
     let (strategy, kept) = read_file(&path).unwrap();
@@ -246,7 +249,14 @@ min_notional = 5.01
     assert_eq!(strategy.conditions().unmanaged, Unmanaged::Block);
     assert!(!strategy.conditions().invest_cash);
     assert_eq!(strategy.orders().kind, OrderType::Limit);
-    assert_eq!(strategy.orders().min_notional, Usd::parse("5.01").unwrap());
+    let wanted = OrderStyle {
+        kind: OrderType::Limit,
+        min_notional: Usd::parse("5.01").unwrap(),
+        collar: Fraction::parse("0.0025").unwrap(),
+        reprice_times: 3,
+        on_unfilled: OnUnfilled::Market,
+    };
+    assert_eq!((strategy.orders(), strategy.orders().tries()), (&wanted, 5));
     assert_eq!((strategy.limits().max_order_notional, strategy.limits().max_turnover), (None, None));
     let changed = text.replace("min_notional = 5.01", "min_notional = 5.02");
     fs::write(&path, changed).unwrap();

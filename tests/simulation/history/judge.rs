@@ -71,7 +71,12 @@ pub(crate) async fn day(stage: &Stage, process: &Process, morning: Moment) {
     }
 }
 
-/// After a completed run of the busy strategy: a third each within a point, and a tenth in cash.
+/// Whether the broker's own books have no shares of this account.
+pub(crate) fn holds_nothing(stage: &Stage, account: &str) -> bool {
+    stage.sim.with_exchange(|exchange, now| exchange.positions(now, account).unwrap().is_empty())
+}
+
+/// After a completed run of the busy or the patient strategy: a third each within a point, and a tenth in cash.
 pub(crate) fn on_target(stage: &Stage, account: &str) {
     stage.sync();
     let (positions, view) = stage.sim.with_exchange(|exchange, now| {

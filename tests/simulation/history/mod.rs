@@ -53,6 +53,8 @@ pub(crate) struct Told {
     pub rows: BTreeMap<u32, u64>,
     pub per_order: Vec<u64>,
     pub alone: u64,
+    /// Orders that were the second or a later try of their leg.
+    pub again: u64,
     pub beyond: u64,
     pub outcomes: BTreeMap<String, u64>,
     pub violations: Vec<String>,
@@ -156,7 +158,7 @@ impl Theatre {
         for number in 0..paper + live {
             let (cash, held, strategy) = {
                 let mut notes = self.stage.notes.lock();
-                let strategy = notes.one(&["busy", "busy", "sixty-forty", "three-fund"]).unwrap_or("busy");
+                let strategy = notes.one(&["busy", "patient", "busy", "sixty-forty", "three-fund"]).unwrap_or("busy");
                 (notes.number(2_000..60_000), notes.number(0..60), strategy)
             };
             let mut new = NewAccount::new("", Environment::Paper);
@@ -372,6 +374,7 @@ impl Theatre {
             let alone = notes.for_one.get(intent.client_order_id.as_str()).copied().unwrap_or_default();
             notes.per_order.push(alone + together);
             notes.alone = notes.alone.max(alone);
+            notes.again += u64::from(intent.attempt > 1 && intent.order.is_some());
             if alone > ALONE || alone + together > PER_ORDER {
                 let (one, account) = (&intent.client_order_id, &held.account);
                 notes.violation(format_args!("L10: {alone} requests for {one} and {together} for its run, {account}"));
@@ -411,7 +414,11 @@ impl Theatre {
         for run in runs.iter().filter(|run| run.slot == slot && !left.contains(run.account.as_str())) {
             let ended = run.outcome.as_ref();
             let fine = ended.is_some_and(|ended| {
-                ended.kind == "completed" || ["max_turnover", "price_missing"].contains(&ended.reason.as_str())
+                // Whose user sold everything by hand waits for a person, as long as that is so (row 44).
+                let is_bare = || judge::holds_nothing(&self.stage, run.account.as_str());
+                ended.kind == "completed"
+                    || ["max_turnover", "price_missing"].contains(&ended.reason.as_str())
+                    || (ended.reason == "empty_world" && is_bare())
             });
             if !fine {
                 self.stage.notes.lock().violation(format_args!("after the storm {} ends as {ended:?}", run.account));
@@ -429,7 +436,7 @@ impl Theatre {
                 let ended = run.outcome.as_ref().is_some_and(|ended| ended.kind == "completed");
                 ended && run.slot == slot && run.account.as_str() == member.account
             });
-            if done && member.strategy == "busy" {
+            if done && matches!(member.strategy, "busy" | "patient") {
                 judge::on_target(&self.stage, &member.account);
             }
         }
@@ -453,6 +460,7 @@ impl Theatre {
             rows: std::mem::take(&mut notes.rows),
             per_order: std::mem::take(&mut notes.per_order),
             alone: notes.alone,
+            again: notes.again,
             beyond: notes.beyond,
             outcomes: self.outcomes,
             violations: std::mem::take(&mut notes.violations),

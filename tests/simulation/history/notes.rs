@@ -154,6 +154,8 @@ pub(crate) struct Notes {
     pub per_order: Vec<u64>,
     /// The most requests that named one order alone.
     pub alone: u64,
+    /// Orders that were the second or a later try of their leg.
+    pub again: u64,
     /// The most requests that a run took beyond twelve for each of its orders, where nothing goes wrong.
     pub beyond: u64,
     /// Kills at a crossing.
@@ -204,6 +206,7 @@ impl Notes {
             for_all: BTreeMap::new(),
             per_order: Vec::new(),
             alone: 0,
+            again: 0,
             beyond: 0,
             kills: 0,
         }

@@ -32,9 +32,10 @@ use tempfile::TempDir;
 use super::notes::Shared;
 use super::wire::FaultyWire;
 
-/// The strategies of a history: one that trades nearly every day, and two as users have them.
+/// The strategies of a history: two that trade nearly every day, one of them by limits that are priced anew, and two as users have them.
 const STRATEGIES: &[(&str, &str)] = &[
     ("busy.toml", include_str!("busy.toml")),
+    ("patient.toml", include_str!("patient.toml")),
     ("sixty-forty.toml", include_str!("../../../strategies/sixty-forty.toml")),
     ("three-fund.toml", include_str!("../../../strategies/three-fund.toml")),
 ];
