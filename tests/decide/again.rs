@@ -62,9 +62,9 @@ fn ordered(attempt: u32, state: IntentState, (filled, price): (&str, Option<&str
 #[test]
 fn what_is_left_has_the_shares_and_the_dollars_that_the_first_try_did_not_use() {
     let partly = ordered(1, IntentState::Ended, ("4", Some("100.01")));
-    assert_eq!(unfilled(&[partly.clone()], Phase::Buy, 1), [left(Phase::Buy, "AGG", ("6", "600.16"))]);
-    assert_eq!(unfilled(&[partly.clone()], Phase::Buy, 2), [], "another try");
-    assert_eq!(unfilled(&[partly.clone()], Phase::Sell, 1), [], "another half");
+    assert_eq!(unfilled(std::slice::from_ref(&partly), Phase::Buy, 1), [left(Phase::Buy, "AGG", ("6", "600.16"))]);
+    assert_eq!(unfilled(std::slice::from_ref(&partly), Phase::Buy, 2), [], "another try");
+    assert_eq!(unfilled(std::slice::from_ref(&partly), Phase::Sell, 1), [], "another half");
     let others = [IntentState::Rejected, IntentState::Withdrawn, IntentState::Quarantined, IntentState::Open];
     for state in others.into_iter().chain([IntentState::Filled, IntentState::Unknown, IntentState::Disputed]) {
         assert_eq!(unfilled(&[ordered(1, state, ("0", None))], Phase::Buy, 1), [], "{state:?}: its end is not that");
@@ -113,7 +113,7 @@ fn no_try_is_for_more_than_is_left_or_more_than_there_is() {
             value: Usd::new(Decimal::new(dice.random_range(1..1_500_000), 2)),
         };
         let kind = if dice.random_bool(0.5) { OrderType::Limit } else { OrderType::Market };
-        let plan = again(&strategy, &snapshot, &[rest.clone()], kind);
+        let plan = again(&strategy, &snapshot, std::slice::from_ref(&rest), kind);
         let Some(leg) = plan.legs.first() else {
             none += 1;
             continue;

@@ -161,6 +161,7 @@ impl FaultyWire {
         let rule = faults::rule(fault, way.kind, &way.path, &mut self.notes.lock());
         let Some(mut rule) = rule else { return (self.call(request).await, false) };
         let holds = account.as_ref().is_some_and(|account| self.holds_something(account));
+        let lied_before = self.notes.lock().lied_calendar;
         match (fault, account) {
             (Fault::Lag, _) => {
                 rule.until = (self.clock.now() + LAG).timestamp().into();
@@ -201,6 +202,10 @@ impl FaultyWire {
         // An answer that is no echo, because the broker refused, is none that lies.
         if fault == Fault::Echo && answer.as_ref().map_or(true, |answer| answer.status() != 200) {
             self.notes.lock().forget_echo();
+        }
+        // Who is refused, as by a token that was taken back, is not lied to.
+        if fault == Fault::Calendar && answer.as_ref().map_or(true, |answer| answer.status() != 200) {
+            self.notes.lock().lied_calendar = lied_before;
         }
         // What was to be cut further on than it is long came whole.
         if fault == Fault::Cut && answer.as_ref().is_ok_and(is_whole) {
