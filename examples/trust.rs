@@ -170,25 +170,11 @@ fn rows_of(name: &str) -> Vec<u32> {
     numbers
 }
 
-fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) -> String {
-    let mut page = String::new();
-    let mut line = |text: String| writeln!(page, "{text}").unwrap();
+/// The lines of the simulation.
+fn simulated(simulation: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = |text: String| lines.push(text);
     let seeds = simulation["seeds"].as_str().unwrap_or("?");
-    line("# What machines have shown\n".to_owned());
-    line("Written by `tests/proof.sh`, never by hand. What the words mean stands in [docs/execution.md](docs/execution.md).".to_owned());
-    line(format!("Version {}, commit {}, {}.\n", env!("CARGO_PKG_VERSION"), commit(), date()));
-    line("| what | figure | shown by |\n| --- | --- | --- |".to_owned());
-    line(format!("| tests passed, failed | {}, {} | `tests/run.sh` |", tests.passed, tests.failed));
-    for kills in kill_figures {
-        line(format!(
-            "| the shipped program killed at every named point: kills tried, done | {}, {} | `cargo test --test kills -- --nocapture` |",
-            kills.tried, kills.done
-        ));
-        line(format!(
-            "| orders doubled, lost, unrecorded after them | {}, {}, {} | the same |",
-            kills.doubled, kills.lost, kills.unrecorded
-        ));
-    }
     line(format!(
         "| simulated: histories, account-days, runs, orders | {}, {}, {}, {} | `cargo run --example simulate -- --seeds {seeds}` |",
         simulation["histories"], simulation["account_days"], simulation["runs"], simulation["orders"]
@@ -220,6 +206,28 @@ fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) 
         "| requests of a run in which nothing goes wrong, beyond twelve for each of its orders: most | {} | the same |",
         simulation["quiet_beyond"]
     ));
+    lines
+}
+
+fn page(tests: &Tests, kill_figures: &[Kills], simulation: &Value, zoo: &Value) -> String {
+    let mut page = String::new();
+    let mut line = |text: String| writeln!(page, "{text}").unwrap();
+    line("# What machines have shown\n".to_owned());
+    line("Written by `tests/proof.sh`, never by hand. What the words mean stands in [docs/execution.md](docs/execution.md).".to_owned());
+    line(format!("Version {}, commit {}, {}.\n", env!("CARGO_PKG_VERSION"), commit(), date()));
+    line("| what | figure | shown by |\n| --- | --- | --- |".to_owned());
+    line(format!("| tests passed, failed | {}, {} | `tests/run.sh` |", tests.passed, tests.failed));
+    for kills in kill_figures {
+        line(format!(
+            "| the shipped program killed at every named point: kills tried, done | {}, {} | `cargo test --test kills -- --nocapture` |",
+            kills.tried, kills.done
+        ));
+        line(format!(
+            "| orders doubled, lost, unrecorded after them | {}, {}, {} | the same |",
+            kills.doubled, kills.lost, kills.unrecorded
+        ));
+    }
+    simulated(simulation).into_iter().for_each(&mut line);
     line(format!(
         "| planted bugs found, within 120 s, and the slowest | {} of {}, {}, {:.0} s | `cargo run --features zoo --example simulate -- --zoo` |",
         zoo["found"],
