@@ -97,14 +97,14 @@ async fn ring(
         crossed: Mutex::default(),
         died: watch::Sender::new(false),
     });
-    let mut died = script.died.subscribe();
+    let mut ended = script.died.subscribe();
     service.world.points = Points::watched(script);
-    let died = tokio::select! {
+    let has_ended = tokio::select! {
         _ = service.ring(new_york(slot)) => false,
-        at = died.wait_for(|died| *died) => { drop(at.unwrap()); true }
+        at = ended.wait_for(|ended| *ended) => { drop(at.unwrap()); true }
     };
     service.world.points = Points::default();
-    died
+    has_ended
 }
 
 async fn intents(service: &TestWorld) -> Vec<Intent> {

@@ -1,6 +1,7 @@
 //! What users wish for their own accounts, on the real line: who is not bought is not bought, what is to leave is raised and
 //! kept, and the second half of a run keeps what the first decided, also in another process.
 
+use alpaca_sim::exchange::asset::AssetPatch;
 use alpaca_sim::{Environment, NewAccount};
 use rebalanced::edge::points;
 use rebalanced::edge::store::{RunFilter, WishEnding};
@@ -198,6 +199,34 @@ async fn a_withdrawal_that_left_before_it_was_asked_for_does_not_count(on: Keepe
     assert_eq!(personal.aside(service.clock.now()), usd("700"));
 }
 
+/// BND is not traded any more: AGG, which the file names, is bought in its place, and the kept decision says so.
+async fn what_cannot_be_bought_has_its_substitute_and_the_run_says_why(on: Keeper) {
+    let (service, _) = world(on, "every-look").await;
+    let shut = AssetPatch { tradable: Some(false), ..AssetPatch::default() };
+    service.sim.with_exchange(|exchange, now| exchange.change_asset(now, "BND", shut)).unwrap();
+    service.ring(new_york("2019-06-03T15:30:00")).await;
+    let (run, decisions) = newest(&service).await;
+    assert_eq!(run.outcome.as_ref().unwrap().kind, "completed", "{run:?}");
+    assert_eq!(orders(&service, 0), ["buy AGG", "buy VTI"]);
+    let explained = decisions[0]["explained"].as_array().unwrap();
+    let sentence = |symbol: &str| {
+        let one =
+            explained.iter().find(|one| one["symbol"] == symbol).unwrap_or_else(|| panic!("{symbol}: {explained:?}"));
+        one["sentence"].as_str().unwrap().to_owned()
+    };
+    assert!(sentence("VTI").contains("buys"), "{}", sentence("VTI"));
+    assert!(sentence("AGG").contains("buys"), "{}", sentence("AGG"));
+    let open = AssetPatch { tradable: Some(true), ..AssetPatch::default() };
+    service.sim.with_exchange(|exchange, now| exchange.change_asset(now, "BND", open)).unwrap();
+    service.ring(new_york("2019-06-04T15:30:00")).await;
+    let after = orders(&service, 2);
+    assert!(
+        !after.iter().any(|order| order == "sell AGG"),
+        "nothing is sold only to change one for the other: {after:?}"
+    );
+    service.settle_accounts().await;
+}
+
 async fn deposits_and_dividends_are_named_in_the_runs_own_sentence(on: Keeper) {
     let (service, account) = world(on, "sixty-forty").await;
     service.ring(new_york("2019-06-03T15:45:00")).await;
@@ -328,6 +357,7 @@ on_both_databases!(
     a_withdrawal_is_raised_and_kept_until_it_has_left_and_each_row_counts_once,
     a_withdrawal_that_left_before_it_was_asked_for_does_not_count,
     deposits_and_dividends_are_named_in_the_runs_own_sentence,
+    what_cannot_be_bought_has_its_substitute_and_the_run_says_why,
     the_second_half_keeps_the_weights_of_the_first_after_a_restart,
     what_is_not_to_be_bought_since_the_first_half_is_not_bought_by_the_second,
     a_wish_whose_file_changed_its_mind_stops_the_account,
