@@ -8,29 +8,27 @@ use crate::model::ids::{NotAnId, RunId};
 use crate::model::intent::{Intent, IntentState};
 use crate::model::money::{Qty, Usd};
 use crate::model::plan::{Amount, Phase, Pricing};
-use crate::model::time::Moment;
+use crate::model::time::{Moment, Span};
 
 /// The first attempt of every leg. A further one needs the one before it to be proven to have ended.
 pub const FIRST: u32 = 1;
 
-/// What is left of the limit orders of one try that ended without being filled: their ends, and what was filled of them, are
-/// known. What was rejected, withdrawn or quarantined is nobody's to try again.
-pub fn unfilled(intents: &[Intent], phase: Phase, attempt: u32) -> Vec<Unfilled> {
-    let of_it =
-        intents.iter().filter(|it| it.phase == phase && it.attempt == attempt && it.state == IntentState::Ended);
-    of_it
-        .filter_map(|intent| {
-            let (Amount::Qty(qty), Pricing::Limit(_)) = (intent.amount, intent.pricing) else { return None };
-            let spent = intent.filled_avg_price.map_or(Usd::ZERO, |price| (intent.filled_qty * price).ceil_cents());
-            let left = Unfilled {
-                phase,
-                symbol: intent.symbol.clone(),
-                qty: qty - intent.filled_qty,
-                value: intent.value - spent,
-            };
-            (left.qty.is_positive() && left.value.is_positive()).then_some(left)
-        })
-        .collect()
+/// What is left of the limit orders of one try whose wait of `patience` was over before they ended: their ends, and what was
+/// filled of them, are known. One that ended sooner was ended by somebody else, as by its user, and is theirs to end. What was
+/// rejected, withdrawn or quarantined is nobody's to try again.
+pub fn unfilled(intents: &[Intent], (phase, attempt): (Phase, u32), patience: Span) -> Vec<Unfilled> {
+    let of_it = |it: &&Intent| it.phase == phase && it.attempt == attempt && it.state == IntentState::Ended;
+    let waited = |it: &&Intent| it.settled_at.is_some_and(|end| end.since(it.recorded_at) >= patience);
+    let left = |intent: &Intent| {
+        let (Amount::Qty(qty), Pricing::Limit(limit)) = (intent.amount, intent.pricing) else { return None };
+        let spent = (intent.filled_qty * intent.filled_avg_price.unwrap_or(limit)).ceil_cents();
+        let (qty, value) = (qty - intent.filled_qty, intent.value - spent);
+        // A sale that brought more than was reckoned still has its other shares.
+        let value = if phase == Phase::Sell { value.max(Usd::CENT) } else { value };
+        let is_any = qty.is_positive() && value.is_positive();
+        is_any.then(|| Unfilled { phase, symbol: intent.symbol.clone(), qty, value })
+    };
+    intents.iter().filter(of_it).filter(waited).filter_map(left).collect()
 }
 
 /// Whether a later try of the same leg took an intent's place: then its own end is not the leg's.

@@ -204,7 +204,8 @@ pub fn sizes(legs: &[Leg], measure: &Measure, mandate: &Mandate, now: Moment) ->
         );
         refusals.push(refusal(RefusalCode::MaxOrders, detail));
     }
-    let day = mandate.today.len() + legs.len();
+    // The further tries of a leg are as many as its strategy says: they are no sign of a fault.
+    let day = mandate.today.iter().filter(|past| past.attempt == 1).count() + legs.len();
     let most = count(limits.runs_worth_per_day).saturating_mul(most);
     if day > most {
         let detail = format!(

@@ -142,11 +142,10 @@ impl<'a> Draft<'a> {
             let Some((place, row)) = rows.iter().enumerate().find(|(_, row)| *row.symbol == left.symbol) else {
                 continue;
             };
-            let cash = self.cash_after() - self.valuation.reserved;
-            match legs::again(row, self.strategy, left, kind) {
-                Ok((leg, _)) if leg.phase == Phase::Buy && leg.value > cash => {
-                    self.skip(place, Side::Buy, left.value, SkipReason::NoCash);
-                }
+            let cash = (self.cash_after() - self.valuation.reserved).floor_cents();
+            let paid = if left.phase == Phase::Buy { left.value.min(cash) } else { left.value };
+            match legs::again(row, self.strategy, &Unfilled { value: paid, ..left.clone() }, kind) {
+                Err(_) if paid < left.value => self.skip(place, Side::Buy, left.value, SkipReason::NoCash),
                 Ok((leg, moved)) => {
                     if let Some(slot) = self.moved.get_mut(place) {
                         *slot = moved;

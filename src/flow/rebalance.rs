@@ -33,15 +33,15 @@ use crate::flow::settle;
 use crate::flow::weights;
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
-use crate::model::ids::{AccountId, Symbol};
+use crate::model::ids::{AccountId, StrategyVersion, Symbol};
 use crate::model::intent::Intent;
 use crate::model::mandate::HaltScope;
 use crate::model::personal::{Personal, Said};
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::run::Trigger;
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
-use crate::model::strategy::Strategy;
-use crate::model::time::Moment;
+use crate::model::strategy::{OrderStyle, Strategy};
+use crate::model::time::{Moment, Span};
 use crate::model::verdict::{EndReason, Outcome, OutcomeKind, Refusal};
 use crate::model::zoo::{Bug, planted};
 
@@ -72,10 +72,12 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     if let Some(outcome) = estranged(world, &claim, &course).await? {
         return close(world, claim, Some(course), outcome).await;
     }
-    let tries = FIRST..=course.strategy.orders().tries();
-    for part in
-        [Phase::Sell, Phase::Buy].into_iter().flat_map(|phase| tries.clone().map(move |attempt| (phase, attempt)))
-    {
+    // An earlier process may have gone further than the file allows now: what it recorded is followed to its end.
+    let stored = world.store.intents_of(&claim.run().id).await?;
+    let tries = course.strategy.orders().tries().max(stored.iter().map(|intent| intent.attempt).max().unwrap_or(FIRST));
+    let parts =
+        [Phase::Sell, Phase::Buy].into_iter().flat_map(|phase| (FIRST..=tries).map(move |attempt| (phase, attempt)));
+    for part in parts {
         if let Step::End(mut outcome) = half(world, &claim, &mut course, part).await? {
             let stopped_short = matches!(outcome.kind, OutcomeKind::Skipped | OutcomeKind::Refused);
             if stopped_short && settle::any_filled(&course.intents) {
@@ -120,69 +122,98 @@ async fn is_halted(world: &World, account: &AccountId) -> Result<bool, store::Er
     Ok(halts.iter().any(|halt| matches!(&halt.scope, HaltScope::Account(halted) if halted == account)))
 }
 
-/// One try of one half of the run. All its branching stands here; the leaves are pure or do one effect.
+/// One try of one half of the run.
 async fn half<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    (phase, attempt): (Phase, u32),
+    part: (Phase, u32),
 ) -> Result<Step, store::Error> {
-    let stored = world.store.recorded(claim, (phase, attempt)).await?.filter(|_| !planted(Bug::RecoveryPlansAnew));
-    let recorded = if let Some(stored) = stored {
-        stored
+    let stored = world.store.recorded(claim, part).await?.filter(|_| !planted(Bug::RecoveryPlansAnew));
+    let (recorded, version) = if let Some(stored) = stored {
+        // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
+        (stored, claim.run().version.clone())
     } else {
-        if attempt > FIRST && !is_open_again(world, claim, course, (phase, attempt)).await? {
-            return Ok(Step::On);
-        }
-        if phase == Phase::Sell && attempt == FIRST && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
-            return Ok(Step::On); // An earlier process recorded this run's first plan, and it sold nothing.
-        }
-        let (plan, snapshot) = match consider(world, claim, course, (phase, attempt)).await? {
-            Ok(considered) => considered,
-            Err(outcome) => return Ok(Step::End(outcome)),
-        };
-        if plan.decision == Decision::Hold && phase == Phase::Sell && attempt == FIRST {
-            let kind = if plan.reason.is_blocked() { OutcomeKind::Skipped } else { OutcomeKind::Completed };
-            return Ok(Step::End(Outcome { kind, reason: plan.reason.code(), detail: plan.detail }));
-        }
-        if plan.legs_of(phase).next().is_none() && attempt > FIRST {
-            return Ok(Step::On);
-        }
-        if plan.legs_of(phase).next().is_none() {
-            course.carried = Some((plan, snapshot));
-            return Ok(Step::On);
-        }
-        let symbols: BTreeSet<Symbol> = plan.legs_of(phase).map(|leg| leg.symbol.clone()).collect();
-        let market = match observe::market(world, &course.access, &symbols).await {
-            Ok(market) => market,
-            Err(blind) => return Ok(Step::End(cannot_see(world, course, blind).await?)),
-        };
-        world.points.cross(points::WEIGHED.of(phase)).await;
-        match wall(world, claim, course, (&plan, &snapshot, &market), (phase, attempt)).await? {
-            Wall::Passed(recorded) => {
-                world.points.cross(points::RECORDED.of(phase)).await;
-                if planted(Bug::StaleCash) && phase == Phase::Sell {
-                    course.carried = Some((plan.clone(), snapshot.clone()));
-                }
-                course.seen = Some(Seen::of(&snapshot));
-                recorded
-            }
-            Wall::Refused(refusals) => {
-                for refusal in &refusals {
-                    world.metrics.refusal(refusal.code);
-                }
-                return Ok(Step::End(Outcome::refused(&refusals)));
-            }
-            Wall::ClaimLost => {
-                return Ok(Step::End(Outcome::ended(
-                    OutcomeKind::Skipped,
-                    EndReason::InternalFault,
-                    "another worker has taken this run over",
-                )));
-            }
+        match begin(world, claim, course, part).await? {
+            Begun::Recorded(recorded) => (recorded, None),
+            Begun::End(outcome) => return Ok(Step::End(outcome)),
+            Begun::Stopped(outcome) if part.1 == FIRST => return Ok(Step::End(outcome)),
+            // What stops a further try leaves the run as it is without one; the next half has every check of its own.
+            Begun::Nothing | Begun::Stopped(_) => return Ok(Step::On),
         }
     };
-    carry_out(world, claim, course, (phase, recorded)).await
+    let version = version.unwrap_or_else(|| course.strategy.version().clone());
+    carry_out(world, claim, course, (part.0, recorded, version)).await
+}
+
+/// What came of beginning a try.
+enum Begun<E> {
+    /// Its orders are durable.
+    Recorded(Recorded<E>),
+    /// There is nothing to order.
+    Nothing,
+    /// Something could not be seen, or is not allowed.
+    Stopped(Outcome),
+    /// The run ends here.
+    End(Outcome),
+}
+
+/// Decides one try of one half, and records it. All its branching stands here; the leaves are pure or do one effect.
+async fn begin<E: Environment>(
+    world: &World,
+    claim: &Claim<E>,
+    course: &mut Course<E>,
+    (phase, attempt): (Phase, u32),
+) -> Result<Begun<E>, store::Error> {
+    if attempt > FIRST && !is_open_again(world, claim, course, (phase, attempt)).await? {
+        return Ok(Begun::Nothing);
+    }
+    if phase == Phase::Sell && attempt == FIRST && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
+        return Ok(Begun::Nothing); // An earlier process recorded this run's first plan, and it sold nothing.
+    }
+    let (plan, snapshot) = match consider(world, claim, course, (phase, attempt)).await? {
+        Ok(considered) => considered,
+        Err(outcome) => return Ok(Begun::Stopped(outcome)),
+    };
+    if plan.decision == Decision::Hold && phase == Phase::Sell && attempt == FIRST {
+        let kind = if plan.reason.is_blocked() { OutcomeKind::Skipped } else { OutcomeKind::Completed };
+        return Ok(Begun::End(Outcome { kind, reason: plan.reason.code(), detail: plan.detail }));
+    }
+    if plan.legs_of(phase).next().is_none() {
+        if attempt == FIRST {
+            course.carried = Some((plan, snapshot));
+        }
+        return Ok(Begun::Nothing);
+    }
+    let symbols: BTreeSet<Symbol> = plan.legs_of(phase).map(|leg| leg.symbol.clone()).collect();
+    let market = match observe::market(world, &course.access, &symbols).await {
+        Ok(market) => market,
+        Err(blind) => return Ok(Begun::Stopped(cannot_see(world, course, blind).await?)),
+    };
+    world.points.cross(points::WEIGHED.of(phase)).await;
+    match wall(world, claim, course, (&plan, &snapshot, &market), (phase, attempt)).await? {
+        Wall::Passed(recorded) => {
+            world.points.cross(points::RECORDED.of(phase)).await;
+            if planted(Bug::StaleCash) && phase == Phase::Sell {
+                course.carried = Some((plan.clone(), snapshot.clone()));
+            }
+            course.seen = Some(Seen::of(&snapshot));
+            Ok(Begun::Recorded(recorded))
+        }
+        Wall::Refused(refusals) => {
+            for refusal in &refusals {
+                world.metrics.refusal(refusal.code);
+            }
+            let is_runaway = refusals.iter().any(|refusal| refusal.code.is_runaway());
+            let outcome = Outcome::refused(&refusals);
+            Ok(if is_runaway { Begun::End(outcome) } else { Begun::Stopped(outcome) })
+        }
+        Wall::ClaimLost => Ok(Begun::End(Outcome::ended(
+            OutcomeKind::Skipped,
+            EndReason::InternalFault,
+            "another worker has taken this run over",
+        ))),
+    }
 }
 
 /// Sends what is recorded and follows it to its end.
@@ -190,13 +221,9 @@ async fn carry_out<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    (phase, recorded): (Phase, Recorded<E>),
+    (phase, recorded, version): (Phase, Recorded<E>, StrategyVersion),
 ) -> Result<Step, store::Error> {
-    // The version that decided: the one on record, for the file may have changed since an earlier process recorded.
-    let version = claim.run().version.clone().unwrap_or_else(|| course.strategy.version().clone());
-    // All tries of a half together wait no longer than one would.
-    let tries = i32::try_from(course.strategy.orders().tries()).unwrap_or(i32::MAX);
-    let patience = world.order_wait.checked_div(tries).unwrap_or(world.order_wait);
+    let patience = patience(world, course.strategy.orders());
     let behalf = Behalf { claim, version: &version, grant: &course.grant };
     let sent = dispatch::send(world, behalf, &course.access, recorded).await?;
     world.points.cross(points::SENT.of(phase)).await;
@@ -216,6 +243,12 @@ async fn carry_out<E: Environment>(
     Ok(Step::On)
 }
 
+/// How long one try waits: all tries of a half together wait no longer than one would.
+fn patience(world: &World, orders: &OrderStyle) -> Span {
+    let tries = i32::try_from(orders.tries()).unwrap_or(i32::MAX);
+    world.order_wait.checked_div(tries).unwrap_or(world.order_wait)
+}
+
 /// Whether there is a further try of a half: something of the one before ended unfilled, in this session, and the next half has
 /// not begun.
 async fn is_open_again<E: Environment>(
@@ -224,7 +257,11 @@ async fn is_open_again<E: Environment>(
     course: &Course<E>,
     (phase, attempt): (Phase, u32),
 ) -> Result<bool, store::Error> {
-    if decide::intents::unfilled(&course.intents, phase, attempt - 1).is_empty() {
+    let orders = course.strategy.orders();
+    let before = (phase, attempt - 1);
+    if attempt > orders.tries()
+        || decide::intents::unfilled(&course.intents, before, patience(world, orders)).is_empty()
+    {
         return Ok(false);
     }
     let session = world.sessions.at(world.clock.now());
@@ -268,7 +305,7 @@ async fn consider<E: Environment>(
         Trigger::NewVersion => None,
         _ => world.store.last_rebalanced_at(&claim.run().subscription).await?,
     };
-    let snapshot = match look(world, course, last).await? {
+    let snapshot = match look(world, course, (last, attempt)).await? {
         Ok(Look::Fits(snapshot)) => *snapshot,
         Ok(Look::Changed(why)) => {
             return Ok(Err(Outcome::ended(OutcomeKind::Partial, EndReason::AccountChanged, why)));
@@ -299,13 +336,12 @@ async fn consider<E: Environment>(
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
     let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
-    let unfilled = decide::intents::unfilled(&course.intents, phase, attempt.saturating_sub(1));
-    let stage = if attempt > FIRST {
-        Stage::Again { unfilled: &unfilled, kind: course.strategy.orders().kind_of(attempt) }
-    } else if course.reason.is_some() {
-        Stage::Completing { sold: &sold }
-    } else {
-        Stage::Opening
+    let before = (phase, attempt.saturating_sub(1));
+    let unfilled = decide::intents::unfilled(&course.intents, before, patience(world, course.strategy.orders()));
+    let stage = match (attempt, course.reason) {
+        (FIRST, None) => Stage::Opening,
+        (FIRST, Some(_)) => Stage::Completing { sold: &sold },
+        _ => Stage::Again { unfilled: &unfilled, kind: course.strategy.orders().kind_of(attempt) },
     };
     let plan = made_for(world, course, &snapshot, (stage, of_the_day)).await?;
     world.points.cross(points::PLANNED.of(phase)).await;
@@ -385,7 +421,7 @@ enum Look {
 async fn look<E: Environment>(
     world: &World,
     course: &mut Course<E>,
-    last: Option<Moment>,
+    (last, attempt): (Option<Moment>, u32),
 ) -> Result<Result<Look, Blind>, store::Error> {
     let is_second = course.reason.is_some();
     let expected = course.held.as_ref().filter(|_| is_second).map(|held| decide::books::after(held, &course.intents));
@@ -397,10 +433,14 @@ async fn look<E: Environment>(
         };
         let pause = if let Some(expected) = &expected {
             let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
-            if changes.is_empty() {
+            // A further try waits until nothing shows the one before as open any more.
+            let lagging = snapshot.open_orders.iter().filter(|_| attempt > FIRST).map(|order| &order.client_order_id);
+            let lagging = lagging.filter(|id| course.intents.iter().any(|intent| intent.client_order_id == **id));
+            let mut all: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            all.extend(lagging.map(|id| format!("{id}, which has ended, is shown as open")));
+            if all.is_empty() {
                 return Ok(Ok(Look::Fits(Box::new(snapshot))));
             }
-            let all: Vec<String> = changes.iter().map(ToString::to_string).collect();
             let Some(pause) = difference.again(&all) else {
                 let why = format!("the account was changed by somebody else during the run ({})", all.join("; "));
                 return Ok(Ok(Look::Changed(format!("{why}; nothing more was sent, and the next moment looks anew"))));

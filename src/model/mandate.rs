@@ -161,6 +161,8 @@ pub struct Past {
     pub of_this_run: bool,
     /// The half of its run.
     pub phase: Phase,
+    /// Which try of its leg.
+    pub attempt: u32,
     /// What.
     pub symbol: Symbol,
     /// How much.

@@ -13,6 +13,7 @@ use rebalanced::model::money::{Fraction, Price, Qty, Usd};
 use rebalanced::model::plan::{Amount, Phase, Plan, Pricing};
 use rebalanced::model::snapshot::Snapshot;
 use rebalanced::model::strategy::{OnUnfilled, OrderType, Strategy};
+use rebalanced::model::time::Span;
 use rust_decimal::Decimal;
 
 use crate::cast::{account, legs, now, parts, strategy, symbol, usd, with};
@@ -55,22 +56,43 @@ fn ordered(attempt: u32, state: IntentState, (filled, price): (&str, Option<&str
         filled_avg_price: price.map(|price| Price::parse(price).unwrap()),
         note: String::new(),
         recorded_at: now(),
-        settled_at: Some(now()),
+        settled_at: Some(now() + wait()),
     }
+}
+
+/// How long a try waits here.
+fn wait() -> Span {
+    Span::from_secs(100)
 }
 
 #[test]
 fn what_is_left_has_the_shares_and_the_dollars_that_the_first_try_did_not_use() {
     let partly = ordered(1, IntentState::Ended, ("4", Some("100.01")));
-    assert_eq!(unfilled(std::slice::from_ref(&partly), Phase::Buy, 1), [left(Phase::Buy, "AGG", ("6", "600.16"))]);
-    assert_eq!(unfilled(std::slice::from_ref(&partly), Phase::Buy, 2), [], "another try");
-    assert_eq!(unfilled(std::slice::from_ref(&partly), Phase::Sell, 1), [], "another half");
+    assert_eq!(
+        unfilled(std::slice::from_ref(&partly), (Phase::Buy, 1), wait()),
+        [left(Phase::Buy, "AGG", ("6", "600.16"))]
+    );
+    assert_eq!(unfilled(std::slice::from_ref(&partly), (Phase::Buy, 2), wait()), [], "another try");
+    assert_eq!(unfilled(std::slice::from_ref(&partly), (Phase::Sell, 1), wait()), [], "another half");
     let others = [IntentState::Rejected, IntentState::Withdrawn, IntentState::Quarantined, IntentState::Open];
     for state in others.into_iter().chain([IntentState::Filled, IntentState::Unknown, IntentState::Disputed]) {
-        assert_eq!(unfilled(&[ordered(1, state, ("0", None))], Phase::Buy, 1), [], "{state:?}: its end is not that");
+        assert_eq!(
+            unfilled(&[ordered(1, state, ("0", None))], (Phase::Buy, 1), wait()),
+            [],
+            "{state:?}: its end is not that"
+        );
     }
     let market = Intent { pricing: Pricing::Market, ..partly.clone() };
-    assert_eq!(unfilled(&[market], Phase::Buy, 1), [], "a market order is not tried again");
+    assert_eq!(unfilled(&[market], (Phase::Buy, 1), wait()), [], "a market order is not tried again");
+    let sooner = Intent { settled_at: Some(now() + Span::from_secs(99)), ..partly.clone() };
+    assert_eq!(unfilled(&[sooner], (Phase::Buy, 1), wait()), [], "somebody else ended it, and it is theirs to end");
+    // 9.6 of 10 shares brought more than all ten were reckoned at, for the limit lies far below the bid: 0.4 are left.
+    let sale = ordered(1, IntentState::Ended, ("9.6", Some("105")));
+    let rest = unfilled(&[Intent { phase: Phase::Sell, ..sale }], (Phase::Sell, 1), wait());
+    assert_eq!(rest, [left(Phase::Sell, "AGG", ("0.4", "0.01"))]);
+    let unpriced = ordered(1, IntentState::Ended, ("4", None));
+    let rest = unfilled(&[unpriced], (Phase::Buy, 1), wait());
+    assert_eq!(rest, [left(Phase::Buy, "AGG", ("6", "600.12"))], "what has no price cost its limit");
     let second = ordered(2, IntentState::Filled, ("5", Some("100.4")));
     let both = [partly.clone(), second.clone()];
     assert!(is_superseded(&partly, &both) && !is_superseded(&second, &both));

@@ -186,6 +186,7 @@ fn run_and_day_are_bounded_and_orders_of_unknown_fate_count_as_sent() {
     let past = |state| Past {
         of_this_run: false,
         phase: Phase::Buy,
+        attempt: 1,
         symbol: symbol("XLE"),
         amount: Amount::Notional(usd("501")),
         value: usd("501"),
@@ -211,6 +212,7 @@ fn the_same_order_of_another_run_is_a_repetition() {
         case.mandate.today.push(Past {
             of_this_run,
             phase: Phase::Buy,
+            attempt: 1,
             symbol: symbol("AGG"),
             amount: Amount::Notional(usd("10500")),
             value: usd("10500"),
@@ -298,6 +300,7 @@ fn an_account_has_at_most_three_runs_worth_of_orders_a_day() {
     let past = Past {
         of_this_run: false,
         phase: Phase::Sell,
+        attempt: 1,
         symbol: symbol("XLE"),
         amount: Amount::Qty(Qty::new(dec("1"))),
         value: usd("1"),
@@ -510,6 +513,7 @@ fn s4_a_stored_order_does_not_leave_once_the_raise_that_it_needs_is_gone() {
     let past = |intent: &rebalanced::model::intent::Intent| Past {
         of_this_run: true,
         phase: intent.phase,
+        attempt: 1,
         symbol: intent.symbol.clone(),
         amount: intent.amount,
         value: intent.value,

@@ -287,6 +287,7 @@ fn the_bound_of_a_run_counts_both_of_its_halves() {
     let sold = |value: &str, state, of_this_run| Past {
         of_this_run,
         phase: Phase::Sell,
+        attempt: 1,
         symbol: symbol("XLE"),
         amount: Amount::Notional(usd(value)),
         value: usd(value),

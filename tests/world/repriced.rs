@@ -10,9 +10,13 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use rebalanced::edge::points::{self, Point, Points, Watcher};
 use rebalanced::edge::store::{IntentFilter, RunFilter};
+use rebalanced::flow::approve::{self, Desk};
+use rebalanced::model::ids::Symbol;
 use rebalanced::model::intent::{Intent, IntentState};
+use rebalanced::model::mandate::HaltScope;
 use rebalanced::model::money::{Qty, Usd};
 use rebalanced::model::plan::{Phase, Pricing};
+use rust_decimal::Decimal;
 use tokio::sync::watch;
 
 use crate::halfway::starts_again;
@@ -44,10 +48,11 @@ fn trades(sim: &Sim, does: bool) {
     }
 }
 
-/// Lets the exchange trade again when a point is crossed for the n-th time, and ends the process at another such crossing.
+type Act = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Does something when a point is crossed for the n-th time, and ends the process at another such crossing.
 struct Script {
-    sim: Sim,
-    resumes: Option<(Point, usize)>,
+    acts: Option<(Point, usize, Act)>,
     dies: Option<(Point, usize)>,
     crossed: Mutex<BTreeMap<String, usize>>,
     died: watch::Sender<bool>,
@@ -61,14 +66,14 @@ impl Watcher for Script {
             *nth += 1;
             *nth
         };
-        if self.resumes == Some((point, nth)) {
-            trades(&self.sim, true);
-        }
         if self.dies == Some((point, nth)) {
             self.died.send_replace(true);
             return future::pending().boxed();
         }
-        future::ready(()).boxed()
+        match &self.acts {
+            Some((at, number, act)) if (*at, *number) == (point, nth) => act(),
+            _ => future::ready(()).boxed(),
+        }
     }
 }
 
@@ -82,21 +87,29 @@ async fn world(on: Keeper, orders: &str) -> TestWorld {
     service
 }
 
-/// Carries what is due while the exchange does not trade; whether the process died on the way.
+/// Carries what is due while the exchange does not trade, until a point is crossed; whether the process died on the way.
 async fn ring(
     service: &mut TestWorld,
     slot: &str,
     resumes: Option<(Point, usize)>,
     dies: Option<(Point, usize)>,
 ) -> bool {
+    let sim = service.sim.clone();
+    let resume = move || {
+        trades(&sim, true);
+        future::ready(()).boxed()
+    };
+    carried(service, slot, resumes.map(|(point, nth)| (point, nth, Box::new(resume) as Act)), dies).await
+}
+
+async fn carried(
+    service: &mut TestWorld,
+    slot: &str,
+    acts: Option<(Point, usize, Act)>,
+    dies: Option<(Point, usize)>,
+) -> bool {
     trades(&service.sim, false);
-    let script = Arc::new(Script {
-        sim: service.sim.clone(),
-        resumes,
-        dies,
-        crossed: Mutex::default(),
-        died: watch::Sender::new(false),
-    });
+    let script = Arc::new(Script { acts, dies, crossed: Mutex::default(), died: watch::Sender::new(false) });
     let mut ended = script.died.subscribe();
     service.world.points = Points::watched(script);
     let has_ended = tokio::select! {
@@ -213,6 +226,83 @@ async fn sales_are_priced_anew_before_anything_is_bought(on: Keeper) {
     }
 }
 
+/// The file is another one after the crash: what is on record is followed to its end, and nothing further is tried.
+async fn a_try_that_the_file_does_not_allow_any_more_is_followed_to_its_end(on: Keeper) {
+    let edited = [LEAVE.replace("= 2", "= 0"), String::new()];
+    for (step, orders) in
+        [points::RECORDED, points::SENT].into_iter().flat_map(|step| edited.iter().map(move |it| (step, it)))
+    {
+        for phase in [Phase::Sell, Phase::Buy] {
+            let mut service = world(on, LEAVE).await;
+            let slot = if phase == Phase::Sell {
+                service.ring(new_york(SLOT)).await;
+                edit(&mut service, Some(&strategy(50, 45, LEAVE))).await;
+                NEXT_DAY
+            } else {
+                SLOT
+            };
+            assert!(ring(&mut service, slot, None, Some((step.of(phase), 2))).await);
+            let weights = if phase == Phase::Sell { (50, 45) } else { (60, 35) };
+            edit(&mut service, Some(&strategy(weights.0, weights.1, orders))).await;
+            trades(&service.sim, true);
+            starts_again(&service).await;
+            assert!(service.world.store.unsettled().await.unwrap().is_empty(), "{phase:?}");
+            let (kind, reason, detail) = end(&service).await;
+            assert_ne!((kind.as_str(), reason.as_str()), ("quarantined", "order_unknown"), "{detail}");
+            assert_ne!(reason, "account_changed", "{detail}");
+            let tried = intents(&service).await.iter().filter(|it| it.phase == phase).map(|it| it.attempt).max();
+            assert_eq!(tried, Some(2), "what was on record, and no further one");
+            holds_together(&service, 3).await;
+        }
+    }
+}
+
+/// Who cancels by hand wants it cancelled.
+async fn what_the_user_cancels_by_hand_is_not_tried_again(on: Keeper) {
+    let mut service = world(on, MARKET).await;
+    let sim = service.sim.clone();
+    let cancels = move || {
+        for record in sim.ledger().orders {
+            let id = record.order.id.to_string();
+            sim.with_exchange(|exchange, now| exchange.cancel(now, &record.account, &id)).unwrap();
+        }
+        future::ready(()).boxed()
+    };
+    carried(&mut service, SLOT, Some((points::SENT.of(Phase::Buy), 1, Box::new(cancels))), None).await;
+    assert_eq!(end(&service).await.1, "orders_unfilled");
+    assert_eq!(service.sim.ledger().orders.len(), 2, "no further try");
+    holds_together(&service, 3).await;
+}
+
+/// What stops a further try of the sales does not stop the purchases.
+async fn sales_that_may_not_be_tried_again_leave_the_purchases_to_the_cash_that_is_there(on: Keeper) {
+    let mut service = world(on, LEAVE).await;
+    service.ring(new_york(SLOT)).await;
+    edit(&mut service, Some(&strategy(50, 45, LEAVE))).await;
+    let (sim, store) = (service.sim.clone(), service.world.store.clone());
+    let (clock, entropy) = (service.world.clock.clone(), service.world.entropy.clone());
+    let account = intents(&service).await[0].account.clone();
+    // Between the two tries SPY is halted by a person, and money comes in.
+    let acts = move || {
+        trades(&sim, true);
+        sim.with_exchange(|exchange, now| exchange.transfer(now, account.as_str(), Decimal::from(2_000))).unwrap();
+        let (store, clock, entropy) = (store.clone(), clock.clone(), entropy.clone());
+        async move {
+            let desk = Desk { store: &store, clock: &clock, entropy: &entropy };
+            let scope = HaltScope::Symbol(Symbol::parse("SPY").unwrap());
+            approve::halt(&desk, scope, ("ada", "a drill")).await.unwrap();
+        }
+        .boxed()
+    };
+    carried(&mut service, NEXT_DAY, Some((points::FOLLOWED.of(Phase::Sell), 1, Box::new(acts))), None).await;
+    let all = intents(&service).await;
+    let told: Vec<String> =
+        all[2..].iter().map(|it| format!("{} {} {} {:?}", it.phase.code(), it.symbol, it.attempt, it.state)).collect();
+    assert_eq!(told, ["sell SPY 1 Ended", "buy AGG 1 Filled"]);
+    assert_eq!(end(&service).await.1, "orders_unfilled");
+    holds_together(&service, 3).await;
+}
+
 /// Whatever step a process ends at, in whichever try: the next one goes on with that try, and no leg is ordered twice.
 async fn a_process_that_ends_between_two_tries_orders_nothing_twice(on: Keeper) {
     let phase = Phase::Buy;
@@ -254,4 +344,7 @@ on_both_databases!(
     what_is_left_goes_to_the_market_where_the_file_says_so,
     sales_are_priced_anew_before_anything_is_bought,
     a_process_that_ends_between_two_tries_orders_nothing_twice,
+    a_try_that_the_file_does_not_allow_any_more_is_followed_to_its_end,
+    what_the_user_cancels_by_hand_is_not_tried_again,
+    sales_that_may_not_be_tried_again_leave_the_purchases_to_the_cash_that_is_there,
 );

@@ -255,6 +255,7 @@ fn past(intent: &Intent, run: &Run) -> Past {
     Past {
         of_this_run: intent.run == run.id,
         phase: intent.phase,
+        attempt: intent.attempt,
         symbol: intent.symbol.clone(),
         amount: intent.amount,
         value: intent.value,
