@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
-use crate::decide::personal::shown_years;
 use crate::model::canon;
 use crate::model::composition::{Calm, Composition, Glide, Mix};
 use crate::model::ids::Symbol;
@@ -415,8 +414,8 @@ fn wishes(strategy: &Strategy) -> Vec<String> {
             percent(most)
         ));
     }
-    if let Some(years) = &allowed.target_years {
-        lines.push(format!("You may choose a target year of your own, from {}.", shown_years(years)));
+    if let Some(years) = allowed.target_years {
+        lines.push(format!("You may choose a target year of your own, from {years}."));
     }
     for (symbol, substitute) in &allowed.substitutes {
         lines.push(format!("Where {symbol} cannot be bought, or you exclude it, {substitute} is bought instead. What you hold of either counts as its share."));

@@ -4,7 +4,6 @@
 //! model does not compile until it has its words here.
 
 use crate::decide::consent;
-use crate::decide::personal::shown_years;
 use crate::model::composition::Composition;
 use crate::model::money::{Fraction, Usd};
 use crate::model::personal::{Allowance, ExcludedTo};
@@ -170,7 +169,7 @@ fn wishes(allowance: &Allowance, points: &mut Points) {
         point(&format!("users may {what}"), may.then(|| "yes".to_owned()));
     }
     point("highest cash target of a user", cash_max.map(percent));
-    point("target years of a user", target_years.as_ref().map(shown_years));
+    point("target years of a user", target_years.map(|years| years.to_string()));
     point("most that a user may exclude", max_excluded.map(percent));
     let to_cash = (*excluded_to == ExcludedTo::Cash).then(|| "cash".to_owned());
     point("where excluded weights go", to_cash.or_else(|| exclude.then(|| "others".to_owned())));

@@ -1,17 +1,13 @@
 //! Cleared legs to intents, each under an id derived from what it is (rule 2).
 
 use crate::decide::guard::Cleared;
-use crate::decide::legs::Unfilled;
 use crate::model::canon;
 use crate::model::environment::Environment;
 use crate::model::ids::{NotAnId, RunId};
-use crate::model::intent::{Intent, IntentState};
+use crate::model::intent::{Intent, IntentState, Unfilled};
 use crate::model::money::{Qty, Usd};
 use crate::model::plan::{Amount, Phase, Pricing};
 use crate::model::time::{Moment, Span};
-
-/// The first attempt of every leg. A further one needs the one before it to be proven to have ended.
-pub const FIRST: u32 = 1;
 
 /// What is left of the limit orders of one try whose wait of `patience` was over before they ended: their ends, and what was
 /// filled of them, are known. One that ended sooner was ended by somebody else, as by its user, and is theirs to end. What was

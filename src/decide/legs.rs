@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use crate::decide::allocate::Poured;
 use crate::decide::drift::Valued;
 use crate::model::ids::Symbol;
+use crate::model::intent::Unfilled;
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::{Amount, Leg, Phase, Pricing};
 use crate::model::strategy::{OrderType, Strategy};
@@ -146,19 +147,6 @@ fn shares(row: &Valued<'_>, strategy: &Strategy, (qty, kind): (Qty, OrderType)) 
     }
     let pricing = if limit { Pricing::Limit(price) } else { Pricing::Market };
     Ok((leg(Phase::Buy, row.symbol, (Amount::Qty(qty), pricing), (value, price)), qty * row.middle))
-}
-
-/// What is left of a limit order that ended without being filled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfilled {
-    /// Which half of the run.
-    pub phase: Phase,
-    /// What.
-    pub symbol: Symbol,
-    /// Shares that are left of it.
-    pub qty: Qty,
-    /// Dollars that are left of its value: a purchase spends no more.
-    pub value: Usd,
 }
 
 /// The next try of what is left: never more shares than are left, never more dollars.

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::model::environment::Kind;
 use crate::model::ids::Symbol;
+use crate::model::intent::Intent;
 use crate::model::limits::{Raise, ServiceLimits};
 use crate::model::mandate::{ApprovalKind, Mandate, Past};
 use crate::model::money::{Fraction, Price, Qty, Usd};
@@ -205,7 +206,7 @@ pub fn sizes(legs: &[Leg], measure: &Measure, mandate: &Mandate, now: Moment) ->
         refusals.push(refusal(RefusalCode::MaxOrders, detail));
     }
     // The further tries of a leg are as many as its strategy says: they are no sign of a fault.
-    let day = mandate.today.iter().filter(|past| past.attempt == 1).count() + legs.len();
+    let day = mandate.today.iter().filter(|past| past.attempt == Intent::FIRST).count() + legs.len();
     let most = count(limits.runs_worth_per_day).saturating_mul(most);
     if day > most {
         let detail = format!(

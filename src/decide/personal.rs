@@ -8,7 +8,6 @@
 //! change one for the other: new money alone goes to the one that is wanted now.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use crate::decide::drift::{self, Valuation};
 use crate::model::ids::Symbol;
@@ -34,11 +33,6 @@ pub struct Unfit {
     pub detail: String,
 }
 
-/// The years of a range, as people write them.
-pub fn shown_years(years: &RangeInclusive<i16>) -> String {
-    format!("{} to {}", years.start(), years.end())
-}
-
 /// What the strategy does not allow of these wishes, one sentence each; empty when it allows them all.
 pub fn misfits(strategy: &Strategy, personal: &Personal, now: Moment) -> Vec<String> {
     let (name, allowed) = (strategy.name(), strategy.allowance());
@@ -53,8 +47,8 @@ pub fn misfits(strategy: &Strategy, personal: &Personal, now: Moment) -> Vec<Str
                 let most = allowed.cash_max.map_or_else(|| "none".to_owned(), |most| percent(most) + "%");
                 format!("a cash target of {}% (cash_percent_max, now {most})", percent(*cash))
             }
-            Wish::TargetYear(year) if allowed.target_years.as_ref().is_none_or(|years| !years.contains(year)) => {
-                let years = allowed.target_years.as_ref().map_or_else(|| "none".to_owned(), shown_years);
+            Wish::TargetYear(year) if allowed.target_years.is_none_or(|years| !years.contains(*year)) => {
+                let years = allowed.target_years.map_or_else(|| "none".to_owned(), |years| years.to_string());
                 format!("the target year {year} (target_year_min and target_year_max, now {years})")
             }
             _ => continue,

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use crate::decide;
 use crate::decide::backoff::Difference;
 use crate::decide::guard::Facts;
-use crate::decide::intents::FIRST;
 use crate::decide::personal::Unfit;
 use crate::decide::plan::Stage;
 use crate::edge::World;
@@ -34,9 +33,9 @@ use crate::flow::weights;
 use crate::model::books::Ledgers;
 use crate::model::environment::Environment;
 use crate::model::ids::{AccountId, StrategyVersion, Symbol};
-use crate::model::intent::Intent;
+use crate::model::intent::{Intent, Unfilled};
 use crate::model::mandate::HaltScope;
-use crate::model::personal::{Personal, Said};
+use crate::model::personal::Said;
 use crate::model::plan::{Decision, Phase, Plan};
 use crate::model::run::Trigger;
 use crate::model::snapshot::{AccountView, Market, Seen, Shares, Snapshot};
@@ -74,9 +73,11 @@ async fn line<E: Environment>(world: &World, claim: Claim<E>) -> Result<Outcome,
     }
     // An earlier process may have gone further than the file allows now: what it recorded is followed to its end.
     let stored = world.store.intents_of(&claim.run().id).await?;
-    let tries = course.strategy.orders().tries().max(stored.iter().map(|intent| intent.attempt).max().unwrap_or(FIRST));
-    let parts =
-        [Phase::Sell, Phase::Buy].into_iter().flat_map(|phase| (FIRST..=tries).map(move |attempt| (phase, attempt)));
+    let tries =
+        course.strategy.orders().tries().max(stored.iter().map(|intent| intent.attempt).max().unwrap_or(Intent::FIRST));
+    let parts = [Phase::Sell, Phase::Buy]
+        .into_iter()
+        .flat_map(|phase| (Intent::FIRST..=tries).map(move |attempt| (phase, attempt)));
     for part in parts {
         if let Step::End(mut outcome) = half(world, &claim, &mut course, part).await? {
             let stopped_short = matches!(outcome.kind, OutcomeKind::Skipped | OutcomeKind::Refused);
@@ -137,7 +138,7 @@ async fn half<E: Environment>(
         match begin(world, claim, course, part).await? {
             Begun::Recorded(recorded) => (recorded, None),
             Begun::End(outcome) => return Ok(Step::End(outcome)),
-            Begun::Stopped(outcome) if part.1 == FIRST => return Ok(Step::End(outcome)),
+            Begun::Stopped(outcome) if part.1 == Intent::FIRST => return Ok(Step::End(outcome)),
             // What stops a further try leaves the run as it is without one; the next half has every check of its own.
             Begun::Nothing | Begun::Stopped(_) => return Ok(Step::On),
         }
@@ -165,22 +166,25 @@ async fn begin<E: Environment>(
     course: &mut Course<E>,
     (phase, attempt): (Phase, u32),
 ) -> Result<Begun<E>, store::Error> {
-    if attempt > FIRST && !is_open_again(world, claim, course, (phase, attempt)).await? {
+    let unfilled = left_to_try(world, claim, course, (phase, attempt)).await?;
+    let again = Stage::Again { unfilled: &unfilled, kind: course.strategy.orders().kind_of(attempt) };
+    let again = (attempt > Intent::FIRST).then_some(again);
+    if again.is_some() && unfilled.is_empty() {
         return Ok(Begun::Nothing);
     }
-    if phase == Phase::Sell && attempt == FIRST && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
+    if phase == Phase::Sell && attempt == Intent::FIRST && course.reason.is_some() && !planted(Bug::RecoveryPlansAnew) {
         return Ok(Begun::Nothing); // An earlier process recorded this run's first plan, and it sold nothing.
     }
-    let (plan, snapshot) = match consider(world, claim, course, (phase, attempt)).await? {
+    let (plan, snapshot) = match consider(world, claim, course, (phase, again)).await? {
         Ok(considered) => considered,
         Err(outcome) => return Ok(Begun::Stopped(outcome)),
     };
-    if plan.decision == Decision::Hold && phase == Phase::Sell && attempt == FIRST {
+    if plan.decision == Decision::Hold && phase == Phase::Sell && attempt == Intent::FIRST {
         let kind = if plan.reason.is_blocked() { OutcomeKind::Skipped } else { OutcomeKind::Completed };
         return Ok(Begun::End(Outcome { kind, reason: plan.reason.code(), detail: plan.detail }));
     }
     if plan.legs_of(phase).next().is_none() {
-        if attempt == FIRST {
+        if attempt == Intent::FIRST {
             course.carried = Some((plan, snapshot));
         }
         return Ok(Begun::Nothing);
@@ -249,35 +253,35 @@ fn patience(world: &World, orders: &OrderStyle) -> Span {
     world.order_wait.checked_div(tries).unwrap_or(world.order_wait)
 }
 
-/// Whether there is a further try of a half: something of the one before ended unfilled, in this session, and the next half has
-/// not begun.
-async fn is_open_again<E: Environment>(
+/// What a further try of a half is for: what the one before left unfilled, in this session, as long as the next half has not
+/// begun.
+async fn left_to_try<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &Course<E>,
     (phase, attempt): (Phase, u32),
-) -> Result<bool, store::Error> {
+) -> Result<Vec<Unfilled>, store::Error> {
     let orders = course.strategy.orders();
-    let before = (phase, attempt - 1);
-    if attempt > orders.tries()
-        || decide::intents::unfilled(&course.intents, before, patience(world, orders)).is_empty()
-    {
-        return Ok(false);
+    if attempt == Intent::FIRST || attempt > orders.tries() {
+        return Ok(Vec::new());
     }
     let session = world.sessions.at(world.clock.now());
     let day = |intent: &Intent| intent.recorded_at.day_in(world.sessions.zone());
-    if session.is_none_or(|session| course.intents.iter().any(|intent| day(intent) != session.day)) {
-        return Ok(false);
+    let is_another_day = session.is_none_or(|session| course.intents.iter().any(|intent| day(intent) != session.day));
+    if is_another_day
+        || (phase == Phase::Sell && world.store.recorded(claim, (Phase::Buy, Intent::FIRST)).await?.is_some())
+    {
+        return Ok(Vec::new());
     }
-    Ok(phase == Phase::Buy || world.store.recorded(claim, (Phase::Buy, FIRST)).await?.is_none())
+    Ok(decide::intents::unfilled(&course.intents, (phase, attempt - 1), patience(world, orders)))
 }
 
-/// Looks and thinks: a snapshot and the plan made from it.
+/// Looks and thinks: a snapshot and the plan made from it. A further try knows what it is for.
 async fn consider<E: Environment>(
     world: &World,
     claim: &Claim<E>,
     course: &mut Course<E>,
-    (phase, attempt): (Phase, u32),
+    (phase, again): (Phase, Option<Stage<'_>>),
 ) -> Result<Result<(Plan, Snapshot), Outcome>, store::Error> {
     if let Some(carried) = course.carried.take() {
         return Ok(Ok(carried));
@@ -295,8 +299,7 @@ async fn consider<E: Environment>(
     }
     world.points.cross(points::CONSIDERING.of(phase)).await;
     // Before the quotes are asked for: a history may take its time, and they must be fresh.
-    let personal = world.store.personal(&course.access.account).await?;
-    let of_the_day = match of_the_day(world, course, &personal).await {
+    let of_the_day = match of_the_day(world, course).await? {
         Ok(weighed) => weighed,
         Err(blind) => return Ok(Err(cannot_see(world, course, blind).await?)),
     };
@@ -305,7 +308,7 @@ async fn consider<E: Environment>(
         Trigger::NewVersion => None,
         _ => world.store.last_rebalanced_at(&claim.run().subscription).await?,
     };
-    let snapshot = match look(world, course, (last, attempt)).await? {
+    let snapshot = match look(world, course, (last, again.is_some())).await? {
         Ok(Look::Fits(snapshot)) => *snapshot,
         Ok(Look::Changed(why)) => {
             return Ok(Err(Outcome::ended(OutcomeKind::Partial, EndReason::AccountChanged, why)));
@@ -336,13 +339,10 @@ async fn consider<E: Environment>(
     let sold: Vec<Symbol> =
         course.intents.iter().filter(|it| it.phase == Phase::Sell).map(|it| it.symbol.clone()).collect();
     let sold = if planted(Bug::BuysBack) { Vec::new() } else { sold };
-    let before = (phase, attempt.saturating_sub(1));
-    let unfilled = decide::intents::unfilled(&course.intents, before, patience(world, course.strategy.orders()));
-    let stage = match (attempt, course.reason) {
-        (FIRST, None) => Stage::Opening,
-        (FIRST, Some(_)) => Stage::Completing { sold: &sold },
-        _ => Stage::Again { unfilled: &unfilled, kind: course.strategy.orders().kind_of(attempt) },
-    };
+    let stage = again.unwrap_or(match course.reason {
+        None => Stage::Opening,
+        Some(_) => Stage::Completing { sold: &sold },
+    });
     let plan = made_for(world, course, &snapshot, (stage, of_the_day)).await?;
     world.points.cross(points::PLANNED.of(phase)).await;
     if stage == Stage::Opening {
@@ -353,16 +353,16 @@ async fn consider<E: Environment>(
     Ok(Ok((plan, snapshot)))
 }
 
+/// The strategy with the weights of a day, or why it has none, or why that cannot be seen.
+type Weighed = Result<Result<Strategy, Unfit>, Blind>;
+
 /// The file's strategy with the weights of today. The second half goes by what was made of it for the first, and asks nothing.
-async fn of_the_day<E: Environment>(
-    world: &World,
-    course: &Course<E>,
-    personal: &Personal,
-) -> Result<Result<Strategy, Unfit>, Blind> {
+async fn of_the_day<E: Environment>(world: &World, course: &Course<E>) -> Result<Weighed, store::Error> {
     if course.reason.is_some() {
-        return Ok(Ok(course.effective().clone()));
+        return Ok(Ok(Ok(course.effective().clone())));
     }
-    weights::of_the_day(world, &course.access, (&course.strategy, personal), world.clock.now()).await
+    let personal = world.store.personal(&course.access.account).await?;
+    Ok(weights::of_the_day(world, &course.access, (&course.strategy, &personal), world.clock.now()).await)
 }
 
 /// The plan by the strategy of this account: the file's, with what its user wishes now. The second half goes by what the
@@ -421,7 +421,7 @@ enum Look {
 async fn look<E: Environment>(
     world: &World,
     course: &mut Course<E>,
-    (last, attempt): (Option<Moment>, u32),
+    (last, is_again): (Option<Moment>, bool),
 ) -> Result<Result<Look, Blind>, store::Error> {
     let is_second = course.reason.is_some();
     let expected = course.held.as_ref().filter(|_| is_second).map(|held| decide::books::after(held, &course.intents));
@@ -434,7 +434,7 @@ async fn look<E: Environment>(
         let pause = if let Some(expected) = &expected {
             let changes = decide::books::changes(expected, &Shares::in_snapshot(&snapshot));
             // A further try waits until nothing shows the one before as open any more.
-            let lagging = snapshot.open_orders.iter().filter(|_| attempt > FIRST).map(|order| &order.client_order_id);
+            let lagging = snapshot.open_orders.iter().filter(|_| is_again).map(|order| &order.client_order_id);
             let lagging = lagging.filter(|id| course.intents.iter().any(|intent| intent.client_order_id == **id));
             let mut all: Vec<String> = changes.iter().map(ToString::to_string).collect();
             all.extend(lagging.map(|id| format!("{id}, which has ended, is shown as open")));

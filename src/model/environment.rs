@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::model::codes::codes;
+
 mod sealed {
     pub trait Sealed {}
 }
@@ -34,36 +36,12 @@ impl Environment for Live {
     const KIND: Kind = Kind::Live;
 }
 
-/// The environment as a value, for rows, labels and messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// See [`Paper`].
-    Paper,
-    /// See [`Live`].
-    Live,
-}
-
-impl Kind {
-    /// `paper` or `live`, as Alpaca's `env` parameter and our rows spell it.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Paper => "paper",
-            Self::Live => "live",
-        }
-    }
-
-    /// Reads the spelling of [`Kind::code`]; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "paper" => Some(Self::Paper),
-            "live" => Some(Self::Live),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
+codes! {
+    /// The environment as a value, for rows, labels and messages; in the words of Alpaca's `env` parameter.
+    Kind {
+        /// See [`Paper`].
+        Paper = "paper",
+        /// See [`Live`].
+        Live = "live",
     }
 }

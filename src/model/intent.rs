@@ -1,68 +1,38 @@
 //! One order we mean to place: stored before its first byte leaves (rule 2), and followed until its fate is known.
 
+use crate::model::codes::codes;
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, ClientOrderId, IntentId, OrderId, RunId, Symbol};
 use crate::model::money::{Price, Qty, Usd};
 use crate::model::plan::{Amount, Phase, Pricing};
 use crate::model::time::Moment;
 
-/// Where an intent stands. The last six are ends; the one way out of an end is to be disputed (S14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum IntentState {
-    /// Stored; sent or not, nothing is known of it yet.
-    Recorded,
-    /// Sent without a usable answer, or in a state that no document knows: ask the broker for its id.
-    Unknown,
-    /// The broker has it and it may still trade.
-    Open,
-    /// Completely filled.
-    Filled,
-    /// Ended without being completely filled; what was filled is known exactly.
-    Ended,
-    /// Refused by the broker; nothing was filled.
-    Rejected,
-    /// Proven never to have reached the broker, and not to be sent any more.
-    Withdrawn,
-    /// Could not be resolved, or differs from what was sent: a person must look.
-    Quarantined,
-    /// It had ended, and the broker's own rows say something else of it since: a person must look. What it had filled is what
-    /// we had counted; the broker's count is in the note.
-    Disputed,
+codes! {
+    /// Where an intent stands. The last six are ends; the one way out of an end is to be disputed (S14).
+    IntentState {
+        /// Stored; sent or not, nothing is known of it yet.
+        Recorded = "recorded",
+        /// Sent without a usable answer, or in a state that no document knows: ask the broker for its id.
+        Unknown = "unknown",
+        /// The broker has it and it may still trade.
+        Open = "open",
+        /// Completely filled.
+        Filled = "filled",
+        /// Ended without being completely filled; what was filled is known exactly.
+        Ended = "ended",
+        /// Refused by the broker; nothing was filled.
+        Rejected = "rejected",
+        /// Proven never to have reached the broker, and not to be sent any more.
+        Withdrawn = "withdrawn",
+        /// Could not be resolved, or differs from what was sent: a person must look.
+        Quarantined = "quarantined",
+        /// It had ended, and the broker's own rows say something else of it since: a person must look. What it had filled is what
+        /// we had counted; the broker's count is in the note.
+        Disputed = "disputed",
+    }
 }
 
 impl IntentState {
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Unknown => "unknown",
-            Self::Open => "open",
-            Self::Filled => "filled",
-            Self::Ended => "ended",
-            Self::Rejected => "rejected",
-            Self::Withdrawn => "withdrawn",
-            Self::Quarantined => "quarantined",
-            Self::Disputed => "disputed",
-        }
-    }
-
-    /// Reads the stable code.
-    pub fn parse(code: &str) -> Option<Self> {
-        [
-            Self::Recorded,
-            Self::Unknown,
-            Self::Open,
-            Self::Filled,
-            Self::Ended,
-            Self::Rejected,
-            Self::Withdrawn,
-            Self::Quarantined,
-            Self::Disputed,
-        ]
-        .into_iter()
-        .find(|state| state.code() == code)
-    }
-
     /// Whether nothing more can come of it.
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Recorded | Self::Unknown | Self::Open)
@@ -110,6 +80,19 @@ pub struct Intent {
     pub settled_at: Option<Moment>,
 }
 
+/// What is left of a limit order that ended without being filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfilled {
+    /// Which half of the run.
+    pub phase: Phase,
+    /// What.
+    pub symbol: Symbol,
+    /// Shares that are left of it.
+    pub qty: Qty,
+    /// Dollars that are left of its value: a purchase spends no more.
+    pub value: Usd,
+}
+
 /// What became of an intent: made by the order's state machine, stored as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentUpdate {
@@ -130,6 +113,9 @@ pub struct IntentUpdate {
 }
 
 impl Intent {
+    /// The first attempt of every leg. A further one needs the one before it to be proven to have ended.
+    pub const FIRST: u32 = 1;
+
     /// The intent with what became of it.
     #[must_use]
     pub fn after(mut self, update: &IntentUpdate) -> Self {

@@ -61,30 +61,6 @@ enum Cut {
     Nearest,
 }
 
-/// A decimal with at most so many decimals: one division of whole numbers, where the library's own rounding walks through
-/// the digits several times. Each row of each plan is rounded some four times.
-fn cut(value: Decimal, decimals: u32, way: Cut) -> Decimal {
-    let Some(power) = value.scale().checked_sub(decimals).filter(|digits| *digits > 0).and_then(power_of_ten) else {
-        return value;
-    };
-    let (digits, is_negative) = (value.mantissa().unsigned_abs(), value.is_sign_negative());
-    let (whole, rest) = (digits / power, digits % power);
-    let further = match way {
-        Cut::Off => false,
-        Cut::Away => rest > 0,
-        Cut::Down => rest > 0 && is_negative,
-        Cut::Up => rest > 0 && !is_negative,
-        Cut::Nearest => match (rest * 2).cmp(&power) {
-            Ordering::Less => false,
-            Ordering::Equal => whole % 2 == 1,
-            Ordering::Greater => true,
-        },
-    };
-    // A tenth of what fitted into a decimal fits into one, with a sign too.
-    let whole = i128::try_from(whole + u128::from(further)).unwrap_or_default();
-    Decimal::try_from_i128_with_scale(if is_negative { -whole } else { whole }, decimals).unwrap_or(value)
-}
-
 /// Decimals that a product or a quotient keeps.
 pub const DECIMALS: u32 = 18;
 
@@ -106,49 +82,62 @@ fn power_of_ten(digits: u32) -> Option<u128> {
     POWERS.get(usize::try_from(digits).ok()?).copied()
 }
 
+/// A quotient of whole numbers as the digits of a decimal with so many decimals: one division, where the library's own
+/// rounding walks through the digits several times. `None` where a decimal does not hold it, and for no divisor.
+fn divided((digits, by): (u128, u128), way: Cut, (is_negative, decimals): (bool, u32)) -> Option<Decimal> {
+    let whole = digits.checked_div(by)?;
+    let rest = digits - whole * by;
+    let further = match way {
+        Cut::Off => false,
+        Cut::Away => rest > 0,
+        Cut::Down => rest > 0 && is_negative,
+        Cut::Up => rest > 0 && !is_negative,
+        Cut::Nearest => match rest.cmp(&(by - rest)) {
+            Ordering::Less => false,
+            Ordering::Equal => whole % 2 == 1,
+            Ordering::Greater => true,
+        },
+    };
+    let whole = i128::try_from(whole + u128::from(further)).ok().filter(|whole| whole.unsigned_abs() <= MOST)?;
+    Decimal::try_from_i128_with_scale(if is_negative { -whole } else { whole }, decimals).ok()
+}
+
+/// A decimal with at most so many decimals.
+fn cut(value: Decimal, decimals: u32, way: Cut) -> Decimal {
+    let Some(power) = value.scale().checked_sub(decimals).filter(|digits| *digits > 0).and_then(power_of_ten) else {
+        return value;
+    };
+    // A tenth of what fitted into a decimal fits into one.
+    let digits = value.mantissa().unsigned_abs();
+    divided((digits, power), way, (value.is_sign_negative(), decimals)).unwrap_or(value)
+}
+
 /// A product with at most [`DECIMALS`] decimals, the last one rounded to the nearest, from the middle to the even one.
 /// Nearly all products of a plan fit into 128 bits; the library's own way rounds them twice.
 fn times(one: Decimal, other: Decimal) -> Decimal {
-    fitted(one, other).unwrap_or_else(|| cut(one.saturating_mul(other), DECIMALS, Cut::Nearest))
+    product(one, other).unwrap_or_else(|| cut(one.saturating_mul(other), DECIMALS, Cut::Nearest))
 }
 
-fn fitted(one: Decimal, other: Decimal) -> Option<Decimal> {
-    let product = one.mantissa().unsigned_abs().checked_mul(other.mantissa().unsigned_abs())?;
+/// The same where the digits fit into 128 bits.
+fn product(one: Decimal, other: Decimal) -> Option<Decimal> {
+    let digits = one.mantissa().unsigned_abs().checked_mul(other.mantissa().unsigned_abs())?;
     let scale = one.scale() + other.scale();
-    let mut digits = product;
     let gone = scale.saturating_sub(DECIMALS);
-    if gone > 0 {
-        let power = power_of_ten(gone)?;
-        digits = product / power;
-        let rest = product - digits * power;
-        if rest > power - rest || (rest == power - rest && digits % 2 == 1) {
-            digits += 1;
-        }
-    }
     let is_negative = one.is_sign_negative() != other.is_sign_negative();
-    let digits = i128::try_from(digits).ok().filter(|_| digits <= MOST)?;
-    Decimal::try_from_i128_with_scale(if is_negative { -digits } else { digits }, scale - gone).ok()
+    divided((digits, power_of_ten(gone)?), Cut::Nearest, (is_negative, scale - gone))
 }
 
 /// A quotient with at most [`DECIMALS`] decimals; zero when the divisor is zero.
-fn quotient(one: Decimal, other: Decimal, way: Cut) -> Decimal {
-    divided(one, other, way).unwrap_or_else(|| cut(one.checked_div(other).unwrap_or_default(), DECIMALS, way))
+fn over(one: Decimal, other: Decimal, way: Cut) -> Decimal {
+    quotient(one, other, way).unwrap_or_else(|| cut(one.checked_div(other).unwrap_or_default(), DECIMALS, way))
 }
 
-/// The same where the digits fit into 128 bits: one division.
-fn divided(one: Decimal, other: Decimal, way: Cut) -> Option<Decimal> {
+/// The same where the digits fit into 128 bits.
+fn quotient(one: Decimal, other: Decimal, way: Cut) -> Option<Decimal> {
     let more = (DECIMALS + other.scale()).checked_sub(one.scale())?;
-    let dividend = one.mantissa().unsigned_abs().checked_mul(power_of_ten(more)?)?;
-    let divisor = other.mantissa().unsigned_abs();
-    let digits = dividend.checked_div(divisor)?;
-    let rest = dividend - digits * divisor;
-    let further = match way {
-        Cut::Nearest => rest > divisor - rest || (rest == divisor - rest && digits % 2 == 1),
-        _ => false,
-    };
-    let digits = i128::try_from(digits + u128::from(further)).ok()?;
+    let digits = one.mantissa().unsigned_abs().checked_mul(power_of_ten(more)?)?;
     let is_negative = one.is_sign_negative() != other.is_sign_negative();
-    Decimal::try_from_i128_with_scale(if is_negative { -digits } else { digits }, DECIMALS).ok()
+    divided((digits, other.mantissa().unsigned_abs()), way, (is_negative, DECIMALS))
 }
 
 macro_rules! amount {
@@ -284,12 +273,12 @@ impl Usd {
 
     /// This amount as a fraction of `base`; zero when the base is zero.
     pub fn over(self, base: Self) -> Fraction {
-        Fraction(quotient(self.0, base.0, Cut::Nearest))
+        Fraction(over(self.0, base.0, Cut::Nearest))
     }
 
     /// How many shares this amount is at `price`, unrounded; zero when the price is zero.
     pub fn at(self, price: Price) -> Qty {
-        Qty(quotient(self.0, price.0, Cut::Off))
+        Qty(over(self.0, price.0, Cut::Off))
     }
 }
 
@@ -358,7 +347,7 @@ impl Fraction {
     /// This fraction as a share of `base`; zero when the base is zero.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
-        Self(quotient(self.0, base.0, Cut::Nearest))
+        Self(over(self.0, base.0, Cut::Nearest))
     }
 }
 
@@ -453,7 +442,7 @@ mod tests {
         let unit = Decimal::new(1, DECIMALS);
         let (mut narrow, mut same) = (0, 0);
         for (one, other) in pairs() {
-            let Some(ours) = fitted(one, other) else { continue };
+            let Some(ours) = product(one, other) else { continue };
             let theirs = one.saturating_mul(other);
             narrow += 1;
             if theirs.scale() == one.scale() + other.scale() {
@@ -473,11 +462,11 @@ mod tests {
         let mut narrow = 0;
         for (one, other) in pairs().filter(|(_, other)| !other.is_zero()) {
             let Some(theirs) = one.checked_div(other) else { continue };
-            narrow += u32::from(divided(one, other, Cut::Off).is_some());
+            narrow += u32::from(quotient(one, other, Cut::Off).is_some());
             for way in [Cut::Off, Cut::Nearest] {
-                let ours = quotient(one, other, way);
+                let ours = over(one, other, way);
                 assert!((ours - theirs).abs() <= unit, "{one} / {other}: {ours}, not {theirs}");
-                if let Some(exact) = divided(one, other, way)
+                if let Some(exact) = quotient(one, other, way)
                     && way == Cut::Off
                     && let Some(back) = exact.checked_mul(other).filter(|back| back.scale() == DECIMALS + other.scale())
                 {

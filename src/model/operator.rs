@@ -3,41 +3,18 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::model::codes::codes;
 use crate::model::time::Moment;
 
-/// What an operator may do. None includes another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// See users, runs, halts and approvals.
-    Read,
-    /// Halt and resume.
-    Operate,
-    /// Grant and withdraw approvals.
-    Approve,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::Approve];
-
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::Approve => "approve",
-        }
-    }
-
-    /// Reads the stable code.
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.code() == code)
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
+codes! {
+    /// What an operator may do. None includes another.
+    Scope {
+        /// See users, runs, halts and approvals.
+        Read = "read",
+        /// Halt and resume.
+        Operate = "operate",
+        /// Grant and withdraw approvals.
+        Approve = "approve",
     }
 }
 

@@ -4,7 +4,7 @@
 //! is all that was said of one account; only what is in force at the moment asked for counts, to the microsecond.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::fmt;
 
 use crate::model::codes::codes;
 use crate::model::ids::{AccountId, Symbol, WishId};
@@ -35,6 +35,28 @@ codes! {
     }
 }
 
+/// The target years of glide paths that may be chosen, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetYears {
+    /// The earliest.
+    pub first: i16,
+    /// The latest.
+    pub last: i16,
+}
+
+impl TargetYears {
+    /// Whether this one may be chosen.
+    pub fn contains(self, year: i16) -> bool {
+        (self.first..=self.last).contains(&year)
+    }
+}
+
+impl fmt::Display for TargetYears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.first, self.last)
+    }
+}
+
 /// What a strategy's file allows its users to wish, and who may stand in for whom. The default allows nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowance {
@@ -47,7 +69,7 @@ pub struct Allowance {
     /// The highest cash target that an account may choose, if it may choose one.
     pub cash_max: Option<Fraction>,
     /// The target years that an account may choose among, if it may choose one.
-    pub target_years: Option<RangeInclusive<i16>>,
+    pub target_years: Option<TargetYears>,
     /// The largest part of the strategy's weights that may be excluded; absent is no bound.
     pub max_excluded: Option<Fraction>,
     /// Where the weight of an excluded symbol goes that has no substitute.

@@ -1,64 +1,31 @@
 //! What to do, and why: legs with their reasons, non-trades with theirs.
 
+use crate::model::codes::codes;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::verdict::{Reason, SkipReason};
 
-/// Buy or sell. There is no short sale here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    /// More of it.
-    Buy,
-    /// Less of it.
-    Sell,
-}
-
-impl Side {
-    /// Alpaca's spelling.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Buy => "buy",
-            Self::Sell => "sell",
-        }
-    }
-
-    /// Reads Alpaca's spelling; `sell_short` and others are none of ours.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "buy" => Some(Self::Buy),
-            "sell" => Some(Self::Sell),
-            _ => None,
-        }
+codes! {
+    /// Buy or sell, in Alpaca's words. There is no short sale here: `sell_short` is none of ours.
+    Side {
+        /// More of it.
+        Buy = "buy",
+        /// Less of it.
+        Sell = "sell",
     }
 }
 
-/// A run has two halves: buys are sized from cash that is really there once the sells are filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// First.
-    Sell,
-    /// Second, from a fresh snapshot.
-    Buy,
+codes! {
+    /// A run has two halves: buys are sized from cash that is really there once the sells are filled.
+    Phase {
+        /// First.
+        Sell = "sell",
+        /// Second, from a fresh snapshot.
+        Buy = "buy",
+    }
 }
 
 impl Phase {
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Sell => "sell",
-            Self::Buy => "buy",
-        }
-    }
-
-    /// Reads the stable code.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "sell" => Some(Self::Sell),
-            "buy" => Some(Self::Buy),
-            _ => None,
-        }
-    }
-
     /// The side of every order in this half.
     pub const fn side(self) -> Side {
         match self {

@@ -1,6 +1,7 @@
 //! One slot of one subscription, from claim to close.
 
 use crate::model::books::Books;
+use crate::model::codes::codes;
 use crate::model::environment::Kind;
 use crate::model::ids::{AccountId, RunId, StrategyName, StrategyVersion, SubscriptionId};
 use crate::model::intent::IntentUpdate;
@@ -54,71 +55,29 @@ pub struct Turns {
     pub until: Moment,
 }
 
-/// Why a run was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    /// Its schedule came due.
-    Schedule,
-    /// A person asked for it.
-    Manual,
-    /// A new version of its strategy was loaded.
-    NewVersion,
-    /// A signed message asked for it.
-    Webhook,
-}
-
-impl Trigger {
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Schedule => "schedule",
-            Self::Manual => "manual",
-            Self::NewVersion => "new_version",
-            Self::Webhook => "webhook",
-        }
-    }
-
-    /// Reads the stable code.
-    pub fn parse(code: &str) -> Option<Self> {
-        match code {
-            "schedule" => Some(Self::Schedule),
-            "manual" => Some(Self::Manual),
-            "new_version" => Some(Self::NewVersion),
-            "webhook" => Some(Self::Webhook),
-            _ => None,
-        }
+codes! {
+    /// Why a run was made.
+    Trigger {
+        /// Its schedule came due.
+        Schedule = "schedule",
+        /// A person asked for it.
+        Manual = "manual",
+        /// A new version of its strategy was loaded.
+        NewVersion = "new_version",
+        /// A signed message asked for it.
+        Webhook = "webhook",
     }
 }
 
-/// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunState {
-    /// Waiting for a worker.
-    Due,
-    /// A worker has it.
-    Running,
-    /// Ended, with an outcome.
-    Closed,
-}
-
-impl RunState {
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Running => "running",
-            Self::Closed => "closed",
-        }
-    }
-
-    /// Reads the stable code.
-    pub fn parse(code: &str) -> Option<Self> {
-        match code {
-            "due" => Some(Self::Due),
-            "running" => Some(Self::Running),
-            "closed" => Some(Self::Closed),
-            _ => None,
-        }
+codes! {
+    /// Where a run stands.
+    RunState {
+        /// Waiting for a worker.
+        Due = "due",
+        /// A worker has it.
+        Running = "running",
+        /// Ended, with an outcome.
+        Closed = "closed",
     }
 }
 

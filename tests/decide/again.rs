@@ -3,12 +3,11 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rebalanced::decide::intents::{is_superseded, unfilled};
-use rebalanced::decide::legs::Unfilled;
 use rebalanced::decide::plan::{Stage, plan};
 use rebalanced::model::canon;
 use rebalanced::model::environment::Kind;
 use rebalanced::model::ids::{AccountId, RunId};
-use rebalanced::model::intent::{Intent, IntentState};
+use rebalanced::model::intent::{Intent, IntentState, Unfilled};
 use rebalanced::model::money::{Fraction, Price, Qty, Usd};
 use rebalanced::model::plan::{Amount, Phase, Plan, Pricing};
 use rebalanced::model::snapshot::Snapshot;

@@ -3,7 +3,7 @@
 use rebalanced::edge::strategies::{json_schema, read_file};
 use rebalanced::model::ids::Symbol;
 use rebalanced::model::money::Fraction;
-use rebalanced::model::personal::{Allowance, ExcludedTo, Unavailable};
+use rebalanced::model::personal::{Allowance, ExcludedTo, TargetYears, Unavailable};
 use rebalanced::model::strategy::Strategy;
 
 /// Nine lines; what a test adds begins on the tenth.
@@ -73,10 +73,10 @@ points = [
 fn target_years_have_both_ends_and_need_a_path_that_goes_by_them() {
     let years = |more: &str| read_text(&format!("{GLIDE}[overrides]\n{more}"));
     let made = years("target_year_min = 2030\ntarget_year_max = 2070\n").unwrap();
-    assert_eq!(made.allowance().target_years, Some(2030..=2070));
+    assert_eq!(made.allowance().target_years, Some(TargetYears { first: 2030, last: 2070 }));
     assert_eq!(
         years("target_year_min = 2030\ntarget_year_max = 2030\n").unwrap().allowance().target_years,
-        Some(2030..=2030)
+        Some(TargetYears { first: 2030, last: 2030 })
     );
     let cases = [
         ("target_year_min = 2030\n", "F:12", "give both target_year_min and target_year_max"),

@@ -83,7 +83,7 @@ async fn caller(shared: &Shared, token: &Secret) -> Result<Option<Caller>, Refus
         // One token that several people hold proves no name: where two operators must approve, it approves nothing.
         // Another daemon on the same database may have required more since this one started.
         let alone = operators::required(&shared.world.store, shared.world.policy.operators_required).await? < 2;
-        let scopes = Scope::ALL.into_iter().filter(|scope| alone || *scope != Scope::Approve).collect();
+        let scopes = Scope::ALL.iter().copied().filter(|scope| alone || *scope != Scope::Approve).collect();
         return Ok(Some(Caller::Configured(scopes)));
     }
     if token.expose().is_empty() {

@@ -282,7 +282,7 @@ async fn ended_before<E: Environment>(
     run: &Run,
     (cleared, attempt): (&Cleared<E>, u32),
 ) -> Result<(), Error> {
-    if attempt == decide::intents::FIRST {
+    if attempt == Intent::FIRST {
         return Ok(());
     }
     for leg in cleared.legs() {

@@ -32,13 +32,22 @@ use tempfile::TempDir;
 use super::notes::Shared;
 use super::wire::FaultyWire;
 
-/// The strategies of a history: two that trade nearly every day, one of them by limits that are priced anew, and two as users have them.
-const STRATEGIES: &[(&str, &str)] = &[
-    ("busy.toml", include_str!("busy.toml")),
-    ("patient.toml", include_str!("patient.toml")),
-    ("sixty-forty.toml", include_str!("../../../strategies/sixty-forty.toml")),
-    ("three-fund.toml", include_str!("../../../strategies/three-fund.toml")),
-];
+/// Bands so narrow that it trades nearly every day.
+const BUSY: &str = include_str!("busy.toml");
+
+/// The strategies of a history: two that trade nearly every day, one of them by limit orders that are priced anew and go to
+/// the market in the end, and two as users have them.
+fn strategies() -> [(&'static str, String); 4] {
+    let (market, limits) =
+        ("type = \"market\"", "type = \"limit\"\nreprice_times = 1\non_unfilled = \"market\"\ncollar_percent = 0.05");
+    assert!(BUSY.contains(market));
+    [
+        ("busy.toml", BUSY.to_owned()),
+        ("patient.toml", BUSY.replace("\"busy\"", "\"patient\"").replace(market, limits)),
+        ("sixty-forty.toml", include_str!("../../../strategies/sixty-forty.toml").to_owned()),
+        ("three-fund.toml", include_str!("../../../strategies/three-fund.toml").to_owned()),
+    ]
+}
 
 const REDIRECT: &str = "http://127.0.0.1:8080/oauth/callback";
 
@@ -70,7 +79,7 @@ impl Stage {
     pub(crate) fn new(seed: u64, start: Moment, notes: Shared) -> Arc<Self> {
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() };
-        for (name, text) in STRATEGIES {
+        for (name, text) in strategies() {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         Vault::create_key_file(&folder.path().join("vault.key"), &Entropy::seeded(seed)).unwrap();

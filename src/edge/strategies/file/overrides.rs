@@ -1,13 +1,11 @@
 //! What a file allows its users to wish, and who stands in for whom: `[overrides]`, and `substitute` at a weight.
 
-use std::ops::RangeInclusive;
-
 use toml::de::DeTable;
 
 use super::super::keys;
 use super::super::page::{Page, Placed, Table, entry};
 use super::{Places, fraction, symbol};
-use crate::model::personal::{Allowance, ExcludedTo, Unavailable};
+use crate::model::personal::{Allowance, ExcludedTo, TargetYears, Unavailable};
 
 pub(super) fn allowance<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mut Places) -> Allowance {
     let mut allowance = Allowance::default();
@@ -43,7 +41,7 @@ pub(super) fn allowance<'a>(page: &mut Page<'a>, root: &DeTable<'a>, places: &mu
 }
 
 /// The target years that users may choose among: both ends, or neither.
-fn target_years<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, places: &mut Places) -> Option<RangeInclusive<i16>> {
+fn target_years<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, places: &mut Places) -> Option<TargetYears> {
     let first = page.whole(table, ("overrides", "target_year_min"));
     let last = page.whole(table, ("overrides", "target_year_max"));
     let (first, last) = match (first, last) {
@@ -61,7 +59,8 @@ fn target_years<'a>(page: &mut Page<'a>, table: &Table<'_, 'a>, places: &mut Pla
         page.fault(first.byte, what, "write years from 1990 to 2200, the earlier one as target_year_min");
         return None;
     }
-    Some(i16::try_from(first.value).unwrap_or(i16::MAX)..=i16::try_from(last.value).unwrap_or(i16::MAX))
+    let year = |value: u32| i16::try_from(value).unwrap_or(i16::MAX);
+    Some(TargetYears { first: year(first.value), last: year(last.value) })
 }
 
 /// The weights once more; what is wrong with their form was said when they were read.
