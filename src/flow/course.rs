@@ -41,6 +41,8 @@ pub(super) struct Course<E> {
     /// The first plan and what it was made from, when it sells nothing: the buys need no second look.
     pub(super) carried: Option<(Plan, Snapshot)>,
     pub(super) intents: Vec<Intent>,
+    /// Why what was left unfilled was not tried again, where something stopped that.
+    pub(super) not_tried: Vec<String>,
     /// What the account was at the first look.
     pub(super) seen: Option<Seen>,
     /// What it held then; known also after a restart.
@@ -145,6 +147,7 @@ pub(super) async fn set_out<E: Environment>(
         turnover: run.turnover,
         carried: None,
         intents: Vec::new(),
+        not_tried: Vec::new(),
         seen: None,
         held: run.held.clone(),
         books: world.store.books(&run.account).await?,

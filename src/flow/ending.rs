@@ -86,7 +86,10 @@ pub(super) async fn judge<E: Environment>(world: &World, course: &mut Course<E>)
         let detail = format!("{rejected} of {} orders were refused by the broker: {}", intents.len(), notes.join("; "));
         Outcome::ended(OutcomeKind::Partial, EndReason::OrdersRejected, detail)
     } else if unfilled > 0 {
-        let detail = format!("{unfilled} of {} orders were not completely filled", intents.len());
+        let mut detail = format!("{unfilled} of {} orders were not completely filled", intents.len());
+        for why in &course.not_tried {
+            detail = format!("{detail}; what was left was not tried again: {why}");
+        }
         Outcome::ended(OutcomeKind::Partial, EndReason::OrdersUnfilled, detail)
     } else {
         Outcome::completed(reason, course.detail.clone())

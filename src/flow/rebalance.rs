@@ -140,7 +140,11 @@ async fn half<E: Environment>(
             Begun::End(outcome) => return Ok(Step::End(outcome)),
             Begun::Stopped(outcome) if part.1 == Intent::FIRST => return Ok(Step::End(outcome)),
             // What stops a further try leaves the run as it is without one; the next half has every check of its own.
-            Begun::Nothing | Begun::Stopped(_) => return Ok(Step::On),
+            Begun::Stopped(outcome) => {
+                course.not_tried.push(format!("{} ({})", outcome.detail, outcome.reason));
+                return Ok(Step::On);
+            }
+            Begun::Nothing => return Ok(Step::On),
         }
     };
     let version = version.unwrap_or_else(|| course.strategy.version().clone());

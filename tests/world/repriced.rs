@@ -299,7 +299,10 @@ async fn sales_that_may_not_be_tried_again_leave_the_purchases_to_the_cash_that_
     let told: Vec<String> =
         all[2..].iter().map(|it| format!("{} {} {} {:?}", it.phase.code(), it.symbol, it.attempt, it.state)).collect();
     assert_eq!(told, ["sell SPY 1 Ended", "buy AGG 1 Filled"]);
-    assert_eq!(end(&service).await.1, "orders_unfilled");
+    let (_, reason, detail) = end(&service).await;
+    assert_eq!(reason, "orders_unfilled");
+    let why = "what was left was not tried again: SPY is halted by ada: a drill (halted_symbol)";
+    assert!(detail.ends_with(why), "the refusal is on record with the run: {detail}");
     holds_together(&service, 3).await;
 }
 
