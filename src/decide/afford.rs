@@ -52,13 +52,18 @@ impl Means<'_> {
                     vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost: spread.cost(place) });
                 }
             } else if self.with_sales && row.tradable && !row.busy && self.strategy.may_sell(row.symbol) {
-                let sold = (row.worth - goal).min(row.available * row.middle);
+                let sold = (row.worth - goal).min(row.free_worth());
                 let half = sold * spread.rate(place);
                 paid += half;
                 cash += sold - half;
             }
         }
         let budget = self.most.map_or(cash, |most| cash.min(most));
+        let (added, at_cost) = allocate::all(&vessels);
+        // What is missing for that is no more than the estimate itself may be off.
+        if at_cost - budget <= spread.still() {
+            return paid + at_cost - added;
+        }
         let poured = allocate::pour(&vessels, budget, Usd::ZERO);
         paid + poured.iter().map(|poured| poured.at_cost - poured.added).sum()
     }

@@ -34,6 +34,10 @@ pub struct Poured {
 }
 
 impl Vessel {
+    fn full(&self) -> Poured {
+        self.filled_by(self.desired - self.worth)
+    }
+
     fn filled_by(&self, added: Usd) -> Poured {
         Poured { added, at_cost: added * self.cost }
     }
@@ -46,6 +50,14 @@ pub fn pour_at_least(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Usd> {
     pour(vessels, budget, least).into_iter().map(|poured| poured.added).collect()
 }
 
+/// What fills every vessel: the sum at the middle price, and what that costs.
+pub fn all(vessels: &[Vessel]) -> (Usd, Usd) {
+    vessels.iter().fold((Usd::ZERO, Usd::ZERO), |(added, at_cost), vessel| {
+        let full = vessel.full();
+        (added + full.added, at_cost + full.at_cost)
+    })
+}
+
 /// The same with what each addition costs.
 pub fn pour(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Poured> {
     let mut poured = vec![Poured::default(); vessels.len()];
@@ -53,7 +65,7 @@ pub fn pour(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Poured> {
         return poured;
     }
     let is_small = |poured: &Poured| poured.at_cost.floor_cents() < least;
-    let full: Vec<Poured> = vessels.iter().map(|vessel| vessel.filled_by(vessel.desired - vessel.worth)).collect();
+    let full: Vec<Poured> = vessels.iter().map(Vessel::full).collect();
     let mut cost: Usd = full.iter().map(|full| full.at_cost).sum();
     if cost <= budget {
         // There is enough for all: nobody's amount depends on another's.
@@ -64,7 +76,7 @@ pub fn pour(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Poured> {
     }
     let mut ranks = ranked(vessels);
     while cost > budget {
-        let level = level(vessels, &ranks, budget);
+        let level = level(vessels, &full, &ranks, budget);
         for (ratio, place) in &ranks {
             if let (Some(vessel), Some(slot)) = (vessels.get(*place), poured.get_mut(*place)) {
                 let raised = if *ratio < level { vessel.desired * level - vessel.worth } else { Usd::ZERO };
@@ -104,17 +116,30 @@ fn ranked(vessels: &[Vessel]) -> Vec<(Fraction, usize)> {
 
 /// The ratio at which the budget is spent: with the first `k` vessels wet, `sum(cost * (level * desired - worth))`
 /// equals the budget, and the next vessel stands at or above that level.
-fn level(vessels: &[Vessel], ranks: &[(Fraction, usize)], budget: Usd) -> Fraction {
-    let (mut filled, mut desired) = (budget, Usd::ZERO);
-    for (place, (_, vessel)) in ranks.iter().enumerate() {
-        let Some(vessel) = vessels.get(*vessel) else { continue };
-        filled += vessel.worth * vessel.cost;
-        desired += vessel.desired * vessel.cost;
-        if ranks.get(place + 1).is_some_and(|(next, _)| desired * *next >= filled) {
-            break;
-        }
-    }
-    filled.over(desired)
+fn level(vessels: &[Vessel], full: &[Poured], ranks: &[(Fraction, usize)], budget: Usd) -> Fraction {
+    let mut sums = Sums { filled: budget, desired: Usd::ZERO };
+    let steps: Vec<(Fraction, Sums, Sums)> = ranks
+        .iter()
+        .filter_map(|(ratio, place)| {
+            let (vessel, full) = (vessels.get(*place)?, full.get(*place)?);
+            let before = sums;
+            let worth = vessel.worth * vessel.cost;
+            sums.filled += worth;
+            sums.desired += worth + full.at_cost;
+            Some((*ratio, before, sums))
+        })
+        .collect();
+    // Where one stands at or above the level of those before it, all that come after it do: the level only nears their ratios.
+    let wet = steps.partition_point(|(ratio, before, _)| before.desired * *ratio < before.filled);
+    let last = wet.checked_sub(1).and_then(|last| steps.get(last));
+    last.map_or(Fraction::ZERO, |(_, _, sums)| sums.filled.over(sums.desired))
+}
+
+/// What the wet vessels add up to: the budget and their worths, and what they should be worth, both at cost.
+#[derive(Debug, Clone, Copy)]
+struct Sums {
+    filled: Usd,
+    desired: Usd,
 }
 
 /// Draws what is needed; returns what is taken from each vessel at the middle price, in the order given. The mirror of
@@ -161,7 +186,6 @@ pub fn drain(vessels: &[Vessel], need: Usd) -> Vec<Usd> {
 pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, scope: Scope, value: Usd) -> Vec<Fraction> {
     let targets = || valuation.rows.iter().map(|row| row.target);
     let conditions = strategy.conditions();
-    let half = Fraction::new(rust_decimal::Decimal::new(5, 1));
     let place = |row: &Valued<'_>| {
         // What the model does not hold now goes altogether, not to the edge of a band around nothing.
         if row.target.is_zero() && strategy.names(row.symbol) {
@@ -173,7 +197,7 @@ pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, scope: Scope, val
         }
         match conditions.destination {
             Destination::Target => row.target,
-            Destination::Halfway => (actual + row.target) * half,
+            Destination::Halfway => (actual + row.target) * Fraction::HALF,
             // Without a band there is no edge to stop at.
             Destination::BandEdge if row.band.is_open() => row.target,
             Destination::BandEdge => actual.clamp(row.band.floor(row.target), row.band.ceiling(row.target)),
@@ -204,7 +228,7 @@ impl Reach {
         } else if row.available == row.qty {
             Fraction::ZERO
         } else {
-            (row.worth - row.available * row.middle).over(value)
+            (row.worth - row.free_worth()).over(value)
         };
         let can_buy = is_open && strategy.may_buy(row.symbol);
         let highest = if can_buy { actual.max(Fraction::ONE) } else { actual };

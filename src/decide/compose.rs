@@ -14,7 +14,7 @@ use crate::model::closes::Closes;
 use crate::model::composition::{Calm, Composition, DECIMALS, Glide, Mix, Momentum, SLEEVE_DECIMALS, add, apportion};
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Price};
-use crate::model::strategy::Strategy;
+use crate::model::strategy::{Strategy, Target};
 use crate::model::time::Day;
 use crate::model::verdict::Reason;
 
@@ -45,6 +45,44 @@ pub fn resolve(strategy: &Strategy, inputs: &Inputs<'_>) -> Result<Strategy, Unf
         reason: Reason::ModelUnsolved,
         detail: format!("the model `{}` gave weights that are no whole", strategy.composition().kind()),
     })
+}
+
+/// What it holds, or typically holds where its weights ask for prices: each symbol with the weight that it has when the model
+/// holds it, so that these may add up to more than the whole. Equal parts stand for models that weigh all they name.
+pub fn typical(strategy: &Strategy, day: Day) -> Vec<Target> {
+    if strategy.is_resolved() {
+        return strategy.targets().to_vec();
+    }
+    let weights = usual(strategy.composition(), Fraction::ONE - strategy.cash(), day);
+    weights.into_iter().map(|(symbol, weight)| Target { symbol, weight }).collect()
+}
+
+fn usual(composition: &Composition, whole: Fraction, day: Day) -> Mix {
+    let parts = |symbols: &BTreeSet<Symbol>, count: Decimal| {
+        let part = whole.over(Fraction::new(count));
+        symbols.iter().map(|symbol| (symbol.clone(), part)).collect::<Mix>()
+    };
+    let all = |symbols: &BTreeSet<Symbol>| parts(symbols, Decimal::from(symbols.len()));
+    match composition {
+        Composition::Sleeves(sleeves) => {
+            let mut sum = Mix::new();
+            for sleeve in sleeves {
+                add(&mut sum, &usual(&sleeve.of, Fraction::ONE - sleeve.cash, day), sleeve.share);
+            }
+            sum
+        }
+        Composition::InverseVolatility(calm) | Composition::MinVariance(calm) => all(&calm.symbols),
+        Composition::Momentum(momentum) => {
+            let mut parts = parts(&momentum.symbols, Decimal::from(momentum.count));
+            let one = parts.values().next().copied().unwrap_or_default();
+            parts.entry(momentum.defensive.clone()).or_insert(one);
+            parts
+        }
+        Composition::Weights(_) | Composition::Equal(_) | Composition::List { .. } | Composition::Glide(_) => {
+            let inputs = Inputs { day, session_before: None, closes: &Closes::default(), target_year: None };
+            mix(composition, whole, &inputs).unwrap_or_default()
+        }
+    }
 }
 
 /// The weights of a composition that shares `whole` out.

@@ -43,6 +43,13 @@ pub struct Valued<'a> {
     pub busy: bool,
 }
 
+impl Valued<'_> {
+    /// What can be sold of it, at the middle.
+    pub fn free_worth(&self) -> Usd {
+        if self.available == self.qty { self.worth } else { self.available * self.middle }
+    }
+}
+
 /// What a portfolio is worth, and its parts in the order of their symbols.
 #[derive(Debug, Clone)]
 pub struct Valuation<'a> {
@@ -75,17 +82,15 @@ fn value<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<Valuation
     if snapshot.holdings.values().any(|holding| holding.qty < Qty::ZERO) {
         return Err(Reason::ShortPosition);
     }
-    let mut wanted: Vec<(&Symbol, Fraction, Band)> = Vec::with_capacity(strategy.targets().len());
-    wanted.extend(strategy.targets_in_bands().map(|(target, band)| (&target.symbol, target.weight, band)));
-    if strategy.conditions().unmanaged == Unmanaged::Sell {
-        wanted.extend(unmanaged(strategy, snapshot).map(|symbol| (symbol, Fraction::ZERO, Band::default())));
+    let wanted = strategy.targets_in_bands().map(|(target, band)| (&target.symbol, target.weight, band));
+    let rows = if strategy.conditions().unmanaged == Unmanaged::Sell {
+        let others = unmanaged(strategy, snapshot).map(|symbol| (symbol, Fraction::ZERO, Band::default()));
+        let mut wanted: Vec<_> = wanted.chain(others).collect();
         wanted.sort_by(|a, b| a.0.cmp(b.0));
-    }
-    let mut look = Look::new(snapshot);
-    let mut rows = Vec::with_capacity(wanted.len());
-    for (symbol, target, band) in wanted {
-        rows.push(look.row(symbol, target, band)?);
-    }
+        rows(snapshot, wanted.into_iter())?
+    } else {
+        rows(snapshot, wanted)?
+    };
     let whole = rows.iter().map(|row| row.worth).sum::<Usd>() + snapshot.account.cash;
     if !whole.is_positive() {
         return Err(Reason::EmptyAccount);
@@ -94,6 +99,19 @@ fn value<'a>(strategy: &'a Strategy, snapshot: &'a Snapshot) -> Result<Valuation
     let aside = strategy.aside().min(whole - Usd::CENT).max(Usd::ZERO);
     let (value, cash) = (whole - aside, snapshot.account.cash - aside);
     Ok(Valuation { value, cash, aside, reserved: reserved(snapshot)?, rows })
+}
+
+/// The rows of these symbols, which stand in their order.
+fn rows<'a>(
+    snapshot: &'a Snapshot,
+    wanted: impl ExactSizeIterator<Item = (&'a Symbol, Fraction, Band)>,
+) -> Result<Vec<Valued<'a>>, Reason> {
+    let mut look = Look::new(snapshot);
+    let mut rows = Vec::with_capacity(wanted.len());
+    for (symbol, target, band) in wanted {
+        rows.push(look.row(symbol, target, band)?);
+    }
+    Ok(rows)
 }
 
 /// Holdings that the strategy does not name.
@@ -187,6 +205,5 @@ fn measure(strategy: &Strategy, valuation: &Valuation<'_>) -> Drift {
         sum += absolute.abs();
         symbols.push(SymbolDrift { symbol: row.symbol.clone(), target: row.target, actual, absolute });
     }
-    let half = Fraction::new(rust_decimal::Decimal::new(5, 1));
-    Drift { portfolio: sum * half, symbols }
+    Drift { portfolio: sum * Fraction::HALF, symbols }
 }

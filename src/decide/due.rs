@@ -198,9 +198,9 @@ fn patience(schedule: &Schedule) -> Span {
 /// outside a session has no wave: all are told alike that the exchange is closed.
 fn turns(schedule: &Schedule, sessions: &Sessions, at: Moment) -> Turns {
     let wanted = Span::from_mins(i64::from(schedule.spread_minutes));
-    let room = sessions.at(at).map_or(Span::ZERO, |session| (session.close - LAST_LOOK).since(at));
-    let spread = wanted.min(room).max(Span::ZERO);
-    Turns { spread, until: at + spread + grace(schedule) }
+    let Some(session) = sessions.at(at) else { return Turns { spread: Span::ZERO, until: at + grace(schedule) } };
+    let spread = wanted.min((session.close - LAST_LOOK).since(at)).max(Span::ZERO);
+    Turns { spread, until: (at + spread + grace(schedule)).min(session.close) }
 }
 
 /// The last moment at which a session is still looked at by what no schedule asked for, or `None` outside of sessions and

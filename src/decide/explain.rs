@@ -66,6 +66,10 @@ fn lint(code: LintCode) -> &'static str {
             "The cooldown is at least as long as the time between two moments, so that moments after a rebalance can trade \
              nothing. Rest less, or look less often."
         }
+        LintCode::RestUnused => {
+            "A rest in [rebalance.cooldown] is that of a trigger that the strategy does not have, so it does nothing. Remove \
+             it, or set the trigger that it belongs to."
+        }
         LintCode::MinimumAboveBand => {
             "At the stated size of the portfolio a holding that just left its band asks for less than the smallest order, \
              so that it stays outside. Lower `min_notional` or widen the band."
@@ -109,6 +113,10 @@ fn reason(reason: Reason) -> &'static str {
         Reason::InsideBands => "Every holding is inside its band, so nothing was traded.",
         Reason::Cooldown => "A holding is outside its band, but the last rebalance is too recent.",
         Reason::BelowMinimum => "Everything that could be traded is below the smallest order worth sending.",
+        Reason::Hindered => {
+            "What is to move cannot be traded now: an order on it is open, its shares are held, or the broker or the account's \
+             user does not let it be traded. The run names the reason for each."
+        }
         Reason::OnTarget => "Every holding is exactly on its target.",
         Reason::EmptyAccount => "The account holds neither cash nor anything that the strategy manages.",
         Reason::PriceMissing => "A holding or target has no usable price, so the portfolio could not be valued.",

@@ -46,7 +46,7 @@ fn room(strategy: &Strategy, row: &Valued<'_>, (value, least): (Usd, Fraction)) 
     // Whose user keeps it from one side is left to the ordinary rules: it is no helper, and moves only if it must.
     let is_free = strategy.may_buy(row.symbol) && strategy.may_sell(row.symbol);
     let can_trade = row.tradable && !row.busy && is_free;
-    let held = (row.worth - row.available * row.middle).over(value);
+    let held = (row.worth - row.free_worth()).over(value);
     let (floor, ceiling) = (row.band.floor(row.target), row.band.ceiling(row.target));
     let is_forced = can_trade && (row.target.is_zero() || actual < floor || actual > ceiling);
     // Shares and dollars are rounded down: whoever goes to an edge stops two cents inside, else it would be outside again.

@@ -242,7 +242,7 @@ pub fn market(legs: &[Leg], snapshot: &Snapshot, market: &Market, limits: &Servi
 
 fn collar(leg: &Leg, last: Price, limits: &ServiceLimits) -> Option<Refusal> {
     let most = limits.price_collar?;
-    let away = Fraction::new((leg.reference_price - last).decimal().abs()).over(Fraction::new(last.decimal()));
+    let away = (leg.reference_price - last).abs().over(last);
     (away > most || !last.is_positive()).then(|| {
         let detail = format!(
             "the price of {} is {}, {}% away from the last trade at {last}; {}% are allowed (limits.price_collar_percent)",

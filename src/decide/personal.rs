@@ -89,15 +89,16 @@ pub fn effective(strategy: &Strategy, personal: &Personal, snapshot: &Snapshot) 
     if !misfits.is_empty() {
         return Err(not_allowed(misfits.join("; ")));
     }
-    let own = Own {
+    let mut own = Own {
         aside: personal.aside(now),
         cap: personal.cap(now),
         excluded: personal.excluded(now),
         do_not_sell: personal.do_not_sell(now),
         do_not_buy: personal.do_not_buy(now),
+        ..Own::default()
     };
-    let (weights, cash) = wished(strategy, &own, personal.cash(now), snapshot);
-    let weights = had(strategy, (weights, cash), &own, snapshot)?;
+    let (weights, cash) = wished(strategy, &mut own, personal.cash(now), snapshot);
+    let weights = had(strategy, (weights, cash), &mut own, snapshot)?;
     let made = made_of(strategy, (&weights, cash), own);
     made.map_err(|faults| not_allowed(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
@@ -127,7 +128,7 @@ fn made_of(
 }
 
 /// Weights and cash as the user wishes them: their own cash target first, then without what they exclude.
-fn wished(strategy: &Strategy, own: &Own, own_cash: Option<Fraction>, snapshot: &Snapshot) -> (Weights, Fraction) {
+fn wished(strategy: &Strategy, own: &mut Own, own_cash: Option<Fraction>, snapshot: &Snapshot) -> (Weights, Fraction) {
     let mut weights: Weights = strategy.targets().iter().map(|it| (it.symbol.clone(), it.weight)).collect();
     let mut cash = strategy.cash();
     if let Some(wanted) = own_cash.filter(|wanted| *wanted != cash) {
@@ -139,7 +140,10 @@ fn wished(strategy: &Strategy, own: &Own, own_cash: Option<Fraction>, snapshot: 
         let Some(weight) = weights.remove(symbol) else { continue };
         let substitute = strategy.allowance().substitutes.get(symbol);
         match substitute.filter(|it| !own.excluded.contains(it) && can_trade(snapshot, it)) {
-            Some(substitute) => *weights.entry(substitute.clone()).or_default() = weight + of(&weights, substitute),
+            Some(substitute) => {
+                own.stand_ins.insert(symbol.clone(), substitute.clone());
+                *weights.entry(substitute.clone()).or_default() = weight + of(&weights, substitute);
+            }
             None => freed += weight,
         }
     }
@@ -187,7 +191,7 @@ fn held(snapshot: &Snapshot, symbol: &Symbol) -> Qty {
 fn had(
     strategy: &Strategy,
     (weights, cash): (Weights, Fraction),
-    own: &Own,
+    own: &mut Own,
     snapshot: &Snapshot,
 ) -> Result<Weights, Unfit> {
     let allowed = strategy.allowance();
@@ -199,13 +203,17 @@ fn had(
     let Ok(both) = made_of(strategy, (&pairs, cash), own.clone()) else { return Ok(weights) };
     // What cannot be valued is not traded: the planner says why.
     let Ok((valuation, _)) = drift::drift(&both, snapshot) else { return Ok(weights) };
+    let mut stand_ins = BTreeMap::new();
     let mut shares = Shares { valuation: &valuation, made: weights.clone(), spent: Weights::new() };
     // What a model does not hold now need not be there.
     for (symbol, weight) in weights.iter().filter(|(_, weight)| !weight.is_zero()) {
         let substitute = allowed.substitutes.get(symbol).filter(|it| !own.excluded.contains(it));
         if shares.is_out_of_reach(symbol, *weight) {
             match substitute.filter(|it| !shares.is_out_of_reach(it, *weight)) {
-                Some(substitute) => shares.stand_in(symbol, substitute, weights.contains_key(substitute)),
+                Some(substitute) => {
+                    shares.stand_in(symbol, substitute, weights.contains_key(substitute));
+                    stand_ins.insert(symbol.clone(), substitute.clone());
+                }
                 None if skips => {
                     let detail = format!(
                         "{symbol} cannot be bought now, nothing stands in for it, and the strategy says skip_run"
@@ -218,7 +226,9 @@ fn had(
             shares.count_in(symbol, substitute);
         }
     }
-    Ok(shares.made)
+    let made = shares.made;
+    own.stand_ins.extend(stand_ins);
+    Ok(made)
 }
 
 /// The weights with every pair whose other half is held or may be needed, so that all of it is valued together.
@@ -234,7 +244,7 @@ fn strategy_with_both(strategy: &Strategy, weights: &Weights, own: &Own, snapsho
         {
             continue;
         }
-        let half = rounded(of(&both, symbol) * Fraction::new(rust_decimal::Decimal::new(5, 1)));
+        let half = rounded(of(&both, symbol) * Fraction::HALF);
         let rest = of(&both, symbol) - half;
         both.insert(symbol.clone(), rest);
         *both.entry(substitute.clone()).or_default() = of(&both, substitute) + half;

@@ -133,7 +133,7 @@ impl<'a> Draft<'a> {
         let most = snapshot.account.buying_power.floor_cents();
         let (desired, worth_after) = self.aim(&spread, self.strategy.conditions().scope, (false, Some(most)));
         let spendable = self.spendable(worth_after).min(most);
-        self.buy(&spread, &desired, worth_after, spendable);
+        self.buy(&spread, &goals(&desired, worth_after), worth_after, spendable);
     }
 
     /// What is left of unfilled orders, as far as cash reaches.
@@ -300,7 +300,7 @@ impl<'a> Draft<'a> {
         let first = spread.worth_after(&targets, false);
         let worth_after = self.means((false, Some(most))).left(&spread, &targets, first);
         let spendable = self.spendable(worth_after).min(most);
-        self.buy(&spread, &targets, worth_after, spendable);
+        self.buy(&spread, &goals(&targets, worth_after), worth_after, spendable);
     }
 
     /// Sells what is relatively most overweight until that cash is there; nothing is bought.
@@ -308,9 +308,9 @@ impl<'a> Draft<'a> {
         let mut vessels = Vec::new();
         for (place, row) in self.valuation.rows.iter().enumerate() {
             if sale(row, self.strategy, (row.worth, row.worth), true).is_ok() {
-                let cost = Fraction::new(row.quote.bid.decimal()).over(Fraction::new(row.middle.decimal()));
+                let cost = row.quote.bid.over(row.middle);
                 let desired = self.valuation.value * row.target;
-                vessels.push(Vessel { row: place, worth: row.available * row.middle, desired, cost });
+                vessels.push(Vessel { row: place, worth: row.free_worth(), desired, cost });
             }
         }
         // A sale is rounded down to shares and cents: a cent more for each, so that a withdrawal finds its last cent.
@@ -338,12 +338,14 @@ impl<'a> Draft<'a> {
     fn rebalance(&mut self, snapshot: &Snapshot, scope: Scope, reason: Reason) -> Reason {
         let spread = Spread::new(self.strategy, self.valuation);
         let (desired, worth_after) = self.aim(&spread, scope, (true, None));
-        self.sell(&desired, worth_after);
+        let goals = goals(&desired, worth_after);
+        self.legs.reserve(goals.len());
+        self.sell(&goals, worth_after);
         let mut spendable = self.spendable(worth_after);
         if self.legs.is_empty() {
             spendable = spendable.min(snapshot.account.buying_power.floor_cents());
         }
-        self.buy(&spread, &desired, worth_after, spendable);
+        self.buy(&spread, &goals, worth_after, spendable);
         reason
     }
 
@@ -373,16 +375,16 @@ impl<'a> Draft<'a> {
         self.valuation.rows.iter().map(|row| row.target).collect()
     }
 
-    fn sell(&mut self, desired: &[Fraction], worth_after: Usd) {
-        for (place, desired) in desired.iter().enumerate() {
+    fn sell(&mut self, goals: &[Usd], worth_after: Usd) {
+        for (place, goal) in goals.iter().enumerate() {
             let Some(row) = self.valuation.rows.get(place) else { continue };
-            let wanted = row.worth - worth_after * *desired;
+            let wanted = row.worth - *goal;
             if !wanted.is_positive() {
                 continue;
             }
             // Who is beyond its destination by a part of a share may pass it, and never its target.
-            let most = wanted.max(row.worth - worth_after * row.target);
-            self.sell_row(place, (wanted, most), desired.is_zero());
+            let most = if row.fractionable { wanted } else { wanted.max(row.worth - worth_after * row.target) };
+            self.sell_row(place, (wanted, most), goal.is_zero());
         }
     }
 
@@ -402,12 +404,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn buy(&mut self, spread: &Spread<'_>, desired: &[Fraction], worth_after: Usd, spendable: Usd) {
-        let mut vessels = Vec::new();
-        for (place, (row, desired)) in self.valuation.rows.iter().zip(desired).enumerate() {
-            let goal = worth_after * *desired;
-            if goal > row.worth {
-                vessels.push(Vessel { row: place, worth: row.worth, desired: goal, cost: spread.cost(place) });
+    fn buy(&mut self, spread: &Spread<'_>, goals: &[Usd], worth_after: Usd, spendable: Usd) {
+        let mut vessels = Vec::with_capacity(goals.len());
+        for (place, (row, goal)) in self.valuation.rows.iter().zip(goals).enumerate() {
+            if *goal > row.worth {
+                vessels.push(Vessel { row: place, worth: row.worth, desired: *goal, cost: spread.cost(place) });
             }
         }
         let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels.into_iter().partition(|vessel| {
@@ -460,7 +461,8 @@ impl<'a> Draft<'a> {
 
     fn into_plan(self, reason: Reason, drift: Drift) -> Plan {
         let decision = if self.legs.is_empty() { Decision::Hold } else { Decision::Trade };
-        let reason = if self.legs.is_empty() && reason != Reason::Completing { Reason::BelowMinimum } else { reason };
+        let is_idle = self.legs.is_empty() && reason != Reason::Completing;
+        let reason = if is_idle { idle(&self.skipped, &drift) } else { reason };
         let managed_cash = self.cash_after();
         let worths = self.valuation.rows.iter().zip(&self.moved).map(|(row, moved)| row.worth + *moved);
         let before = drift.symbols.iter().map(|row| row.actual);
@@ -489,6 +491,25 @@ impl<'a> Draft<'a> {
             value_after,
         }
     }
+}
+
+/// Why nothing is ordered although the account was to be traded.
+fn idle(skipped: &[Skip], drift: &Drift) -> Reason {
+    let is_small = |skip: &Skip| {
+        matches!(skip.reason, SkipReason::BelowMinimum | SkipReason::LessThanOneShare | SkipReason::NoCash)
+    };
+    if !skipped.iter().all(is_small) {
+        Reason::Hindered
+    } else if skipped.is_empty() && drift.symbols.iter().all(|row| row.absolute.is_zero()) {
+        Reason::OnTarget
+    } else {
+        Reason::BelowMinimum
+    }
+}
+
+/// What each row is to be worth.
+fn goals(desired: &[Fraction], worth_after: Usd) -> Vec<Usd> {
+    desired.iter().map(|share| worth_after * *share).collect()
 }
 
 /// A plan that holds.

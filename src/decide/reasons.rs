@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use crate::decide::drift;
 use crate::model::ids::Symbol;
 use crate::model::money::{Fraction, Usd};
+use crate::model::personal::ExcludedTo;
 use crate::model::plan::{Amount, Explained, Leg, Plan, Pricing, Side, Skip, SymbolDrift};
 use crate::model::snapshot::{Quote, Snapshot};
 use crate::model::strategy::{Destination, Strategy, Unmanaged};
@@ -19,11 +20,12 @@ use crate::model::verdict::{Reason, SkipReason};
 
 /// One sentence for every target, every holding, and whatever else the plan speaks of, in the order of the symbols.
 pub fn reasons(strategy: &Strategy, snapshot: &Snapshot, plan: &Plan) -> Vec<Explained> {
+    let look = Look { strategy, snapshot, plan, universe: strategy.composition().universe() };
     let mut symbols: BTreeSet<&Symbol> = strategy.targets().iter().map(|target| &target.symbol).collect();
     symbols.extend(snapshot.holdings.iter().filter(|(_, held)| !held.qty.is_zero()).map(|(symbol, _)| symbol));
     symbols.extend(plan.legs.iter().map(|leg| &leg.symbol));
     symbols.extend(plan.skipped.iter().map(|skip| &skip.symbol));
-    let look = Look { strategy, snapshot, plan };
+    symbols.extend(look.universe.iter().filter(|symbol| look.is_left_out(symbol)));
     symbols
         .into_iter()
         .map(|symbol| Explained { symbol: symbol.clone(), sentence: format!("{}.", look.sentence(symbol)) })
@@ -35,32 +37,86 @@ struct Look<'a> {
     strategy: &'a Strategy,
     snapshot: &'a Snapshot,
     plan: &'a Plan,
+    /// All that the strategy's file names.
+    universe: BTreeSet<Symbol>,
+}
+
+/// What an asset is to the strategy.
+enum Role<'a> {
+    /// The account's user excludes it.
+    Excluded,
+    /// It cannot be had now, and this one takes its weight.
+    OutOfReach(&'a Symbol),
+    /// The file names it.
+    Named,
+    /// Nobody named it.
+    Stranger,
 }
 
 impl Look<'_> {
+    fn role(&self, symbol: &Symbol) -> Role<'_> {
+        let own = self.strategy.own();
+        if own.excluded.contains(symbol) {
+            Role::Excluded
+        } else if let Some(substitute) = own.stand_ins.get(symbol) {
+            Role::OutOfReach(substitute)
+        } else if self.universe.contains(symbol) || self.strategy.names(symbol) {
+            Role::Named
+        } else {
+            Role::Stranger
+        }
+    }
+
+    /// Whether the file names it, and it is no target of this account now.
+    fn is_left_out(&self, symbol: &Symbol) -> bool {
+        !self.strategy.is_resolved() || !matches!(self.role(symbol), Role::Named)
+    }
+
     fn sentence(&self, symbol: &Symbol) -> String {
         if let Some(row) = self.plan.drift.symbols.iter().find(|row| row.symbol == *symbol) {
             return format!("{}: {}", self.stands(row), self.act(row));
         }
         let held = self.snapshot.holdings.get(symbol).map_or_else(|| "0".to_owned(), |held| held.qty.to_string());
-        let named = self.strategy.targets().iter().find(|target| target.symbol == *symbol);
         let held = format!("{symbol} ({held} shares held)");
-        match (named, self.strategy.conditions().unmanaged) {
-            (Some(target), _) => {
-                let target = percent(target.weight);
-                format!("{held} has a target of {target}% and is not traded: {}", self.unknown(symbol))
+        match self.role(symbol) {
+            Role::Excluded => {
+                let goes = match (self.strategy.own().stand_ins.get(symbol), self.strategy.allowance().excluded_to) {
+                    (Some(substitute), _) => format!("{substitute} takes its weight"),
+                    (None, ExcludedTo::Others) => "its weight goes to the others".to_owned(),
+                    (None, ExcludedTo::Cash) => "its weight stays cash".to_owned(),
+                };
+                format!(
+                    "{held} is excluded by the account's user: {goes}, and what is held of it is neither traded nor counted"
+                )
             }
-            (None, Unmanaged::Ignore) => {
+            Role::OutOfReach(substitute) => {
+                format!("{held} cannot be bought now, and {substitute} takes its weight: not traded")
+            }
+            Role::Named => {
+                let target = self.strategy.targets().iter().find(|target| target.symbol == *symbol);
+                let what = target.map_or_else(
+                    || "may be held by the strategy".to_owned(),
+                    |target| format!("has a target of {}%", percent(target.weight)),
+                );
+                format!("{held} {what} and is not traded: {}", self.unknown(symbol))
+            }
+            Role::Stranger => self.stranger(&held, symbol),
+        }
+    }
+
+    fn stranger(&self, held: &str, symbol: &Symbol) -> String {
+        match self.strategy.conditions().unmanaged {
+            Unmanaged::Ignore => {
                 format!(
                     "{held} is not named by the strategy, which ignores such holdings: it is neither traded nor counted"
                 )
             }
-            (None, Unmanaged::Block) => {
+            Unmanaged::Block => {
                 format!(
                     "{held} is not named by the strategy, which trades nothing while the account holds such a thing"
                 )
             }
-            (None, Unmanaged::Sell) => {
+            Unmanaged::Sell => {
                 format!(
                     "{held} is not named by the strategy, which sells such holdings, and is not traded: {}",
                     self.unknown(symbol)
@@ -73,27 +129,44 @@ impl Look<'_> {
     fn stands(&self, row: &SymbolDrift) -> String {
         let (symbol, actual) = (&row.symbol, percent(row.actual));
         if row.target.is_zero() {
-            return format!(
-                "{symbol} is {actual}% of the portfolio and not named by the strategy, which sells such holdings"
-            );
+            let what = match self.role(symbol) {
+                Role::Excluded => {
+                    "excluded by the account's user, and the strategy sells what it does not name".to_owned()
+                }
+                Role::OutOfReach(substitute) => format!("cannot be bought now, and {substitute} takes its weight"),
+                Role::Named => "the strategy's model holds none of it now".to_owned(),
+                Role::Stranger => "not named by the strategy, which sells such holdings".to_owned(),
+            };
+            return format!("{symbol} is {actual}% of the portfolio and {what}");
         }
         let target = percent(row.target);
         let off = percent(row.absolute.abs());
+        let points = if off == Decimal::ONE { "point" } else { "points" };
         let distance = match (off.is_zero(), row.absolute < Fraction::ZERO) {
             (true, _) => format!("on its target of {target}%"),
-            (false, true) => format!("{off} points below its target of {target}%"),
-            (false, false) => format!("{off} points above its target of {target}%"),
+            (false, true) => format!("{off} {points} below its target of {target}%"),
+            (false, false) => format!("{off} {points} above its target of {target}%"),
         };
         let band = self.band(row);
         let low = band.below.map(|below| percent((row.target - below).max(Fraction::ZERO)));
-        let high = band.above.map(|above| percent(row.target + above));
+        let high = band.above.map(|above| percent((row.target + above).min(Fraction::ONE)));
         let band = match (low, high) {
             (Some(low), Some(high)) => format!("band {low}% to {high}%"),
             (Some(low), None) => format!("band from {low}%"),
             (None, Some(high)) => format!("band up to {high}%"),
             (None, None) => "no band".to_owned(),
         };
-        format!("{symbol} is {actual}% of the portfolio, {distance} ({band})")
+        format!("{symbol} is {actual}% of the portfolio, {distance} ({band}){}", self.shared(symbol))
+    }
+
+    /// With whom its weight is shared now.
+    fn shared(&self, symbol: &Symbol) -> String {
+        let stand_ins = &self.strategy.own().stand_ins;
+        if let Some(substitute) = stand_ins.get(symbol) {
+            return format!(", cannot be bought now, and {substitute} takes the rest of its weight");
+        }
+        let of: Vec<&str> = stand_ins.iter().filter(|(_, it)| *it == symbol).map(|(out, _)| out.as_str()).collect();
+        if of.is_empty() { String::new() } else { format!(", and takes the weight of {}", of.join(", ")) }
     }
 
     fn band(&self, row: &SymbolDrift) -> Band {
@@ -118,7 +191,13 @@ impl Look<'_> {
     /// Why there is an order.
     fn cause(&self, row: &SymbolDrift) -> String {
         match self.plan.reason {
-            _ if row.target.is_zero() => "the strategy does not name it and says to sell".to_owned(),
+            _ if row.target.is_zero() => match self.role(&row.symbol) {
+                Role::Excluded => {
+                    "the account's user excludes it, and the strategy says to sell such holdings".to_owned()
+                }
+                Role::Named | Role::OutOfReach(_) => "the strategy's model holds none of it now".to_owned(),
+                Role::Stranger => "the strategy does not name it and says to sell".to_owned(),
+            },
             Reason::DriftAbsolute | Reason::DriftRelative | Reason::DriftBand => {
                 let goal = self.goal();
                 match self.plan.drift.symbols.iter().find(|other| self.is_outside(other)) {
@@ -129,7 +208,11 @@ impl Look<'_> {
             }
             Reason::Scheduled => "the strategy has no bands, and every due moment trades".to_owned(),
             Reason::DriftPortfolio => {
-                format!("all distances together are beyond the strategy's limit, and then {}", self.goal_of_all())
+                let (all, limit) = self.portfolio_drift();
+                let goal = self.goal_of_all();
+                format!(
+                    "half of all distances together is {all} points, beyond the strategy's limit of {limit}, and then {goal}"
+                )
             }
             Reason::NewCash | Reason::CashAbove => {
                 "cash above its target buys what is furthest below its target".to_owned()
@@ -138,6 +221,9 @@ impl Look<'_> {
             Reason::RaiseCash => "cash is below its target and what is kept aside for a withdrawal".to_owned(),
             Reason::UnmanagedSold => {
                 "what the strategy does not name is sold, and the rest goes to its target".to_owned()
+            }
+            Reason::LeftModel => {
+                "what the strategy's model holds no longer is sold, and the rest goes to its target".to_owned()
             }
             Reason::Completing => "the sales of this run have ended, and their cash is there".to_owned(),
             other => format!("of `{other}`"),
@@ -204,10 +290,31 @@ impl Look<'_> {
     fn idle(&self, row: &SymbolDrift) -> String {
         let outside = self.is_outside(row);
         match self.plan.reason {
-            Reason::InsideBands if row.absolute.is_zero() => "not traded, because it is on its target".to_owned(),
-            Reason::InsideBands => "not traded, because it is inside its band".to_owned(),
+            _ if row.target.is_zero() && row.actual.is_zero() => "not traded, because nothing of it is held".to_owned(),
+            reason if reason.is_blocked() && reason != Reason::UnmanagedBlocks => {
+                format!("not traded, because {}", self.plan.detail)
+            }
+            Reason::InsideBands | Reason::OnTarget if row.absolute.is_zero() => {
+                "not traded, because it is on its target".to_owned()
+            }
+            Reason::InsideBands if self.band(row).is_open() => {
+                let (all, limit) = self.portfolio_drift();
+                let within = "half of all distances together is";
+                format!(
+                    "not traded, because {within} {all} points, inside the strategy's limit of {limit}{}",
+                    self.waiting(row)
+                )
+            }
+            Reason::InsideBands => format!("not traded, because it is inside its band{}", self.waiting(row)),
             Reason::OnTarget => "not traded, because it is on its target".to_owned(),
-            Reason::Cooldown => format!("not traded, because {}", self.rest()),
+            Reason::Cooldown => format!("not traded, because {}{}", self.rest(), self.waiting(row)),
+            Reason::Hindered => {
+                "not traded, because nothing of it is to move, and what is to move cannot be traded now".to_owned()
+            }
+            Reason::RaiseCash if row.absolute > Fraction::ZERO => {
+                "not sold, because what is further above its target brings the cash".to_owned()
+            }
+            Reason::RaiseCash => "not sold, because what is above its target brings the cash".to_owned(),
             Reason::BelowMinimum => {
                 let least = dollars(self.strategy.orders().min_notional);
                 format!(
@@ -241,8 +348,48 @@ impl Look<'_> {
             || conditions.mode == Mode::FewestTrades
     }
 
+    /// Half of all distances together, and the limit, both in points.
+    fn portfolio_drift(&self) -> (Decimal, String) {
+        let limit = self.strategy.conditions().tolerance.drift_portfolio;
+        (
+            percent(self.plan.drift.portfolio),
+            limit.map_or_else(|| "none".to_owned(), |limit| percent(limit).to_string()),
+        )
+    }
+
+    /// Cash that would buy some of it, and why it waits.
+    fn waiting(&self, row: &SymbolDrift) -> String {
+        let excess = self.plan.cash_after - self.strategy.aside() - self.plan.value * self.strategy.cash();
+        if row.absolute >= Fraction::ZERO || excess < self.strategy.orders().min_notional {
+            return String::new();
+        }
+        let conditions = self.strategy.conditions();
+        let excess = dollars(excess);
+        match conditions.tolerance.cash_above {
+            _ if !conditions.invest_cash => {
+                format!("; {excess} dollars of cash above its target stay, because the strategy does not invest cash")
+            }
+            Some(above) => {
+                let above = dollars(above);
+                format!("; {excess} dollars of cash above its target wait until they are more than {above}")
+            }
+            None => String::new(),
+        }
+    }
+
+    /// The rest of the trigger that would act: a holding outside its band, else the whole portfolio, else the schedule.
     fn rest(&self) -> String {
-        let days = self.strategy.conditions().cooldown_days;
+        let conditions = self.strategy.conditions();
+        let own = conditions.tolerance.cooldowns;
+        let is_outside = self.plan.drift.symbols.iter().any(|row| row.target.is_positive() && self.is_outside(row));
+        let days = if conditions.is_bandless() {
+            own.scheduled
+        } else if is_outside {
+            own.drift
+        } else {
+            own.portfolio
+        };
+        let days = days.unwrap_or(conditions.cooldown_days);
         match self.snapshot.last_rebalanced_at {
             Some(last) => {
                 let until = last + Span::from_hours(24 * i64::from(days));
@@ -275,7 +422,7 @@ impl Look<'_> {
             }
             Reason::ShortPosition => "the account holds a short position".to_owned(),
             Reason::EmptyAccount => "the account holds neither cash nor anything that the strategy manages".to_owned(),
-            other => format!("`{other}`"),
+            _ => self.plan.detail.clone(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Spread<'v> {
     valuation: &'v Valuation<'v>,
     /// For each row, what a dollar of it costs beyond a dollar.
     rates: Vec<Fraction>,
-    /// No row changes sides that is further from its place than this.
+    /// What is left is never less than the value by more than this, in no round.
     reach: Usd,
 }
 
@@ -44,8 +44,7 @@ impl<'v> Spread<'v> {
                 return Fraction::ZERO;
             }
             // The middle is exact, so its distance to both sides is the same.
-            let half = row.quote.ask - row.middle;
-            Fraction::new(half.decimal()).over(Fraction::new(row.middle.decimal()))
+            (row.quote.ask - row.middle).over(row.middle)
         };
         let rates: Vec<Fraction> = valuation.rows.iter().map(rate).collect();
         let widest = rates.iter().copied().max().unwrap_or(Fraction::ZERO);
@@ -74,14 +73,20 @@ impl<'v> Spread<'v> {
         self.left_after(self.valuation.value, cost)
     }
 
+    /// A round that moves an estimate by no more than this is the last one.
+    pub fn still(&self) -> Usd {
+        self.valuation.value.abs() * Fraction::new(STILL)
+    }
+
     /// What is left when the spread costs so much of what is left: the fixed point, sought from `estimate` on.
     pub fn left_after(&self, mut estimate: Usd, mut cost: impl FnMut(Usd) -> Usd) -> Usd {
+        let still = self.still();
         for _ in 0..ROUNDS {
             // Where nearly everything is to leave, its spread may be more than what stays.
             let left = (self.valuation.value - cost(estimate)).max(Usd::CENT);
             let moved = (left - estimate).abs();
             estimate = left;
-            if moved <= self.valuation.value.abs() * Fraction::new(STILL) {
+            if moved <= still {
                 break;
             }
         }
@@ -96,7 +101,7 @@ impl<'v> Spread<'v> {
             }
             let gap = self.valuation.value * *desired - row.worth;
             let (may_buy, may_sell) = (self.strategy.may_buy(row.symbol), self.strategy.may_sell(row.symbol));
-            if gap.is_positive() && gap > self.reach && may_buy {
+            if gap.is_positive() && may_buy && gap > self.reach * *desired {
                 line.slope += *rate * *desired;
                 line.offset += row.worth * *rate;
             } else if gap.is_positive() {
@@ -123,7 +128,7 @@ impl<'v> Spread<'v> {
         if gap.is_positive() {
             if self.strategy.may_buy(row.symbol) { gap * *rate } else { Usd::ZERO }
         } else if with_sales && self.strategy.may_sell(row.symbol) {
-            (-gap).min(row.available * row.middle) * *rate
+            (-gap).min(row.free_worth()) * *rate
         } else {
             Usd::ZERO
         }

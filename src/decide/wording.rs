@@ -30,8 +30,11 @@ pub fn sentence(
             Reason::UnmanagedBlocks => {
                 "the account holds something that the strategy does not name, and it says block".to_owned()
             }
+            Reason::HistoryMissing => "the strategy's weights are not known: closing prices are not there".to_owned(),
+            Reason::ModelUnsolved => "the strategy's weights are not known: its model has no answer".to_owned(),
             Reason::Cooldown => format!("{stands}, but the last rebalance is inside the cooldown"),
             Reason::BelowMinimum => format!("{stands}, and every order would be below the minimum"),
+            Reason::Hindered => format!("{stands}, and what is to move cannot be traded now"),
             Reason::InsideBands => format!("{stands}, inside its band"),
             _ => stands,
         },

@@ -78,6 +78,7 @@ fn effective(made: &Strategy, wishes: &[&Said]) -> Value {
         "excluded": symbols(&own.excluded),
         "do_not_sell": symbols(&own.do_not_sell),
         "do_not_buy": symbols(&own.do_not_buy),
+        "stand_ins": own.stand_ins.iter().map(|(out, it)| (out.to_string(), json!(it.as_str()))).collect::<Map<_, _>>(),
         "overrides": wishes.iter().map(|said| json!({
             "id": said.id.as_str(),
             "kind": said.wish.code(),
@@ -109,12 +110,16 @@ pub fn decided_by(decisions: &str, file: &Strategy) -> Option<Strategy> {
         Value::Null => None,
         cap => Some(Usd::parse(cap.as_str()?).ok()?),
     };
+    // A run that began under an older program kept none.
+    let stand_ins = effective.get("stand_ins").and_then(Value::as_object).into_iter().flatten();
+    let stand_ins = stand_ins.map(|(out, it)| Some((Symbol::parse(out).ok()?, Symbol::parse(it.as_str()?).ok()?)));
     let own = Own {
         aside: Usd::parse(effective.get("aside")?.as_str()?).ok()?,
         cap,
         excluded: symbols("excluded")?,
         do_not_sell: symbols("do_not_sell")?,
         do_not_buy: symbols("do_not_buy")?,
+        stand_ins: stand_ins.collect::<Option<_>>()?,
     };
     let cash = Fraction::parse(effective.get("cash")?.as_str()?).ok()?;
     file.with_own((weights.collect::<Option<Vec<_>>>()?, cash), own).ok()

@@ -8,6 +8,8 @@ use crate::model::verdict::LintCode;
 pub enum Place {
     /// A key, as table and name; the table's own line where the key is not written.
     Key(&'static str, &'static str),
+    /// A key of a schedule: of the file's first, second and so on, from zero.
+    Schedule(usize, &'static str),
     /// The weight of a symbol.
     Weight(Symbol),
 }

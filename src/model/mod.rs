@@ -28,6 +28,7 @@ pub mod zoo;
 mod codes;
 pub mod environment;
 pub mod ids;
+mod fixed;
 pub mod money;
 pub mod time;
 pub mod secret;

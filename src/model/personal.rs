@@ -231,4 +231,6 @@ pub struct Own {
     pub do_not_sell: BTreeSet<Symbol>,
     /// Symbols that are not bought.
     pub do_not_buy: BTreeSet<Symbol>,
+    /// Who takes the weight of a target that is excluded, or that cannot be bought now.
+    pub stand_ins: BTreeMap<Symbol, Symbol>,
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 
 use crate::model::ids::{AccountId, ClientOrderId, OrderId, Symbol};
-use crate::model::money::{Price, Qty, Usd};
+use crate::model::money::{Fraction, Price, Qty, Usd};
 use crate::model::plan::Side;
 use crate::model::time::Moment;
 
@@ -87,7 +87,7 @@ pub struct Quote {
 
 /// The widest spread, as a share of the middle, at which the middle is a price. Beyond it the quote is a stub: half of a
 /// market, or none.
-const MAX_SPREAD: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
+const MAX_SPREAD: Fraction = Fraction::new(Decimal::from_parts(5, 0, 0, false, 2));
 
 impl Quote {
     /// The price at which holdings are valued.
@@ -97,8 +97,8 @@ impl Quote {
 
     /// Whether both sides are there and not crossed (fault row 42).
     pub fn is_usable(&self) -> bool {
-        let spread = (self.ask - self.bid).decimal();
-        self.bid.is_positive() && self.ask >= self.bid && spread <= self.middle().decimal() * MAX_SPREAD
+        let spread = self.ask - self.bid;
+        self.bid.is_positive() && self.ask >= self.bid && spread <= self.middle() * MAX_SPREAD
     }
 }
 

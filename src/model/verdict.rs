@@ -37,6 +37,8 @@ codes! {
         Cooldown = "cooldown",
         /// All that could be traded is below the minimum order value.
         BelowMinimum = "below_minimum",
+        /// What is to move cannot be traded now: an order on it is open, the broker or the account's user does not let it.
+        Hindered = "hindered",
         /// Every holding is on its target.
         OnTarget = "on_target",
         /// The strategy only buys, and there is no new cash.
@@ -268,6 +270,8 @@ codes! {
         AtTheEdge = "at_the_edge",
         /// A cooldown that swallows moments.
         RestsTooLong = "rests_too_long",
+        /// A rest of a trigger that is not there.
+        RestUnused = "rest_unused",
         /// A smallest order above the width of a band.
         MinimumAboveBand = "minimum_above_band",
         /// A turnover limit below what a breach of the bands needs.

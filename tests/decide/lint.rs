@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use rebalanced::decide::lint::{Circumstances, lint};
 use rebalanced::edge::sessions;
 use rebalanced::edge::strategies::usual_moves;
+use rebalanced::model::composition::{Composition, Momentum};
 use rebalanced::model::ids::Symbol;
-use rebalanced::model::lint::Warning;
+use rebalanced::model::lint::{Place, Warning};
 use rebalanced::model::money::Fraction;
-use rebalanced::model::schedule::{CronRule, Every, On, Roll, Rule, SessionPoint, SessionRule};
+use rebalanced::model::schedule::{
+    CronRule, Every, On, Roll, Rule, Schedule, SessionPoint, SessionRule, SlotReason, When,
+};
 use rebalanced::model::snapshot::Snapshot;
-use rebalanced::model::strategy::{Destination, StrategyParts};
+use rebalanced::model::strategy::{Destination, Strategy, StrategyParts};
 use rebalanced::model::time::Moment;
 use rebalanced::model::tolerance::Mode;
 use rebalanced::model::verdict::LintCode;
@@ -29,10 +32,14 @@ fn sound() -> StrategyParts {
 }
 
 fn warned(parts: StrategyParts, portfolio: &str, snapshot: Option<&Snapshot>) -> Vec<Warning> {
+    lint_of(&strategy(parts), portfolio, snapshot)
+}
+
+fn lint_of(strategy: &Strategy, portfolio: &str, snapshot: Option<&Snapshot>) -> Vec<Warning> {
     let (sessions, moves): (_, BTreeMap<Symbol, Fraction>) = (sessions::builtin().unwrap(), usual_moves());
     let from = Moment::parse("2026-01-01T00:00:00Z").unwrap();
     let around = Circumstances { sessions: &sessions, from, moves: &moves, portfolio: usd(portfolio), snapshot };
-    lint(&strategy(parts), &around)
+    lint(strategy, &around)
 }
 
 fn codes(parts: StrategyParts) -> Vec<LintCode> {
@@ -142,6 +149,77 @@ fn a_rest_that_swallows_moments_is_told() {
         let is_told = found.iter().any(|one| one.code == LintCode::RestsTooLong);
         assert_eq!(is_told, expected, "{days} days: {found:?}");
     }
+}
+
+#[test]
+fn each_of_several_schedules_and_each_rest_is_looked_at_by_itself() {
+    let several = |rules: [Rule; 2]| {
+        let mut others = rules.into_iter().zip(["first", "second"]).map(|(rule, reason)| {
+            let mut schedule = Schedule::of(rule);
+            schedule.reason = SlotReason::parse(reason).unwrap();
+            schedule
+        });
+        When::new(others.next().unwrap(), others.collect()).unwrap()
+    };
+    let daily = || every(Every::Session, SessionPoint::BeforeClose(15));
+    let mut parts = sound();
+    for (second, code, key) in [
+        (cron("0 0 22 * * Mon-Fri"), LintCode::NeverDue, "cron"),
+        (every(Every::Session, SessionPoint::AfterOpen(0)), LintCode::AtTheEdge, "at"),
+    ] {
+        parts.when = several([daily(), second]);
+        let found = warned(parts.clone(), "10000", None);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].code, &found[0].place), (code, &Place::Schedule(1, key)));
+        assert!(found[0].message.contains("`second`"), "{found:?}");
+    }
+    // The rest of the trigger that would act, not the one beside it.
+    let mut rests = crate::cast::parts(&[("SPY", "60"), ("AGG", "35")]);
+    rests.when = looking(every(Every::Week, SessionPoint::AfterOpen(30)));
+    rests.conditions.tolerance.cooldowns.scheduled = Some(30);
+    let found = warned(rests.clone(), "10000", None);
+    assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), [LintCode::RestsTooLong]);
+    assert_eq!(found[0].place, Place::Key("rebalance.cooldown", "scheduled"));
+    rests.conditions.tolerance.cooldowns.scheduled = Some(2);
+    rests.conditions.cooldown_days = 30;
+    assert_eq!(codes(rests.clone()), []);
+    // What rests for nobody is told.
+    for (own, expected) in [(1, vec![]), (2, vec![LintCode::RestUnused]), (3, vec![LintCode::RestUnused])] {
+        let mut parts = rests.clone();
+        let cooldowns = &mut parts.conditions.tolerance.cooldowns;
+        cooldowns.portfolio = (own == 2).then_some(1);
+        cooldowns.drift = (own == 3).then_some(1);
+        assert_eq!(codes(parts), expected, "{own}");
+    }
+}
+
+#[test]
+fn a_model_over_prices_is_held_against_the_weights_that_it_has_when_it_holds_something() {
+    let names = ["SPY", "AGG", "GLD", "VTI"];
+    let momentum = Momentum {
+        symbols: names.iter().map(|name| crate::cast::symbol(name)).collect(),
+        count: 2,
+        window_days: 5,
+        average_days: 5,
+        defensive: crate::cast::symbol("BIL"),
+    };
+    let mut parts = crate::cast::parts(&[]);
+    parts.cash = percent("2");
+    parts.conditions.drift_absolute = Some(percent("5"));
+    parts.limits.max_order_notional = Some(usd("4000"));
+    let model = Strategy::composed(parts, Composition::Momentum(momentum)).unwrap();
+    let found = lint_of(&model, "10000", None);
+    // Two of four: each of them is 49% of 10,000 dollars when it is held.
+    assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), [LintCode::FirstInvestmentBlocked]);
+    assert!(found[0].message.contains("with 10000 dollars is 4900,"), "{found:?}");
+    let found = lint_of(&model, "20", None);
+    assert!(
+        found.iter().all(|one| one.code != LintCode::WeightTiny),
+        "9.80 dollars are more than the least order: {found:?}"
+    );
+    let found = lint_of(&model, "2", None);
+    let tiny: Vec<&Place> = found.iter().filter(|one| one.code == LintCode::WeightTiny).map(|one| &one.place).collect();
+    assert_eq!(tiny.len(), 5, "each that it may hold: {found:?}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod explain;
 mod property;
 mod pouring;
 mod rounding;
+mod told;
 mod triggers;
 mod modes;
 mod consent;

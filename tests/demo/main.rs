@@ -20,7 +20,7 @@ type Kill = (usize, u64);
 /// Runs a small demo; the daemon is killed with SIGKILL at each of these points.
 fn demo(seed: &str, database: Option<&str>, kills: &[Kill]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rebalanced"));
-    command.args(["demo", "--users", "17", "--days", "3", "--json", "--seed", seed]);
+    command.args(["demo", "--users", "18", "--days", "3", "--json", "--seed", seed]);
     if let Some(url) = database {
         command.args(["--database", url]);
     }

@@ -219,13 +219,32 @@ pub fn judge(intent: &Intent, report: &OrderReport, body: &[u8]) -> Result<(), S
     }
     let state = apply(intent, report, now()).state;
     // Bytes that are no text may stand where nobody reads.
-    let body: Value = serde_json::from_str(&String::from_utf8_lossy(body)).unwrap_or_default();
+    let body = value_of(&String::from_utf8_lossy(body));
     let rows = body.as_array().map_or(std::slice::from_ref(&body), Vec::as_slice);
     let is_kept = matches!(state, IntentState::Quarantined | IntentState::Recorded);
     if is_kept || rows.iter().any(|row| is_it(intent, row)) {
         return Ok(());
     }
     Err(format!("taken over as {}: {body} for {intent:?}", state.code()))
+}
+
+/// A body as a value: whole, or without the fields that nobody reads where they are nested deeper than a value may be.
+fn value_of(body: &str) -> Value {
+    #[derive(serde::Deserialize, serde::Serialize)]
+    struct Read {
+        client_order_id: Value,
+        symbol: Value,
+        side: Value,
+        r#type: Option<Value>,
+        order_type: Option<Value>,
+        time_in_force: Value,
+        limit_price: Option<Value>,
+        qty: Option<Value>,
+        notional: Option<Value>,
+        filled_qty: Value,
+    }
+    let read = || serde_json::from_str::<Read>(body).ok().and_then(|read| serde_json::to_value(read).ok());
+    serde_json::from_str(body).ok().or_else(read).unwrap_or_default()
 }
 
 fn is_it(intent: &Intent, row: &Value) -> bool {

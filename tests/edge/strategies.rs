@@ -211,10 +211,10 @@ misfire = "skip"
 grace_minutes = 1_0
 [[weights]]
 symbol = "BRK.B"
-percent = 33.333333333333333333333333
+percent = 33.3333333333333333
 [[weights]]
 symbol = "AGG"
-percent = 66.666666666666666666666667
+percent = 66.6666666666666667
 [rebalance]
 drift_relative_percent = 12.5
 destination = "band_edge"
@@ -242,7 +242,7 @@ on_unfilled = "market"
         })
     ));
     assert_eq!((schedule.misfire, schedule.grace_minutes), (Misfire::Skip, 10));
-    assert_eq!(strategy.targets()[1].weight.decimal().to_string(), "0.33333333333333333333333333");
+    assert_eq!(strategy.targets()[1].weight.decimal().to_string(), "0.333333333333333333");
     assert_eq!(strategy.cash(), Fraction::ZERO);
     assert_eq!(strategy.conditions().drift_relative, Some(Fraction::parse("0.125").unwrap()));
     assert_eq!(strategy.conditions().destination, Destination::BandEdge);

@@ -24,7 +24,21 @@ pub(crate) fn accounts(strategy: &Strategy) -> Vec<(&'static str, Value)> {
         ("deposit", account(strategy, kept + Decimal::from(7_500), on_target, true)),
         ("withdrawal", account(strategy, Decimal::from(-2_500), on_target, true)),
         ("whole shares", account(strategy, kept, AWAY[1], false)),
+        ("resting", resting(account(strategy, kept, AWAY[0], true))),
+        ("not tradable", stuck(account(strategy, kept, AWAY[0], true))),
     ]
+}
+
+/// The account, rebalanced an hour ago.
+fn resting(mut account: Value) -> Value {
+    account["last_rebalanced_at"] = json!("2026-11-23T19:45:00Z");
+    account
+}
+
+/// The account, whose first symbol the broker does not let it trade.
+fn stuck(mut account: Value) -> Value {
+    account["assets"][0]["tradable"] = json!(false);
+    account
 }
 
 /// The exchange's day of the accounts.

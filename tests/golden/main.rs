@@ -1,7 +1,7 @@
 //! Every example strategy and what it does with a handful of accounts, kept as files: a change of the planner that changes
 //! an order shows here, in the review of the change that made it.
 //!
-//! `tests/golden/NAME.json` holds the answers of `plan --json` for `strategies/NAME.toml`. The accounts are made from the
+//! `tests/golden/NAME.json` holds the answers of `plan --json --explain` for `strategies/NAME.toml`. The accounts are made from the
 //! strategy's own symbols at fixed prices (`accounts.rs`), so a new example needs nothing but
 //!
 //! ```text
@@ -62,7 +62,7 @@ fn answer(strategy: &Path, name: &str, account: &str, snapshot: &Value) -> Value
     let file = folder.join(format!("{}.snapshot.json", account.replace(' ', "-")));
     fs::write(&file, serde_json::to_string_pretty(snapshot).unwrap()).unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_rebalanced"));
-    program.args(["plan", "--json", "--strategy"]).arg(strategy).arg("--snapshot").arg(&file);
+    program.args(["plan", "--json", "--explain", "--strategy"]).arg(strategy).arg("--snapshot").arg(&file);
     let ran = program.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{name}, {account}: {program:?} ended with {}: {said}", ran.status);
@@ -140,6 +140,9 @@ fn the_judge_refuses_what_cannot_be_right() {
     for (account, snapshot) in accounts::accounts(&strategy) {
         let right = answer(file, "judged", account, &snapshot);
         judge::judge(file, &snapshot, &right).unwrap();
+        if right["orders"].as_array().unwrap().len() < 2 {
+            continue;
+        }
         let mut changed: Vec<(&str, Value)> = vec![
             ("/decision", "hold".into()),
             ("/value", "100000.01".into()),

@@ -12,6 +12,9 @@ use super::fault::{FileFault, listed, nearest};
 use super::keys::{self, Holds, KEYS};
 use crate::model::money::LARGEST;
 
+/// Decimals that a number in a file may have: a percent of so many is a fraction that is held exactly.
+const MOST_DECIMALS: u32 = 16;
+
 /// A value and the byte where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Placed<T> {
@@ -157,15 +160,19 @@ impl<'a> Page<'a> {
             };
             let number = Decimal::from_str_exact(&text.replace('_', "")).ok();
             number
-                .filter(|number| number.abs() < LARGEST)
-                .ok_or_else(|| "write a plain number such as 12.5, without exponent, below 10^15".to_owned())
+                .filter(|number| number.abs() < LARGEST && number.scale() <= MOST_DECIMALS)
+                .ok_or_else(|| {
+                    format!(
+                        "write a plain number such as 12.5, without exponent, below 10^15, with at most {MOST_DECIMALS} decimals"
+                    )
+                })
         })
     }
 
     /// A whole number, not below zero.
     pub(super) fn whole(&mut self, table: &Table<'_, 'a>, path: (&str, &str)) -> Option<Placed<u32>> {
         let most = KEYS.iter().find(|key| (key.table, key.name) == path).map(|key| key.holds);
-        let most = if let Some(Holds::Whole(most)) = most { most } else { u32::MAX };
+        let most = if let Some(Holds::Whole(_, most)) = most { most } else { u32::MAX };
         self.value(table, path, |value| {
             let number = match value {
                 DeValue::Integer(whole) if whole.radix() == 10 => whole.as_str().replace('_', "").parse::<u32>().ok(),

@@ -163,7 +163,7 @@ impl Strategy {
     }
 
     /// The targets, each with its band.
-    pub fn targets_in_bands(&self) -> impl Iterator<Item = (&Target, Band)> {
+    pub fn targets_in_bands(&self) -> impl ExactSizeIterator<Item = (&Target, Band)> {
         self.parts.targets.iter().zip(self.bands.iter().copied())
     }
 

@@ -55,6 +55,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sixty-forty.toml", include_str!("../../../../strategies/sixty-forty.toml")),
     ("tech-and-bonds.toml", include_str!("../../../../strategies/tech-and-bonds.toml")),
     ("three-fund.toml", include_str!("../../../../strategies/three-fund.toml")),
+    ("two-looks.toml", include_str!("../../../../strategies/two-looks.toml")),
 ];
 
 /// Everything that is on stage.
@@ -340,4 +341,19 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         .open(path)
         .with_context(|| format!("cannot write {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+    use super::*;
+
+    #[test]
+    fn every_example_is_on_stage() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/strategies")).unwrap();
+        let files = folder.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let mut there: Vec<String> = files.filter(|name| name != "strategy.schema.json").collect();
+        there.sort();
+        assert_eq!(EXAMPLES.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>(), there);
+    }
 }
