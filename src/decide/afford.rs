@@ -53,7 +53,7 @@ impl Means<'_> {
                 }
             } else if self.with_sales && row.tradable && !row.busy && self.strategy.may_sell(row.symbol) {
                 let sold = (row.worth - goal).min(row.free_worth());
-                let half = sold * spread.rate(place);
+                let half = sold * spread.lost(place);
                 paid += half;
                 cash += sold - half;
             }

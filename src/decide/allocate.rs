@@ -20,7 +20,7 @@ pub struct Vessel {
     pub worth: Usd,
     /// What it should be worth; above its worth.
     pub desired: Usd,
-    /// What a dollar of it costs: the asked price over the middle.
+    /// What a dollar of it costs: the price at which it is bought over the middle.
     pub cost: Fraction,
 }
 
@@ -135,50 +135,76 @@ fn level(vessels: &[Vessel], full: &[Poured], ranks: &[(Fraction, usize)], budge
     last.map_or(Fraction::ZERO, |(_, _, sums)| sums.filled.over(sums.desired))
 }
 
-/// What the wet vessels add up to: the budget and their worths, and what they should be worth, both at cost.
+/// What the wet vessels add up to: the budget and their worths, and what they should be worth, both at cost; or the same of
+/// sources, at what they bring.
 #[derive(Debug, Clone, Copy)]
 struct Sums {
     filled: Usd,
     desired: Usd,
 }
 
-/// Draws what is needed; returns what is taken from each vessel at the middle price, in the order given. The mirror of
-/// [`pour`]: the relatively most overweight is lowered first until it stands level with the next, then both, and so on.
-/// What should not be there at all goes before everything else. `cost` is what a dollar of it brings.
-pub fn drain(vessels: &[Vessel], need: Usd) -> Vec<Usd> {
-    let mut drawn = vec![Usd::ZERO; vessels.len()];
+/// A holding that may be lowered.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Its place among the rows of the valuation.
+    pub row: usize,
+    /// What it is worth.
+    pub worth: Usd,
+    /// What of it can be sold.
+    pub free: Usd,
+    /// What it should be worth.
+    pub desired: Usd,
+    /// What a dollar of it brings: the price at which it is sold over the middle.
+    pub brings: Fraction,
+}
+
+/// Draws what is needed; returns what is taken from each source at the middle price, in the order given. The mirror of
+/// [`pour`]: the relatively most overweight is lowered first until it stands level with the next, then both, and so on, each as
+/// far as it is free. What should not be there at all goes before everything else.
+pub fn drain(sources: &[Source], need: Usd) -> Vec<Usd> {
+    let mut drawn = vec![Usd::ZERO; sources.len()];
     let mut left = need;
-    let mut wanted = Vec::with_capacity(vessels.len());
-    for (place, vessel) in vessels.iter().enumerate() {
-        if !vessel.desired.is_zero() {
-            wanted.push((vessel.worth.over(vessel.desired), place));
-        } else if left.is_positive()
-            && let Some(slot) = drawn.get_mut(place)
-        {
-            *slot = vessel.worth.min(left * Fraction::ONE.over(vessel.cost));
-            left -= *slot * vessel.cost;
+    for (source, slot) in sources.iter().zip(&mut drawn).filter(|(source, _)| source.desired.is_zero()) {
+        if left.is_positive() {
+            *slot = source.free.min(left * Fraction::ONE.over(source.brings));
+            left -= *slot * source.brings;
         }
     }
-    if !left.is_positive() {
-        return drawn;
-    }
-    wanted.sort_unstable_by(|a, b| b.cmp(a));
-    let (mut kept, mut desired) = (-left, Usd::ZERO);
-    for (at, (_, place)) in wanted.iter().enumerate() {
-        let Some(vessel) = vessels.get(*place) else { continue };
-        kept += vessel.worth * vessel.cost;
-        desired += vessel.desired * vessel.cost;
-        if wanted.get(at + 1).is_some_and(|(next, _)| desired * *next <= kept) {
-            break;
-        }
-    }
-    let level = kept.over(desired).max(Fraction::ZERO);
-    for (_, place) in wanted {
-        if let (Some(vessel), Some(slot)) = (vessels.get(place), drawn.get_mut(place)) {
-            *slot = (vessel.worth - vessel.desired * level).max(Usd::ZERO);
+    if left.is_positive() {
+        let level = surface(sources, left);
+        for (source, slot) in sources.iter().zip(&mut drawn).filter(|(source, _)| !source.desired.is_zero()) {
+            *slot = (source.worth - source.desired * level).min(source.free).max(Usd::ZERO);
         }
     }
     drawn
+}
+
+/// The ratio of worth to desired worth to which all are lowered that stand above it: at it they bring what is needed. Zero
+/// where all of them together do not.
+fn surface(sources: &[Source], need: Usd) -> Fraction {
+    // Each begins to give at its own ratio, and has given all at that of what is not free.
+    let wanted = sources.iter().filter(|source| !source.desired.is_zero());
+    let mut turns: Vec<(Fraction, bool, &Source)> = wanted
+        .flat_map(|source| {
+            let all = (source.worth - source.free).over(source.desired);
+            [(source.worth.over(source.desired), true, source), (all, false, source)]
+        })
+        .collect();
+    turns.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.cmp(&a.1)));
+    let (mut given, mut giving) = (Usd::ZERO, Sums { filled: Usd::ZERO, desired: Usd::ZERO });
+    for (ratio, begins, source) in turns {
+        if given + giving.filled - giving.desired * ratio >= need {
+            break;
+        }
+        let (worth, desired) = (source.worth * source.brings, source.desired * source.brings);
+        if begins {
+            giving = Sums { filled: giving.filled + worth, desired: giving.desired + desired };
+        } else {
+            giving = Sums { filled: giving.filled - worth, desired: giving.desired - desired };
+            given += source.free * source.brings;
+        }
+    }
+    (given + giving.filled - need).over(giving.desired).max(Fraction::ZERO)
 }
 
 /// Where each row is to go, as fractions of a portfolio that is worth `value`; with the cash target they make a whole.

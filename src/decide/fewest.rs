@@ -24,7 +24,8 @@ struct Room {
 pub fn desired(strategy: &Strategy, valuation: &Valuation<'_>, value: Usd) -> Vec<Fraction> {
     let least = strategy.orders().min_notional.over(value);
     let mut rooms: Vec<Room> = valuation.rows.iter().map(|row| room(strategy, row, (value, least))).collect();
-    let kept = strategy.cash();
+    // What open purchases may still take is no money for others.
+    let kept = strategy.cash() + valuation.reserved.over(value);
     let cash = |rooms: &[Room]| Fraction::ONE - rooms.iter().map(|room| room.ends).sum::<Fraction>();
     // First the forced ones give way, then others help.
     let missing = kept - cash(&rooms);

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::decide::allocate::Poured;
 use crate::decide::drift::Valued;
+use crate::decide::prices::{bought_at, highest, sold_at};
 use crate::model::ids::Symbol;
 use crate::model::intent::Unfilled;
 use crate::model::money::{Fraction, Price, Qty, Usd};
@@ -63,21 +64,9 @@ fn kept(row: &Valued<'_>, strategy: &Strategy) -> Option<SkipReason> {
     }
 }
 
-/// The lowest price that a sale may be limited to.
-fn lowest(row: &Valued<'_>, strategy: &Strategy) -> Price {
-    row.quote.bid.moved(-strategy.orders().collar).floor_tick()
-}
-
-/// The highest price that a purchase may be limited to.
-fn highest(row: &Valued<'_>, strategy: &Strategy) -> Price {
-    row.quote.ask.moved(strategy.orders().collar).ceil_tick()
-}
-
 fn sale_of_shares(row: &Valued<'_>, strategy: &Strategy, (qty, kind): (Qty, OrderType)) -> Result<Leg, SkipReason> {
-    let (pricing, price) = match kind {
-        OrderType::Market => (Pricing::Market, row.quote.bid),
-        OrderType::Limit => (Pricing::Limit(lowest(row, strategy)), lowest(row, strategy)),
-    };
+    let price = sold_at(row, strategy, kind);
+    let pricing = if kind == OrderType::Limit { Pricing::Limit(price) } else { Pricing::Market };
     let value = (qty * price).floor_cents();
     if !qty.is_positive() {
         return Err(SkipReason::LessThanOneShare);
@@ -112,7 +101,7 @@ pub fn purchase(row: &Valued<'_>, strategy: &Strategy, Poured { added, at_cost: 
     if row.fractionable && !limit {
         return of_dollars(row, strategy, cost.settle_division().floor_cents());
     }
-    let price = if limit { highest(row, strategy) } else { row.quote.ask };
+    let price = highest(row, strategy);
     let qty: Qty = added.at(row.middle).min(cost.at(price)).floor_shares(row.fractionable);
     if !qty.is_positive() {
         return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });
@@ -140,7 +129,7 @@ pub fn of_shares(row: &Valued<'_>, strategy: &Strategy, qty: Qty) -> Purchase {
 
 fn shares(row: &Valued<'_>, strategy: &Strategy, (qty, kind): (Qty, OrderType)) -> Purchase {
     let limit = kind == OrderType::Limit;
-    let price = if limit { highest(row, strategy) } else { row.quote.ask };
+    let price = bought_at(row, strategy, kind);
     let value = (qty * price).ceil_cents();
     if value < strategy.orders().min_notional {
         return Err(SkipReason::BelowMinimum);
@@ -165,7 +154,7 @@ pub fn again(row: &Valued<'_>, strategy: &Strategy, left: &Unfilled, kind: Order
         return Err(reason);
     }
     let price = match kind {
-        OrderType::Limit => highest(row, strategy),
+        OrderType::Limit => bought_at(row, strategy, kind),
         OrderType::Market if row.fractionable => row.quote.ask,
         OrderType::Market => row.quote.ask.moved(Fraction::new(CUSHION)),
     };

@@ -9,6 +9,7 @@ pub mod due;
 pub mod drift;
 pub mod allocate;
 pub mod fewest;
+pub mod prices;
 pub mod spread;
 pub mod trigger;
 pub mod legs;

@@ -14,10 +14,11 @@
 use rust_decimal::Decimal;
 
 use crate::decide::afford::Means;
-use crate::decide::allocate::{self, Vessel};
+use crate::decide::allocate::{self, Source, Vessel};
 use crate::decide::drift::{self, Valuation, Valued};
 use crate::decide::fewest;
 use crate::decide::legs::{self, barred, sale};
+use crate::decide::prices::lowest;
 use crate::decide::purchases::Buyer;
 use crate::decide::spread::Spread;
 use crate::decide::trigger::{self, Signals};
@@ -305,31 +306,31 @@ impl<'a> Draft<'a> {
 
     /// Sells what is relatively most overweight until that cash is there; nothing is bought.
     fn raise(&mut self, wanted: Usd) -> Reason {
-        let mut vessels = Vec::new();
+        let mut sources = Vec::new();
         for (place, row) in self.valuation.rows.iter().enumerate() {
             if sale(row, self.strategy, (row.worth, row.worth), true).is_ok() {
-                let cost = row.quote.bid.over(row.middle);
+                let brings = lowest(row, self.strategy).over(row.middle);
                 let desired = self.valuation.value * row.target;
-                vessels.push(Vessel { row: place, worth: row.free_worth(), desired, cost });
+                sources.push(Source { row: place, worth: row.worth, free: row.free_worth(), desired, brings });
             }
         }
         // A sale is rounded down to shares and cents: a cent more for each, so that a withdrawal finds its last cent.
-        let cents = Usd::new(Decimal::new(i64::try_from(vessels.len()).unwrap_or(i64::MAX), 2));
+        let cents = Usd::new(Decimal::new(i64::try_from(sources.len()).unwrap_or(i64::MAX), 2));
         // Too small an order is left out, the smallest first, and the others bring its part as well.
         let least = self.strategy.orders().min_notional;
         let drawn = loop {
-            let drawn = allocate::drain(&vessels, wanted + cents);
-            let sold = || vessels.iter().zip(&drawn).enumerate().filter(|(_, (_, drawn))| drawn.is_positive());
-            let small = sold().filter(|(_, (vessel, drawn))| (**drawn * vessel.cost).floor_cents() < least);
+            let drawn = allocate::drain(&sources, wanted + cents);
+            let sold = || sources.iter().zip(&drawn).enumerate().filter(|(_, (_, drawn))| drawn.is_positive());
+            let small = sold().filter(|(_, (source, drawn))| (**drawn * source.brings).floor_cents() < least);
             let smallest = small.min_by_key(|(_, (_, drawn))| **drawn).map(|(place, _)| place);
             match smallest {
-                Some(place) if sold().count() > 1 => drop(vessels.remove(place)),
+                Some(place) if sold().count() > 1 => drop(sources.remove(place)),
                 _ => break drawn,
             }
         };
-        for (vessel, drawn) in vessels.iter().zip(drawn).filter(|(_, drawn)| drawn.is_positive()) {
-            let desired = (vessel.worth - drawn).over(self.valuation.value);
-            self.sell_row(vessel.row, (drawn, drawn), desired.is_zero());
+        for (source, drawn) in sources.iter().zip(drawn).filter(|(_, drawn)| drawn.is_positive()) {
+            let desired = (source.worth - drawn).over(self.valuation.value);
+            self.sell_row(source.row, (drawn, drawn), desired.is_zero());
         }
         Reason::RaiseCash
     }

@@ -1,5 +1,7 @@
 //! One sentence of a plan, with the numbers.
 
+use rust_decimal::Decimal;
+
 use crate::model::money::Usd;
 use crate::model::plan::{Decision, Drift};
 use crate::model::verdict::Reason;
@@ -14,7 +16,11 @@ pub fn sentence(
     let furthest = drift.symbols.iter().max_by_key(|row| row.absolute.abs());
     let stands = furthest.map_or_else(String::new, |row| {
         let points = row.absolute.percent().round_dp(2).normalize();
-        format!("{} is {}{points} points from its target", row.symbol, if points.is_sign_negative() { "" } else { "+" })
+        if points.is_zero() {
+            return "every holding is on its target".to_owned();
+        }
+        let word = if points.abs() == Decimal::ONE { "point" } else { "points" };
+        format!("{} is {}{points} {word} from its target", row.symbol, if points.is_sign_negative() { "" } else { "+" })
     });
     match decision {
         Decision::Trade => {
@@ -35,7 +41,7 @@ pub fn sentence(
             Reason::Cooldown => format!("{stands}, but the last rebalance is inside the cooldown"),
             Reason::BelowMinimum => format!("{stands}, and every order would be below the minimum"),
             Reason::Hindered => format!("{stands}, and what is to move cannot be traded now"),
-            Reason::InsideBands => format!("{stands}, inside its band"),
+            Reason::InsideBands if !drift.portfolio.is_zero() => format!("{stands}, inside its band"),
             _ => stands,
         },
     }

@@ -334,7 +334,7 @@ fn the_calendar_of_a_strategy_is_printed_from_its_file_alone() {
         ]
     );
     let first = &moments.as_array().unwrap()[0];
-    assert_eq!((&first["reason"], &first["until"]), (&json!("scheduled"), &json!("2024-10-31T20:15:00Z")));
+    assert_eq!((&first["reason"], &first["until"]), (&json!("scheduled"), &json!("2024-10-31T20:00:00Z")));
     let none = calendar(&["--from", "2031-01-01", "--to", "2031-02-01"]);
     assert!(none.code == 2 && none.err.contains("1990-01-02 to 2030-12-31"), "{none:?}");
     assert_eq!(calendar(&["--from", "2024-02-01", "--to", "2024-01-01"]).code, 2);
@@ -357,12 +357,13 @@ fn the_calendar_of_several_schedules_names_each_moment_once_with_its_reason_and_
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let shown = |moment: &Value| ["new_york", "reason", "until"].map(|name| text(&moment[name])).join(" ");
     let shown: Vec<String> = moments.as_array().unwrap().iter().map(shown).collect();
-    // The 29th is both: the first schedule of the file gives the reason. Its wave ends at the half day's last look, 12:45.
+    // The 29th is both: the first schedule of the file gives the reason. Its wave ends at the half day's last look, 12:45, and who had no turn
+    // by the close has none.
     assert_eq!(
         shown,
         [
             "Fri 2024-11-22 15:00:00 friday 2024-11-22T20:10:00Z",
-            "Fri 2024-11-29 12:00:00 month-end 2024-11-29T18:15:00Z",
+            "Fri 2024-11-29 12:00:00 month-end 2024-11-29T18:00:00Z",
             "Fri 2024-12-06 15:00:00 friday 2024-12-06T20:10:00Z"
         ]
     );

@@ -21,6 +21,15 @@ pub(crate) enum Destination {
     Halfway,
 }
 
+/// Which orders may be sent, and what is made small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Orders {
+    Full,
+    BuyOnly,
+    SellOnly,
+    FewestTrades,
+}
+
 /// One symbol.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
@@ -88,14 +97,35 @@ pub(crate) struct Case {
     pub(crate) relative: Option<i128>,
     pub(crate) destination: Destination,
     pub(crate) invest_cash: bool,
+    pub(crate) orders: Orders,
+    /// Who moves: only those outside their bands.
+    pub(crate) only_outside: bool,
+    /// Cents that wait to leave the account.
+    pub(crate) aside: i128,
     pub(crate) limit_orders: bool,
+    /// How far beyond the quote a limit lies, in hundredths of a percent.
+    pub(crate) collar: i128,
     /// Dollars.
     pub(crate) least: i128,
 }
 
 impl Case {
+    /// Cash that is a part of the portfolio.
     pub(crate) fn cash(&self) -> f64 {
-        self.cash_cents as f64 / 100.0
+        (self.cash_cents - self.aside) as f64 / 100.0
+    }
+
+    /// What a sale of a row brings for a dollar at the middle, at worst.
+    pub(crate) fn brings(&self, row: &Row) -> f64 {
+        let cents = if self.limit_orders { row.bid_cents * (10_000 - self.collar) / 10_000 } else { row.bid_cents };
+        cents as f64 / 100.0 / row.middle()
+    }
+
+    /// What a purchase of a row costs for a dollar at the middle, at worst.
+    pub(crate) fn costs(&self, row: &Row) -> f64 {
+        let up = (row.ask_cents * (10_000 + self.collar) + 9_999) / 10_000;
+        let cents = if self.limit_orders { up } else { row.ask_cents };
+        cents as f64 / 100.0 / row.middle()
     }
 
     pub(crate) fn reserved(&self) -> f64 {
@@ -125,6 +155,7 @@ impl Case {
     pub(crate) fn times(&self, factor: i128) -> Self {
         let mut large = self.clone();
         large.cash_cents *= factor;
+        large.aside *= factor;
         for row in &mut large.rows {
             row.held *= factor;
             row.free *= factor;
@@ -155,11 +186,19 @@ impl Case {
             Destination::BandEdge => "band_edge",
             Destination::Halfway => "halfway",
         };
-        let kind = if self.limit_orders { "limit" } else { "market" };
-        file + &format!(
-            "destination = \"{destination}\"\ninvest_cash = {}\n[orders]\ntype = \"{kind}\"\nmin_notional = {}\n",
-            self.invest_cash, self.least
-        )
+        let mode = match self.orders {
+            Orders::Full => "full",
+            Orders::BuyOnly => "buy_only",
+            Orders::SellOnly => "sell_only",
+            Orders::FewestTrades => "fewest_trades",
+        };
+        let scope = if self.only_outside { "out_of_band" } else { "all" };
+        file += &format!("destination = \"{destination}\"\nmode = \"{mode}\"\nscope = \"{scope}\"\n");
+        file += &format!("invest_cash = {}\n[orders]\nmin_notional = {}\n", self.invest_cash, self.least);
+        if self.limit_orders {
+            file += &format!("type = \"limit\"\ncollar_percent = {}\n", hundredths(self.collar));
+        }
+        file
     }
 
     /// The snapshot.

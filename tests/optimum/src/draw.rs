@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::case::{Case, Destination, Row};
+use crate::case::{Case, Destination, Orders, Row};
 
 /// What a case is drawn to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub(crate) fn draw(seed: u64, number: u64) -> (Case, Family) {
         absolute = (which != 1).then(|| dice.random_range(1..=8));
         relative = (which != 0).then(|| dice.random_range(5..=40));
     }
-    let case = Case {
+    let mut case = Case {
         number,
         rows,
         cash_target,
@@ -133,8 +133,32 @@ pub(crate) fn draw(seed: u64, number: u64) -> (Case, Family) {
         relative,
         destination,
         invest_cash: chance(dice, 60),
+        orders: Orders::Full,
+        only_outside: false,
+        aside: 0,
         limit_orders: family != Family::Continuous && chance(dice, 20),
+        collar: 0,
         least: if family == Family::LeastOrder { pick(dice, [5, 25, 100, 500]) } else { 1 },
     };
+    if family == Family::Continuous {
+        vary(dice, &mut case, worth_cents);
+    }
     (case, family)
+}
+
+/// Half of the cases in amounts of any size try something else than a whole rebalance at the market.
+fn vary(dice: &mut StdRng, case: &mut Case, worth_cents: i128) {
+    let has_bands = case.absolute.is_some() || case.relative.is_some();
+    match dice.random_range(0..12) {
+        0 => (case.orders, case.invest_cash) = (Orders::BuyOnly, true),
+        1 => case.orders = Orders::SellOnly,
+        2 => {
+            case.orders = pick(dice, [Orders::Full, Orders::SellOnly]);
+            case.aside = worth_cents * dice.random_range(1..=40) / 100;
+        }
+        3 if has_bands && case.destination != Destination::BandEdge => case.only_outside = true,
+        4 if has_bands => (case.orders, case.destination) = (Orders::FewestTrades, Destination::Target),
+        5 => (case.limit_orders, case.collar) = (true, dice.random_range(0..=300)),
+        _ => {}
+    }
 }

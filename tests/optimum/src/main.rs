@@ -15,15 +15,17 @@
 
 mod case;
 mod draw;
+mod fewest;
 mod ours;
 mod problem;
+mod raise;
 mod tally;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use case::{Case, Destination};
+use case::{Case, Destination, Orders};
 use draw::{Family, draw};
 use ours::{Ours, ours};
 use problem::{Mode, Problem};
@@ -66,8 +68,12 @@ fn asked() -> Result<Asked, String> {
 fn mode(case: &Case, ours: &Ours) -> Option<(Mode, &'static str)> {
     let rebalance = Mode::Rebalance(case.destination);
     match ours.reason.as_str() {
+        "new_cash" if case.orders == Orders::BuyOnly => Some((Mode::Invest, "buy only")),
         "new_cash" => Some((Mode::Invest, "invest cash")),
-        "raise_cash" => Some((rebalance, "withdrawal")),
+        "raise_cash" => Some((rebalance, "cash below zero")),
+        reason if case.only_outside && reason.starts_with("drift") => {
+            Some((rebalance, "only what is out of its band"))
+        }
         "drift_absolute" | "drift_relative" | "scheduled" => Some(match case.destination {
             Destination::Target => (rebalance, "to the target"),
             Destination::BandEdge => (rebalance, "to the band's edge"),
@@ -75,6 +81,11 @@ fn mode(case: &Case, ours: &Ours) -> Option<(Mode, &'static str)> {
         }),
         _ => None,
     }
+}
+
+/// What is said of a case in which something cannot be traded freely.
+fn hindered(case: &Case) -> &'static str {
+    if case.unhindered() { "" } else { ", hindered" }
 }
 
 /// Amounts of any size: the largest gap of any measure.
@@ -88,13 +99,24 @@ fn continuous(case: &Case, scratch: &Path, tally: &mut Tally, show: bool) -> Res
     }
     let case = &case.times(factor);
     let ours = ours(case, scratch)?;
-    let Some((mode, name)) = mode(case, &ours) else { return Ok(()) };
     let worth = ours.worth_after(case);
-    let problem = Problem::new(case, mode, worth);
+    if ours.trades() && case.orders == Orders::FewestTrades && ours.reason.starts_with("drift") {
+        return fewest::compare(case, &ours, worth, (tally, show));
+    }
+    // Cash below zero is a whole rebalance, unless the account only sells.
+    if ours.reason == "raise_cash" && (case.orders == Orders::SellOnly || case.cash_cents >= 0) {
+        return raise::compare(case, &ours, (tally, show));
+    }
+    let Some((mode, name)) = mode(case, &ours) else { return Ok(()) };
+    // Out of debt everything helps, and as few orders as possible are another program.
+    let everybody = &Case { only_outside: case.only_outside && ours.reason != "raise_cash", ..case.clone() };
+    if case.orders == Orders::FewestTrades && ours.reason == "raise_cash" {
+        return Ok(());
+    }
+    let problem = Problem::new(everybody, mode, worth);
     let share = |amounts: &[f64]| amounts.iter().map(|amount| amount / worth).collect::<Vec<f64>>();
     let (sold, bought) = (share(&ours.sold), share(&ours.bought));
-    let hindered = if case.unhindered() { "" } else { ", hindered" };
-    let name = format!("any size, {name}{hindered}");
+    let name = format!("any size, {name}{}{}", if case.limit_orders { ", limits" } else { "" }, hindered(case));
     let Ok((best_sold, best_bought)) = problem.relaxed().solve() else {
         tally.open(&name);
         return Ok(());

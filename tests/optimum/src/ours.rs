@@ -3,9 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use rebalanced::decide::personal::effective;
 use rebalanced::decide::plan::{Stage, plan};
 use rebalanced::edge::alpaca::snapshot_from_json;
 use rebalanced::edge::{decisions, strategies};
+use rebalanced::model::ids::WishId;
+use rebalanced::model::money::Usd;
+use rebalanced::model::personal::{Personal, Said, Wish};
+use rebalanced::model::snapshot::Snapshot;
 use serde_json::Value;
 
 use crate::case::Case;
@@ -34,14 +39,35 @@ impl Ours {
         case.rows.iter().zip(moved).map(|(row, (bought, sold))| row.worth() + bought - sold).collect()
     }
 
-    /// What the portfolio is worth afterwards.
+    /// What the portfolio is worth afterwards, without what waits to leave.
     pub(crate) fn worth_after(&self, case: &Case) -> f64 {
-        self.after(case).iter().sum::<f64>() + self.cash_after
+        self.after(case).iter().sum::<f64>() + self.cash_after - case.aside as f64 / 100.0
+    }
+
+    /// How many orders there are.
+    pub(crate) fn orders(&self) -> usize {
+        self.sold.iter().chain(&self.bought).filter(|amount| **amount > 0.0).count()
     }
 }
 
 fn number(of: &Value, field: &str) -> Option<f64> {
     of.get(field)?.as_str()?.parse().ok()
+}
+
+/// What the account's user wants to take out.
+fn wishes(case: &Case, snapshot: &Snapshot) -> Result<Personal, String> {
+    let amount = Usd::parse(&format!("{}.{:02}", case.aside / 100, case.aside % 100)).map_err(|why| why.to_string())?;
+    let wish = Said {
+        id: WishId::parse("wsh_1").map_err(|why| why.to_string())?,
+        account: snapshot.account.id.clone(),
+        wish: Wish::Withdraw { amount, left: Usd::ZERO },
+        by: "user".to_owned(),
+        reason: "wants it".to_owned(),
+        at: snapshot.as_of,
+        until: None,
+        ended: None,
+    };
+    Ok(Personal { said: if case.aside > 0 { vec![wish] } else { Vec::new() } })
 }
 
 /// Plans a case; `scratch` is where its strategy file may stand.
@@ -52,6 +78,8 @@ pub(crate) fn ours(case: &Case, scratch: &Path) -> Result<Ours, String> {
     fs::write(scratch, case.strategy()).map_err(|error| error.to_string())?;
     let (strategy, _) = strategies::read_file(scratch).map_err(|faults| format!("{faults:?}"))?;
     let snapshot = snapshot_from_json(&case.snapshot()).map_err(|fault| fault.to_string())?;
+    let wishes = wishes(case, &snapshot)?;
+    let strategy = effective(&strategy, &wishes, &snapshot).map_err(|unfit| unfit.detail)?;
     let answer = decisions::json(&plan(&strategy, &snapshot, Stage::Opening), &[]);
     let none = vec![0.0; case.rows.len()];
     let (mut sold, mut bought) = (none.clone(), none);

@@ -131,6 +131,9 @@ impl Problem {
         for row in &case.rows {
             let (at, target) = (row.worth() / worth, row.target());
             let (low, high) = match (mode, case.band(row)) {
+                (Mode::Rebalance(_), Some(band)) if case.only_outside && (at - target).abs() <= band => {
+                    (at.min(target), at.max(target))
+                }
                 (Mode::Rebalance(Destination::Halfway), _) => {
                     let half = (at + target) / 2.0;
                     (half.min(target), half.max(target))
@@ -146,8 +149,8 @@ impl Problem {
                 high,
                 sell: if sells { above.min(row.sellable() / worth) } else { 0.0 },
                 buy: if row.open() { (target - at).max(0.0) } else { 0.0 },
-                brings: row.bid() / row.middle(),
-                costs: row.ask() / row.middle(),
+                brings: case.brings(row),
+                costs: case.costs(row),
                 share: (!row.split).then(|| row.middle() / worth),
             });
         }
