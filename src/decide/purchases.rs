@@ -31,9 +31,22 @@ pub struct Buyer<'a> {
 }
 
 impl Buyer<'_> {
+    /// The most that may be spent buys, with what is left of it that other orders could use. An order by quantity is rounded up
+    /// to a cent where it is valued: that cent is kept back for each.
+    pub fn within(&self, vessels: &[Vessel], spendable: Usd) -> (Vec<(Usd, Purchase)>, Usd) {
+        let is_limit = self.strategy.orders().kind == OrderType::Limit;
+        let has_whole = vessels.iter().any(|vessel| self.is_whole(vessel));
+        let cents = Usd::new(Decimal::new(i64::try_from(vessels.len()).unwrap_or(i64::MAX), 2));
+        let budget = if is_limit || has_whole { spendable - cents } else { spendable };
+        let bought = self.buy(vessels, budget);
+        let left = budget - bought.iter().map(cost).sum::<Usd>();
+        let is_whole = self.valuation.rows.iter().any(|row| !row.fractionable);
+        (bought, if is_whole { left } else { Usd::ZERO })
+    }
+
     /// The most that a budget buys when cash must also stay beside what is bought by whole shares: for each vessel what is
     /// poured into it, and the order for it or why there is none.
-    pub fn buy(&self, vessels: &[Vessel], most: Usd) -> Vec<(Usd, Purchase)> {
+    fn buy(&self, vessels: &[Vessel], most: Usd) -> Vec<(Usd, Purchase)> {
         let mut bought = self.purchases(vessels, most);
         if !self.short_of_cushion(&bought).0.is_positive() {
             return bought;

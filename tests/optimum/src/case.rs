@@ -49,10 +49,6 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn bid(&self) -> f64 {
-        self.bid_cents as f64 / 100.0
-    }
-
     pub(crate) fn ask(&self) -> f64 {
         self.ask_cents as f64 / 100.0
     }

@@ -11,15 +11,16 @@
 //!
 //! Cash goes first: when new cash alone brings everything inside the bands, nothing is sold.
 
+mod buying;
+
 use rust_decimal::Decimal;
 
 use crate::decide::afford::Means;
-use crate::decide::allocate::{self, Source, Vessel};
+use crate::decide::allocate::{self, Source};
 use crate::decide::drift::{self, Valuation, Valued};
 use crate::decide::fewest;
-use crate::decide::legs::{self, barred, sale};
+use crate::decide::legs::{self, sale};
 use crate::decide::prices::lowest;
-use crate::decide::purchases::Buyer;
 use crate::decide::spread::Spread;
 use crate::decide::trigger::{self, Signals};
 use crate::decide::wording::sentence;
@@ -402,61 +403,6 @@ impl<'a> Draft<'a> {
                 self.legs.push(leg);
             }
             Err(reason) => self.skip(place, Side::Sell, wanted, reason),
-        }
-    }
-
-    fn buy(&mut self, spread: &Spread<'_>, goals: &[Usd], worth_after: Usd, spendable: Usd) {
-        let mut vessels = Vec::with_capacity(goals.len());
-        for (place, (row, goal)) in self.valuation.rows.iter().zip(goals).enumerate() {
-            if *goal > row.worth {
-                vessels.push(Vessel { row: place, worth: row.worth, desired: *goal, cost: spread.cost(place) });
-            }
-        }
-        let (open, closed): (Vec<Vessel>, Vec<Vessel>) = vessels.into_iter().partition(|vessel| {
-            self.valuation
-                .rows
-                .get(vessel.row)
-                .is_some_and(|row| barred(row, self.strategy, self.sold_before).is_none())
-        });
-        for vessel in closed {
-            let reason =
-                self.valuation.rows.get(vessel.row).and_then(|row| barred(row, self.strategy, self.sold_before));
-            let gap = vessel.desired - vessel.worth;
-            self.skip(vessel.row, Side::Buy, gap, reason.unwrap_or(SkipReason::NotTradable));
-        }
-        let least = self.strategy.orders().min_notional;
-        // An order by quantity is rounded up to a cent where it is valued: that cent is kept back for each.
-        let rounding = Usd::new(Decimal::new(i64::try_from(open.len()).unwrap_or(i64::MAX), 2));
-        let by_quantity = open.iter().any(|vessel| {
-            self.strategy.orders().kind == OrderType::Limit
-                || self.valuation.rows.get(vessel.row).is_some_and(|row| !row.fractionable)
-        });
-        let budget = if by_quantity { spendable - rounding } else { spendable };
-        let cash = self.valuation.cash + self.sold - self.valuation.reserved;
-        let buyer = Buyer { strategy: self.strategy, valuation: self.valuation, cash, worth: worth_after };
-        let bought = buyer.buy(&open, budget);
-        for (vessel, (added, purchase)) in open.iter().zip(bought) {
-            match purchase {
-                Ok((leg, moved)) => {
-                    if let Some(slot) = self.moved.get_mut(vessel.row) {
-                        *slot = moved;
-                    }
-                    self.bought += leg.value;
-                    self.legs.push(leg);
-                }
-                Err(reason) => {
-                    let gap = vessel.desired - vessel.worth;
-                    let reason = if added.is_zero() && gap >= least { SkipReason::NoCash } else { reason };
-                    self.skip(vessel.row, Side::Buy, gap, reason);
-                }
-            }
-        }
-    }
-
-    fn skip(&mut self, place: usize, side: Side, value: Usd, reason: SkipReason) {
-        let value = value.floor_cents();
-        if let Some(row) = self.valuation.rows.get(place).filter(|_| value.is_positive()) {
-            self.skipped.push(Skip { symbol: row.symbol.clone(), side, value, reason });
         }
     }
 
