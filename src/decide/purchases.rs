@@ -39,7 +39,9 @@ impl Buyer<'_> {
         let cents = Usd::new(Decimal::new(i64::try_from(vessels.len()).unwrap_or(i64::MAX), 2));
         let budget = if is_limit || has_whole { spendable - cents } else { spendable };
         let bought = self.buy(vessels, budget);
-        let left = budget - bought.iter().map(cost).sum::<Usd>();
+        // What must stay beside these is not left for others.
+        let beside = -self.short_of_cushion(&bought).0;
+        let left = (budget - bought.iter().map(cost).sum::<Usd>()).min(beside);
         let is_whole = self.valuation.rows.iter().any(|row| !row.fractionable);
         (bought, if is_whole { left } else { Usd::ZERO })
     }

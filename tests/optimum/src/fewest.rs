@@ -78,6 +78,8 @@ fn bounds(case: &Case, row: &Row) -> (f64, f64) {
 pub(crate) fn compare(case: &Case, ours: &Ours, worth: f64, (tally, show): (&mut Tally, bool)) -> Result<(), String> {
     let name = format!("any size, fewest trades{}", hindered(case));
     let least = match count(case, worth) {
+        // A row is outside its band by less than the solver can tell.
+        Ok(0) => return Ok(()),
         Ok(least) => least,
         Err(ResolutionError::Infeasible) => return Ok(()),
         Err(_) => {
