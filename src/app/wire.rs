@@ -118,7 +118,10 @@ async fn clock(settings: &Settings) -> anyhow::Result<Clock> {
 pub fn strategies(folder: &Path) -> Result<(Catalog, Vec<FileFault>), Failure> {
     load_dir(folder).map_err(|error| {
         let why = anyhow::Error::new(error);
-        Failure::input(format!("the strategies in {} cannot be read: {why:#}; set `strategies.dir`", folder.display()))
+        Failure::input(format!(
+            "the strategies in {} cannot be read: {why:#}; `strategies.dir`, or `check --strategies`, names the folder",
+            folder.display()
+        ))
     })
 }
 

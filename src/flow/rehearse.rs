@@ -62,10 +62,15 @@ pub fn rehearse(
         let session = sessions.at(snapshot.as_of).copied();
         let facts = Facts { plan: &plan, phase, snapshot, session, now: snapshot.as_of, strategy, market: None };
         if let Err(found) = decide::guard::guard::<Paper>(&facts, &mandate) {
-            refusals.extend(found.into_iter().filter(|refusal| phase == Phase::Sell || !is_overspend(&plan, refusal)));
+            let found = found.into_iter().filter(|refusal| phase == Phase::Sell || !is_overspend(&plan, refusal));
+            // What refuses both halves is said once.
+            for refusal in found {
+                if !refusals.contains(&refusal) {
+                    refusals.push(refusal);
+                }
+            }
         }
     }
-    refusals.dedup();
     let explained = decide::reasons::reasons(strategy, snapshot, &plan);
     Rehearsal { plan, refusals, explained }
 }

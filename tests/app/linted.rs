@@ -83,6 +83,8 @@ fn every_code_is_explained() {
     assert_eq!(both.out.lines().count(), 2, "as a refusal and as an end: {}", both.out);
     let none = Ran::of(scratch.program().args(["explain", "no_such_code"]));
     assert!(none.code == 2 && none.err.contains("`no_such_code` is no code of ours"), "{none:?}");
+    let near = Ran::of(scratch.program().args(["explain", "inside_band"]));
+    assert!(near.code == 2 && near.err.contains("did you mean `inside_bands`?"), "{near:?}");
 }
 
 #[test]

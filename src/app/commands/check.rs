@@ -101,7 +101,10 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     context.print(&answer, |answer| {
         let settings = answer.get("settings").and_then(Value::as_object).map(settings_table).unwrap_or_default();
         let warned: String = warnings.iter().flat_map(|warning| ["warning: ", warning, "\n\n"]).collect();
-        let table = shown::table(&rows, &["strategy", "holdings", "version", "description"]);
+        // Where every file is faulty the faults say all that there is.
+        let is_shown = !rows.is_empty() || wrong.is_empty();
+        let table = is_shown.then(|| shown::table(&rows, &["strategy", "holdings", "version", "description"]));
+        let table = table.unwrap_or_default();
         let mut text = format!("{settings}{warned}{table}");
         if !told.is_empty() {
             text.extend(["\n\nwarnings (`rebalanced explain CODE` says more)\n", &told.join("\n")]);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::commands::Context;
 use crate::app::failure::Failure;
+use crate::edge::strategies::nearest;
 use crate::flow::advise;
 
 /// Arguments of `explain`.
@@ -25,7 +26,8 @@ pub fn obey(context: &Context, args: &Args) -> Result<(), Failure> {
     let rows: Vec<Value> = codes.iter().flat_map(|code| rows(code)).collect();
     if rows.is_empty() {
         let code = codes.first().copied().unwrap_or_default();
-        return Err(Failure::input(format!("`{code}` is no code of ours; `rebalanced explain` lists them all")));
+        let near = nearest(code, advise::codes()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(Failure::input(format!("`{code}` is no code of ours{near}; `rebalanced explain` lists them all")));
     }
     context.print(&json!({ "codes": rows }), |_| {
         let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();

@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use fault::FileFault;
+pub use fault::{FileFault, nearest};
 pub use moves::usual_moves;
 pub use place::warned;
 pub use succession::Changes;
