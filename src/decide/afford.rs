@@ -59,12 +59,8 @@ impl Means<'_> {
             }
         }
         let budget = self.most.map_or(cash, |most| cash.min(most));
-        let (added, at_cost) = allocate::all(&vessels);
-        // What is missing for that is no more than the estimate itself may be off.
-        if at_cost - budget <= spread.still() {
-            return paid + at_cost - added;
-        }
-        let poured = allocate::pour(&vessels, budget, Usd::ZERO);
+        // A budget that is short by no more than the estimate itself may be off fills everything, and nothing is ranked.
+        let poured = allocate::pour(&vessels, budget + spread.still(), Usd::ZERO);
         paid + poured.iter().map(|poured| poured.at_cost - poured.added).sum()
     }
 }

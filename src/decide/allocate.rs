@@ -50,14 +50,6 @@ pub fn pour_at_least(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Usd> {
     pour(vessels, budget, least).into_iter().map(|poured| poured.added).collect()
 }
 
-/// What fills every vessel: the sum at the middle price, and what that costs.
-pub fn all(vessels: &[Vessel]) -> (Usd, Usd) {
-    vessels.iter().fold((Usd::ZERO, Usd::ZERO), |(added, at_cost), vessel| {
-        let full = vessel.full();
-        (added + full.added, at_cost + full.at_cost)
-    })
-}
-
 /// The same with what each addition costs.
 pub fn pour(vessels: &[Vessel], budget: Usd, least: Usd) -> Vec<Poured> {
     let mut poured = vec![Poured::default(); vessels.len()];

@@ -226,12 +226,10 @@ pub fn priced_out(intent: &Intent, quote: Option<&Quote>, policy: &ServicePolicy
         ));
     }
     let Amount::Qty(qty) = intent.amount else { return None };
-    let then = Fraction::new(intent.value.decimal()).over(Fraction::new(qty.decimal()));
-    let shown = Fraction::new(quote.middle().decimal());
+    let (then, shown) = (intent.value.per(qty), quote.middle());
     let most = policy.limits.price_collar.unwrap_or_else(|| Fraction::from_percent(Decimal::TEN));
     ((shown - then).abs() > then * most).then(|| {
-        let detail =
-            format!("{symbol} is at {} now, and was reckoned at {}", quote.middle(), then.decimal().round_dp(4));
+        let detail = format!("{symbol} is at {shown} now, and was reckoned at {}", then.decimal().round_dp(4));
         refusal(RefusalCode::PriceCollar, detail)
     })
 }

@@ -14,7 +14,7 @@ use crate::model::verdict::SkipReason;
 
 /// Cash that stays beside a market order by whole shares, as a share of its value: Alpaca may reserve up to 4% more than
 /// the asked price for it (facts 3.9, 10).
-pub const CUSHION: Decimal = Decimal::from_parts(4, 0, 0, false, 2);
+pub const CUSHION: Fraction = Fraction::new(Decimal::from_parts(4, 0, 0, false, 2));
 
 /// An order with what it moves at the middle price, or why there is none.
 pub type Purchase = Result<(Leg, Usd), SkipReason>;
@@ -156,7 +156,7 @@ pub fn again(row: &Valued<'_>, strategy: &Strategy, left: &Unfilled, kind: Order
     let price = match kind {
         OrderType::Limit => bought_at(row, strategy, kind),
         OrderType::Market if row.fractionable => row.quote.ask,
-        OrderType::Market => row.quote.ask.moved(Fraction::new(CUSHION)),
+        OrderType::Market => row.quote.ask.moved(CUSHION),
     };
     let qty = left.qty.min(left.value.at(price)).floor_shares(row.fractionable);
     if !qty.is_positive() {

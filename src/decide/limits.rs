@@ -265,7 +265,7 @@ fn volume(leg: &Leg, market: &Market, limits: &ServiceLimits) -> Option<Refusal>
         let detail = format!("the volume of {} is not known, so neither is the order's share of it", leg.symbol);
         return Some(refusal(RefusalCode::MaxVolume, detail));
     };
-    let share = Fraction::new(shares.decimal()).over(Fraction::new(average.decimal()));
+    let share = shares.over(average);
     (share > most).then(|| {
         let detail = format!(
             "the order for {} is {}% of its average daily volume, {}% are allowed (limits.max_order_volume_percent)",

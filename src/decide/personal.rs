@@ -203,7 +203,6 @@ fn had(
     let Ok(both) = made_of(strategy, (&pairs, cash), own.clone()) else { return Ok(weights) };
     // What cannot be valued is not traded: the planner says why.
     let Ok((valuation, _)) = drift::drift(&both, snapshot) else { return Ok(weights) };
-    let mut stand_ins = BTreeMap::new();
     let mut shares = Shares { valuation: &valuation, made: weights.clone(), spent: Weights::new() };
     // What a model does not hold now need not be there.
     for (symbol, weight) in weights.iter().filter(|(_, weight)| !weight.is_zero()) {
@@ -212,7 +211,7 @@ fn had(
             match substitute.filter(|it| !shares.is_out_of_reach(it, *weight)) {
                 Some(substitute) => {
                     shares.stand_in(symbol, substitute, weights.contains_key(substitute));
-                    stand_ins.insert(symbol.clone(), substitute.clone());
+                    own.stand_ins.insert(symbol.clone(), substitute.clone());
                 }
                 None if skips => {
                     let detail = format!(
@@ -226,9 +225,7 @@ fn had(
             shares.count_in(symbol, substitute);
         }
     }
-    let made = shares.made;
-    own.stand_ins.extend(stand_ins);
-    Ok(made)
+    Ok(shares.made)
 }
 
 /// The weights with every pair whose other half is held or may be needed, so that all of it is valued together.

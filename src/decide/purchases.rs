@@ -36,7 +36,7 @@ impl Buyer<'_> {
     pub fn within(&self, vessels: &[Vessel], spendable: Usd) -> (Vec<(Usd, Purchase)>, Usd) {
         let is_limit = self.strategy.orders().kind == OrderType::Limit;
         let has_whole = vessels.iter().any(|vessel| self.is_whole(vessel));
-        let cents = Usd::new(Decimal::new(i64::try_from(vessels.len()).unwrap_or(i64::MAX), 2));
+        let cents = Usd::cents(vessels.len());
         let budget = if is_limit || has_whole { spendable - cents } else { spendable };
         let bought = self.buy(vessels, budget);
         // What must stay beside these is not left for others.
@@ -64,7 +64,7 @@ impl Buyer<'_> {
             // A dollar less bought is a dollar more left, and needs less beside it. What whole shares leave of a budget is not
             // spent, so less of it is no less bought: the cut is made from what was.
             let from = if short.is_positive() { budget.min(spent) } else { budget };
-            let per_dollar = Fraction::ONE + share * Fraction::new(CUSHION);
+            let per_dollar = Fraction::ONE + share * CUSHION;
             let next = (from - (short * Fraction::ONE.over(per_dollar)).ceil_cents()).min(most);
             if next == budget {
                 break;
@@ -197,7 +197,7 @@ impl Buyer<'_> {
                 by_shares += leg.value;
             }
         }
-        ((by_shares * Fraction::new(CUSHION) - (self.cash - all)).ceil_cents(), by_shares.over(all))
+        ((by_shares * CUSHION - (self.cash - all)).ceil_cents(), by_shares.over(all))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::model::strategy::{OrderType, Strategy};
 const ROUNDS: usize = 20;
 
 /// The estimate stands still when a round moves it by less than this share of it: a tenth of a cent of a billion.
-const STILL: Decimal = Decimal::from_parts(1, 0, 0, false, 12);
+const STILL: Fraction = Fraction::new(Decimal::from_parts(1, 0, 0, false, 12));
 
 /// What every row of a portfolio costs to trade.
 pub struct Spread<'v> {
@@ -97,7 +97,7 @@ impl<'v> Spread<'v> {
 
     /// A round that moves an estimate by no more than this is the last one.
     pub fn still(&self) -> Usd {
-        self.valuation.value.abs() * Fraction::new(STILL)
+        self.valuation.value.abs() * STILL
     }
 
     /// What is left when the spread costs so much of what is left: the fixed point, sought from `estimate` on.

@@ -14,10 +14,10 @@ pub fn sentence(
     (sold, bought, orders): (Usd, Usd, usize),
 ) -> String {
     let furthest = drift.symbols.iter().max_by_key(|row| row.absolute.abs());
+    let points = furthest.map_or(Decimal::ZERO, |row| row.absolute.percent().round_dp(2).normalize());
     let stands = furthest.map_or_else(String::new, |row| {
-        let points = row.absolute.percent().round_dp(2).normalize();
         if points.is_zero() {
-            return "every holding is on its target".to_owned();
+            return "every holding is within a hundredth of a point of its target".to_owned();
         }
         let word = if points.abs() == Decimal::ONE { "point" } else { "points" };
         format!("{} is {}{points} {word} from its target", row.symbol, if points.is_sign_negative() { "" } else { "+" })
@@ -41,7 +41,7 @@ pub fn sentence(
             Reason::Cooldown => format!("{stands}, but the last rebalance is inside the cooldown"),
             Reason::BelowMinimum => format!("{stands}, and every order would be below the minimum"),
             Reason::Hindered => format!("{stands}, and what is to move cannot be traded now"),
-            Reason::InsideBands if !drift.portfolio.is_zero() => format!("{stands}, inside its band"),
+            Reason::InsideBands if !points.is_zero() => format!("{stands}, inside its band"),
             _ => stands,
         },
     }

@@ -150,14 +150,12 @@ impl Fixed {
         let is_negative = (self.0 < 0) != (other.0 < 0);
         let by = other.0.unsigned_abs().min(LARGEST_DIVISOR);
         let digits = self.0.unsigned_abs();
-        let (Some(mut whole), mut rest) = (digits.checked_div(by), digits) else { return Self::ZERO };
-        // As many digits at once as fit beside what is left, which is less than the divisor after the first of them.
-        let mut left = DECIMALS;
-        if fitting(rest) == 0 {
-            rest -= whole * by;
-        } else {
-            whole = 0;
+        if by == 0 {
+            return Self::ZERO;
         }
+        // As many digits at once as fit beside what is left. Where none fits at first, one does after a division, for then
+        // less than the divisor is left.
+        let (mut whole, mut rest, mut left) = (0_u128, digits, DECIMALS);
         while left > 0 {
             let step = fitting(rest).min(left);
             let power = POWERS[step as usize];
@@ -304,7 +302,8 @@ mod tests {
         }
     }
 
-    /// Whether twice the distance between two products is at most so much: `|one * other - third * fourth|`, in 256 bits.
+    /// The distance between two products, `|one * other - third * fourth|`, in 256 bits; the most there is where it is larger
+    /// than 128.
     fn apart((one, other): (u128, u128), (third, fourth): (u128, u128)) -> u128 {
         let (low, high) = one.carrying_mul(other, 0);
         let (less, borrow) = low.overflowing_sub(third.wrapping_mul(fourth));

@@ -6,9 +6,9 @@
 //! | `Qty ± Qty` | `Qty` |
 //! | `Qty * Price` | `Usd`, exact where both have at most nine decimals |
 //! | `Usd * Fraction` | `Usd` |
-//! | `Usd.over(Usd)` | `Fraction`; zero when the base is zero |
-//! | `Price.over(Price)` | `Fraction`; zero when the base is zero |
+//! | `Usd.over(Usd)`, and of every other kind | `Fraction`; zero when the base is zero |
 //! | `Price * Fraction` | `Price` |
+//! | `Usd.per(Qty)` | `Price`; zero when there is no share |
 //! | `Usd.at(Price)` | `Qty`, never too much; zero when the price is zero |
 //! | `Fraction ± Fraction`, `Fraction * Fraction` | `Fraction` |
 //! | `Price * Price` | does not exist |
@@ -90,6 +90,12 @@ macro_rules! amount {
             #[inline]
             pub fn abs(self) -> Self {
                 Self(self.0.abs())
+            }
+
+            /// This as a fraction of `base`; zero when the base is zero.
+            #[must_use]
+            pub fn over(self, base: Self) -> Fraction {
+                Fraction(self.0.over(base.0, Cut::Nearest))
             }
         }
 
@@ -182,9 +188,14 @@ impl Usd {
         Self(self.0.cut(9, Cut::Nearest))
     }
 
-    /// This amount as a fraction of `base`; zero when the base is zero.
-    pub fn over(self, base: Self) -> Fraction {
-        Fraction(self.0.over(base.0, Cut::Nearest))
+    /// So many cents.
+    pub fn cents(count: usize) -> Self {
+        Self::new(Decimal::new(i64::try_from(count).unwrap_or(i64::MAX), 2))
+    }
+
+    /// What one share costs where so many cost this; zero when there is none.
+    pub fn per(self, shares: Qty) -> Price {
+        Price(self.0.over(shares.0, Cut::Nearest))
     }
 
     /// How many shares this amount is at `price`, unrounded; zero when the price is zero.
@@ -223,11 +234,6 @@ impl Price {
         self * (Fraction::ONE + by)
     }
 
-    /// This price as a fraction of `base`; zero when the base is zero.
-    pub fn over(self, base: Self) -> Fraction {
-        Fraction(self.0.over(base.0, Cut::Nearest))
-    }
-
     fn tick_decimals(self) -> u32 {
         // Two decimals from a dollar up, four below, else the broker answers 422 (facts 3.1).
         if self.0 >= Fixed::ONE { 2 } else { 4 }
@@ -261,12 +267,6 @@ impl Fraction {
     /// Fraction to percent: `0.05` becomes `5`.
     pub fn percent(self) -> Decimal {
         self.decimal().saturating_mul(Decimal::ONE_HUNDRED)
-    }
-
-    /// This fraction as a share of `base`; zero when the base is zero.
-    #[must_use]
-    pub fn over(self, base: Self) -> Self {
-        Self(self.0.over(base.0, Cut::Nearest))
     }
 }
 

@@ -13,7 +13,7 @@ use rebalanced::model::tolerance::{Band, Mode, Scope};
 use rebalanced::model::verdict::Reason;
 use rust_decimal::Decimal;
 
-use crate::cast::{account, filled, legs, open, parts, strategy, symbol, usd, with};
+use crate::cast::{account, dec, filled, legs, open, parts, strategy, symbol, usd, with};
 use crate::property::{any_account, any_parts, chance, hindered, holds_together, pick};
 
 const CASES: u64 = 4_000;
@@ -259,4 +259,25 @@ fn fewest_trades_sends_as_few_orders_as_any_set_of_holdings_could() {
         }
     }
     assert!(compared > 1_000 && helped > 100, "{compared} {helped}");
+}
+
+#[test]
+fn what_whole_shares_leave_over_goes_on_towards_the_targets_and_makes_no_order_where_they_are_few() {
+    // Half the way is 100 of A, and 50 each to B and C. One share of B costs 40, so ten are over: they go on to C, but for
+    // the 4% that must stay beside a market order by whole shares.
+    let mut parts = parts(&[("A", "40"), ("B", "30"), ("C", "30")]);
+    parts.conditions.destination = Destination::Halfway;
+    let snapshot = with(account("0"), "A", "600", ("1", "1"), true);
+    let snapshot = with(with(snapshot, "B", "5", ("40", "40"), false), "C", "200", ("1", "1"), true);
+    let plan = open(&strategy(parts), &snapshot);
+    assert_eq!(legs(&plan), ["sell A 100", "buy B 1", "buy C $58.4"], "1.60 stay beside the share of 40");
+    // A alone is outside and D helps, by whole shares of fifteen: what they leave over buys neither B nor C.
+    let mut few = crate::cast::parts(&[("A", "40"), ("B", "20"), ("C", "20"), ("D", "20")]);
+    few.conditions.mode = Mode::FewestTrades;
+    few.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+    let snapshot = with(with(account("5"), "A", "470", ("1", "1"), true), "B", "180", ("1", "1"), true);
+    let snapshot = with(with(snapshot, "C", "180", ("1", "1"), true), "D", "11", ("15", "15"), false);
+    let plan = open(&strategy(few), &snapshot);
+    let traded: Vec<&str> = plan.legs.iter().map(|leg| leg.symbol.as_str()).collect();
+    assert_eq!(traded, ["A", "D"], "{plan:#?}");
 }

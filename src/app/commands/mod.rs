@@ -68,7 +68,7 @@ impl Context {
     /// When standard output is closed.
     pub fn print(&self, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
         let text = if self.json { format!("{answer:#}") } else { text(answer) };
-        say(&text)
+        if text.is_empty() { Ok(()) } else { say(&text) }
     }
 }
 

@@ -42,8 +42,10 @@ const AHEAD: Span = Span::from_hours(24 * 731);
 /// the weight that it has when the model holds it.
 pub fn lint(strategy: &Strategy, around: &Circumstances<'_>) -> Vec<Warning> {
     let targets = compose::typical(strategy, around.from.day_in(around.sessions.zone()));
-    let mut warnings = when::lint(strategy, around);
-    warnings.extend(weights::lint(strategy, &targets, around));
+    let moments = when::moments(strategy.when(), around);
+    let inside = when::inside(&moments, around);
+    let mut warnings = when::lint(strategy, &inside, around);
+    warnings.extend(weights::lint(strategy, (&targets, inside.len()), around));
     warnings
 }
 

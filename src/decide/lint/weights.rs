@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use crate::decide::lint::{AHEAD, Circumstances, warning, when};
+use crate::decide::lint::{AHEAD, Circumstances, warning};
 use crate::model::lint::{Place, Warning};
 use crate::model::money::{Fraction, Usd};
 use crate::model::strategy::{Destination, Strategy, Target};
@@ -10,18 +10,22 @@ use crate::model::tolerance::Mode;
 use crate::model::verdict::LintCode;
 
 /// The usual daily move of a symbol that no table knows: 1.5%, between a wide fund (1.1%) and a lively company (1.8%).
-const ASSUMED_MOVE: Decimal = Decimal::from_parts(15, 0, 0, false, 3);
+const ASSUMED_MOVE: Fraction = Fraction::new(Decimal::from_parts(15, 0, 0, false, 3));
 
 /// Fees of a day on which everything is sold, as a share of it: the SEC's 20.60 dollars a million, and 0.000195 dollars a
 /// share for TAF and 0.000003 for CAT at ten dollars a share, 0.0000198 (facts 9). They are taken after the day.
-const FEES: Decimal = Decimal::from_parts(404, 0, 0, false, 7);
+const FEES: Fraction = Fraction::new(Decimal::from_parts(404, 0, 0, false, 7));
 
 /// Each of the three daily fees is rounded up to a cent.
-const FEE_CENTS: Decimal = Decimal::from_parts(3, 0, 0, false, 2);
+const FEE_CENTS: Usd = Usd::new(Decimal::from_parts(3, 0, 0, false, 2));
 
-/// Everything that is questionable about these weights.
-pub(super) fn lint(strategy: &Strategy, targets: &[Target], around: &Circumstances<'_>) -> Vec<Warning> {
-    let mut warnings = narrow_bands((strategy, targets), around);
+/// Everything that is questionable about these weights, which so many moments look at.
+pub(super) fn lint(
+    strategy: &Strategy,
+    (targets, moments): (&[Target], usize),
+    around: &Circumstances<'_>,
+) -> Vec<Warning> {
+    let mut warnings = narrow_bands(strategy, (targets, moments), around);
     warnings.extend(little_cash(strategy, around));
     for target in targets {
         warnings.extend(tiny(strategy, target, around));
@@ -33,8 +37,11 @@ pub(super) fn lint(strategy: &Strategy, targets: &[Target], around: &Circumstanc
 }
 
 /// Bands that a usual move leaves: the account trades at nearly every look, and what it sells today it buys tomorrow.
-fn narrow_bands((strategy, targets): (&Strategy, &[Target]), around: &Circumstances<'_>) -> Vec<Warning> {
-    let moments = when::looks(strategy, around);
+fn narrow_bands(
+    strategy: &Strategy,
+    (targets, moments): (&[Target], usize),
+    around: &Circumstances<'_>,
+) -> Vec<Warning> {
     if moments == 0 {
         return Vec::new();
     }
@@ -49,7 +56,7 @@ fn narrow_bands((strategy, targets): (&Strategy, &[Target]), around: &Circumstan
     for target in targets {
         let Some(band) = strategy.conditions().band(&target.symbol, target.weight).narrowest() else { continue };
         let known = around.moves.get(&target.symbol).copied();
-        let daily = known.unwrap_or(Fraction::new(ASSUMED_MOVE));
+        let daily = known.unwrap_or(ASSUMED_MOVE);
         // A weight moves with its price, and with itself: the portfolio that it is a part of moves too.
         let usual = daily * grown * target.weight * (Fraction::ONE - target.weight);
         if band >= usual {
@@ -76,7 +83,7 @@ fn little_cash(strategy: &Strategy, around: &Circumstances<'_>) -> Option<Warnin
         return None;
     }
     let sold = strategy.limits().max_turnover.unwrap_or(Fraction::ONE);
-    let fees = (around.portfolio * sold * Fraction::new(FEES) + Usd::new(FEE_CENTS)).ceil_cents();
+    let fees = (around.portfolio * sold * FEES + FEE_CENTS).ceil_cents();
     let kept = around.portfolio * strategy.cash();
     if kept >= fees {
         return None;

@@ -19,8 +19,8 @@ const SPARSE: Span = Span::from_hours(24 * 6);
 /// Moments inside a session, each with its session.
 type Inside<'a> = [(Moment, &'a Session)];
 
-/// Everything that is questionable about its schedules and its rests.
-pub(super) fn lint(strategy: &Strategy, around: &Circumstances<'_>) -> Vec<Warning> {
+/// Everything that is questionable about its schedules and its rests; the moments are those of all schedules together.
+pub(super) fn lint(strategy: &Strategy, all: &Inside<'_>, around: &Circumstances<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let is_alone = strategy.when().schedules().count() == 1;
     for (place, schedule) in strategy.when().schedules().enumerate() {
@@ -31,23 +31,18 @@ pub(super) fn lint(strategy: &Strategy, around: &Circumstances<'_>) -> Vec<Warni
         warnings.extend(never_due(&at, &whose, (moments.len(), inside.len())));
         warnings.extend(at_the_edge(&at, schedule, &inside));
     }
-    let moments = moments(strategy.when(), around);
-    warnings.extend(resting(strategy, &inside(&moments, around)));
+    warnings.extend(resting(strategy, all));
     warnings.extend(idle_rests(strategy));
     warnings
 }
 
 /// The moments of the time ahead.
-fn moments(when: &When, around: &Circumstances<'_>) -> Vec<Moment> {
+pub(super) fn moments(when: &When, around: &Circumstances<'_>) -> Vec<Moment> {
     due::named(when, around.sessions, around.from, around.from + AHEAD).into_iter().map(|named| named.at).collect()
 }
 
-/// How many moments of the time ahead lie inside a session.
-pub(super) fn looks(strategy: &Strategy, around: &Circumstances<'_>) -> usize {
-    inside(&moments(strategy.when(), around), around).len()
-}
-
-fn inside<'a>(moments: &[Moment], around: &Circumstances<'a>) -> Vec<(Moment, &'a Session)> {
+/// Those that lie inside a session.
+pub(super) fn inside<'a>(moments: &[Moment], around: &Circumstances<'a>) -> Vec<(Moment, &'a Session)> {
     moments.iter().filter_map(|at| Some((*at, around.sessions.at(*at)?))).collect()
 }
 

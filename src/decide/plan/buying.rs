@@ -3,10 +3,12 @@
 use crate::decide::allocate::Vessel;
 use crate::decide::legs::barred;
 use crate::decide::plan::Draft;
+use crate::decide::prices::highest;
 use crate::decide::purchases::Buyer;
 use crate::decide::spread::Spread;
-use crate::model::money::Usd;
+use crate::model::money::{Qty, Usd};
 use crate::model::plan::{Side, Skip};
+use crate::model::tolerance::Mode;
 use crate::model::verdict::SkipReason;
 
 impl Draft<'_> {
@@ -18,8 +20,12 @@ impl Draft<'_> {
         let buyer = Buyer { strategy: self.strategy, valuation: self.valuation, cash, worth: worth_after };
         let mut open = self.vessels(spread, goals);
         let (mut bought, left) = buyer.within(&open, spendable);
-        // What whole shares leave over goes on towards the targets, where a destination lies before them.
-        if let Some(goals) = self.further(goals, worth_after, left).filter(|_| left >= least) {
+        // What whole shares leave over goes on towards the targets, where a destination lies before them; but not by more
+        // orders where they are to be few.
+        if left >= least
+            && self.strategy.conditions().mode != Mode::FewestTrades
+            && let Some(goals) = self.further(goals, worth_after, left)
+        {
             open = self.vessels(spread, &goals);
             bought = buyer.within(&open, spendable).0;
         }
@@ -54,10 +60,10 @@ impl Draft<'_> {
     /// What is below its goal and may not be bought.
     fn skip_barred(&mut self, goals: &[Usd]) {
         let valuation = self.valuation;
-        for (place, (row, goal)) in
-            valuation.rows.iter().zip(goals).enumerate().filter(|(_, (row, goal))| **goal > row.worth)
-        {
-            if let Some(reason) = barred(row, self.strategy, self.sold_before) {
+        for (place, (row, goal)) in valuation.rows.iter().zip(goals).enumerate() {
+            if *goal > row.worth
+                && let Some(reason) = barred(row, self.strategy, self.sold_before)
+            {
                 self.skip(place, Side::Buy, *goal - row.worth, reason);
             }
         }
@@ -69,7 +75,9 @@ impl Draft<'_> {
         let rows = self.valuation.rows.iter().zip(goals).zip(&self.moved);
         let rooms: Vec<Usd> = rows
             .map(|((row, goal), moved)| {
-                let is_open = moved.is_zero() && barred(row, self.strategy, self.sold_before).is_none();
+                // A whole share that it does not pay for would keep it from the others.
+                let is_paid = row.fractionable || Qty::ONE * highest(row, self.strategy) <= left;
+                let is_open = is_paid && moved.is_zero() && barred(row, self.strategy, self.sold_before).is_none();
                 let room = worth_after * row.target - row.worth.max(*goal);
                 if is_open { room.max(Usd::ZERO) } else { Usd::ZERO }
             })

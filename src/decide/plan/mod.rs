@@ -13,8 +13,6 @@
 
 mod buying;
 
-use rust_decimal::Decimal;
-
 use crate::decide::afford::Means;
 use crate::decide::allocate::{self, Source};
 use crate::decide::drift::{self, Valuation, Valued};
@@ -316,7 +314,7 @@ impl<'a> Draft<'a> {
             }
         }
         // A sale is rounded down to shares and cents: a cent more for each, so that a withdrawal finds its last cent.
-        let cents = Usd::new(Decimal::new(i64::try_from(sources.len()).unwrap_or(i64::MAX), 2));
+        let cents = Usd::cents(sources.len());
         // Too small an order is left out, the smallest first, and the others bring its part as well.
         let least = self.strategy.orders().min_notional;
         let drawn = loop {

@@ -11,11 +11,12 @@
 //!
 //! What is as small as can be: the number of rows that are traded.
 
-use good_lp::{Expression, ProblemVariables, ResolutionError, Solution, SolverModel, constraint, highs, variable};
+use good_lp::{Expression, ProblemVariables, ResolutionError, Solution, SolverModel, constraint, variable};
 
 use crate::case::{Case, Row};
 use crate::hindered;
 use crate::ours::Ours;
+use crate::solver::solver;
 use crate::tally::Tally;
 
 /// What the sums may be off: the solver's own digits.
@@ -46,12 +47,7 @@ fn count(case: &Case, worth: f64) -> Result<usize, ResolutionError> {
     if case.invest_cash {
         rules.push(constraint!(cash <= target + SLACK));
     }
-    let mut model = vars
-        .minimise(traded.clone())
-        .using(highs)
-        .set_option("threads", 1)
-        .set_option("parallel", "off")
-        .set_option("primal_feasibility_tolerance", 1e-10)
+    let mut model = solver(vars.minimise(traded.clone()))
         .set_option("mip_feasibility_tolerance", 1e-10)
         .set_option("time_limit", 5.0);
     for rule in rules {
@@ -72,19 +68,16 @@ fn bounds(case: &Case, row: &Row) -> (f64, f64) {
 
 /// Compares how many orders there are; an order more than the optimum is a gap of one. A plan that leaves a row outside its
 /// band or cash below its target is a gap as well. Where no plan can do it all there is nothing to compare.
-///
-/// # Errors
-/// None; it is of one kind with its neighbours.
-pub(crate) fn compare(case: &Case, ours: &Ours, worth: f64, (tally, show): (&mut Tally, bool)) -> Result<(), String> {
+pub(crate) fn compare(case: &Case, ours: &Ours, worth: f64, (tally, show): (&mut Tally, bool)) {
     let name = format!("any size, fewest trades{}", hindered(case));
     let least = match count(case, worth) {
         // A row is outside its band by less than the solver can tell.
-        Ok(0) => return Ok(()),
+        Ok(0) => return,
         Ok(least) => least,
-        Err(ResolutionError::Infeasible) => return Ok(()),
+        Err(ResolutionError::Infeasible) => return,
         Err(_) => {
             tally.open(&name);
-            return Ok(());
+            return;
         }
     };
     let outside = case.rows.iter().zip(ours.after(case)).filter(|(row, _)| row.open()).map(|(row, after)| {
@@ -99,5 +92,4 @@ pub(crate) fn compare(case: &Case, ours: &Ours, worth: f64, (tally, show): (&mut
     }
     let more = ours.orders() as f64 - least as f64;
     tally.add(&name, more.abs().max(broken), case.number);
-    Ok(())
 }

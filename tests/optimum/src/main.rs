@@ -19,6 +19,7 @@ mod fewest;
 mod ours;
 mod problem;
 mod raise;
+mod solver;
 mod tally;
 
 use std::path::Path;
@@ -101,11 +102,13 @@ fn continuous(case: &Case, scratch: &Path, tally: &mut Tally, show: bool) -> Res
     let ours = ours(case, scratch)?;
     let worth = ours.worth_after(case);
     if ours.trades() && case.orders == Orders::FewestTrades && ours.reason.starts_with("drift") {
-        return fewest::compare(case, &ours, worth, (tally, show));
+        fewest::compare(case, &ours, worth, (tally, show));
+        return Ok(());
     }
     // Cash below zero is a whole rebalance, unless the account only sells.
     if ours.reason == "raise_cash" && (case.orders == Orders::SellOnly || case.cash_cents >= 0) {
-        return raise::compare(case, &ours, (tally, show));
+        raise::compare(case, &ours, (tally, show));
+        return Ok(());
     }
     let Some((mode, name)) = mode(case, &ours) else { return Ok(()) };
     // Out of debt everything helps, and as few orders as possible are another program.

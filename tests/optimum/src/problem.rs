@@ -29,11 +29,11 @@
 //! leave nobody further behind than ours does.
 
 use good_lp::{
-    Expression, ProblemVariables, ResolutionError, Solution, SolutionStatus, SolverModel, Variable, constraint, highs,
-    variable,
+    Expression, ProblemVariables, ResolutionError, Solution, SolutionStatus, SolverModel, Variable, constraint, variable,
 };
 
 use crate::case::{Case, Destination};
+use crate::solver::solver;
 
 /// What may be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -324,13 +324,7 @@ impl Problem {
             // In whole shares what is bought leaves both `outside` and `idle`; they are one measure, money astray.
             Goal::Astray => 1000.0 * short + outside + idle,
         };
-        let mut model = vars
-            .minimise(goal)
-            .using(highs)
-            .set_option("threads", 1)
-            .set_option("parallel", "off")
-            .set_option("primal_feasibility_tolerance", 1e-10)
-            .set_option("dual_feasibility_tolerance", 1e-10);
+        let mut model = solver(vars.minimise(goal));
         if whole {
             model = model
                 .set_option("mip_feasibility_tolerance", 1e-9)

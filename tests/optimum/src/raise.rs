@@ -12,11 +12,12 @@
 //! | `short` | what is wanted, less what all sales bring |
 //! | `full` | how far above its target the fullest row stays that can be sold, `(worth - s) / target` |
 
-use good_lp::{Expression, ProblemVariables, ResolutionError, Solution, SolverModel, constraint, highs, variable};
+use good_lp::{Expression, ProblemVariables, ResolutionError, Solution, SolverModel, constraint, variable};
 
 use crate::case::Case;
 use crate::hindered;
 use crate::ours::Ours;
+use crate::solver::solver;
 use crate::tally::Tally;
 
 /// A row that can be sold.
@@ -71,13 +72,7 @@ impl Raise {
         let sold: Vec<_> = self.lines.iter().map(|line| vars.add(variable().min(0.0).max(line.free))).collect();
         let brought: Expression = self.lines.iter().zip(&sold).map(|(line, sold)| line.brings * *sold).sum();
         let goal: Expression = if bounds.is_empty() { short.into() } else { full.into() };
-        let mut model = vars
-            .minimise(goal)
-            .using(highs)
-            .set_option("threads", 1)
-            .set_option("parallel", "off")
-            .set_option("primal_feasibility_tolerance", 1e-10)
-            .set_option("dual_feasibility_tolerance", 1e-10)
+        let mut model = solver(vars.minimise(goal))
             .with(constraint!(brought.clone() <= self.wanted + SLACK))
             .with(constraint!(brought + short >= self.wanted));
         for (line, sold) in self.lines.iter().zip(&sold) {
@@ -94,15 +89,12 @@ impl Raise {
 }
 
 /// Compares our plan with the optimum: the largest gap of any measure, a row's fullness as a share of the portfolio.
-///
-/// # Errors
-/// None; it is of one kind with its neighbours.
-pub(crate) fn compare(case: &Case, ours: &Ours, (tally, show): (&mut Tally, bool)) -> Result<(), String> {
+pub(crate) fn compare(case: &Case, ours: &Ours, (tally, show): (&mut Tally, bool)) {
     let raise = Raise::new(case, ours);
     let name = format!("any size, cash raised by sales{}", hindered(case));
     let Ok(best) = raise.best() else {
         tally.open(&name);
-        return Ok(());
+        return;
     };
     let least = raise.lines.iter().map(|line| line.target).fold(1.0, f64::min);
     let (mine, theirs) = (raise.measures(&raise.ours), raise.measures(&best));
@@ -114,5 +106,4 @@ pub(crate) fn compare(case: &Case, ours: &Ours, (tally, show): (&mut Tally, bool
         println!("{case:#?}\n{:#}\nours {mine:?} {:?}\nbest {theirs:?} {best:?}", ours.answer, raise.ours);
     }
     tally.add(&name, gap.iter().map(|gap| gap.abs()).fold(broken, f64::max), case.number);
-    Ok(())
 }
