@@ -1,4 +1,5 @@
-//! The days: the clock jumps from one scheduled moment to the next, and waits at each until every run is closed.
+//! The days: the clock jumps from one scheduled moment to the next, and at each from turn to turn of its wave until every run
+//! is closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -103,21 +104,29 @@ impl Week {
             }
             stage.watch_daemon().await?;
             pause().await;
-            let filter = RunFilter {
-                limit: i64::try_from(expected)? + 50,
-                state: Some(RunState::Closed),
-                ..RunFilter::default()
-            };
-            for run in store.runs(&filter).await? {
-                if run.slot == moment && seen.insert(run.id.clone()) {
-                    say(line(&run, stage));
-                    closed.push(run);
+            let filter = RunFilter { limit: i64::try_from(expected)? + 50, ..RunFilter::default() };
+            let runs = store.runs(&filter).await?;
+            for run in runs.iter().filter(|run| run.slot == moment && run.state == RunState::Closed) {
+                if seen.insert(run.id.clone()) {
+                    say(line(run, stage));
+                    closed.push(run.clone());
                 }
+            }
+            if let Some(turn) = next_turn(&runs, moment, expected, stage.sim.now().into()) {
+                stage.jump(turn);
             }
         }
         closed.sort_by(|a, b| a.account.cmp(&b.account));
         Ok(closed)
     }
+}
+
+/// When nobody has anything to do before the next one of a wave has its turn: that turn. Waiting for it would show nothing.
+fn next_turn(runs: &[Run], moment: Moment, expected: usize, now: Moment) -> Option<Moment> {
+    let (closed, open): (Vec<&Run>, Vec<&Run>) =
+        runs.iter().filter(|run| run.slot == moment).partition(|run| run.state == RunState::Closed);
+    let all_wait = open.iter().all(|run| run.state == RunState::Due && run.turn > now);
+    (all_wait && closed.len() + open.len() == expected).then(|| open.iter().map(|run| run.turn).min()).flatten()
 }
 
 /// Above the bar on a terminal; where there is no terminal there is no bar, and a plain line.
