@@ -1,7 +1,7 @@
 //! The purchases of a plan: who is below its goal, what cash buys of it, and what is left out and why.
 
 use crate::decide::allocate::Vessel;
-use crate::decide::legs::barred;
+use crate::decide::legs::{Purchase, barred};
 use crate::decide::plan::Draft;
 use crate::decide::prices::highest;
 use crate::decide::purchases::Buyer;
@@ -11,6 +11,16 @@ use crate::model::plan::{Side, Skip};
 use crate::model::tolerance::Mode;
 use crate::model::verdict::SkipReason;
 
+/// Rounds in which what whole shares leave over goes on: each finds out who cannot use its part.
+const FURTHER_ROUNDS: usize = 16;
+
+/// Who is below its goal, what is bought of it, and what whole shares leave of the cash.
+struct Basket {
+    vessels: Vec<Vessel>,
+    bought: Vec<(Usd, Purchase)>,
+    left: Usd,
+}
+
 impl Draft<'_> {
     /// Buys towards the goals with so much cash.
     pub(super) fn buy(&mut self, spread: &Spread<'_>, goals: &[Usd], worth_after: Usd, spendable: Usd) {
@@ -18,18 +28,12 @@ impl Draft<'_> {
         let least = self.strategy.orders().min_notional;
         let cash = self.valuation.cash + self.sold - self.valuation.reserved;
         let buyer = Buyer { strategy: self.strategy, valuation: self.valuation, cash, worth: worth_after };
-        let mut open = self.vessels(spread, goals);
-        let (mut bought, left) = buyer.within(&open, spendable);
-        // What whole shares leave over goes on towards the targets, where a destination lies before them; but not by more
-        // orders where they are to be few.
-        if left >= least
-            && self.strategy.conditions().mode != Mode::FewestTrades
-            && let Some(goals) = self.further(goals, worth_after, left)
-        {
-            open = self.vessels(spread, &goals);
-            bought = buyer.within(&open, spendable).0;
+        let mut basket = self.basket(spread, goals, (&buyer, spendable));
+        // More orders are not sent where they are to be few.
+        if basket.left >= least && self.strategy.conditions().mode != Mode::FewestTrades {
+            basket = self.fuller(spread, (goals, basket), (&buyer, spendable));
         }
-        for (vessel, (added, purchase)) in open.iter().zip(bought) {
+        for (vessel, (added, purchase)) in basket.vessels.iter().zip(basket.bought) {
             match purchase {
                 Ok((leg, moved)) => {
                     if let Some(slot) = self.moved.get_mut(vessel.row) {
@@ -45,6 +49,44 @@ impl Draft<'_> {
                 }
             }
         }
+    }
+
+    fn basket(&self, spread: &Spread<'_>, goals: &[Usd], (buyer, spendable): (&Buyer<'_>, Usd)) -> Basket {
+        let vessels = self.vessels(spread, goals);
+        let (bought, left) = buyer.within(&vessels, spendable);
+        Basket { vessels, bought, left }
+    }
+
+    /// What whole shares leave over goes on towards the targets, where a destination lies before them.
+    fn fuller(
+        &self,
+        spread: &Spread<'_>,
+        (goals, mut basket): (&[Usd], Basket),
+        (buyer, spendable): (&Buyer<'_>, Usd),
+    ) -> Basket {
+        let mut goals = goals.to_vec();
+        let mut closed = vec![false; goals.len()];
+        for _ in 0..FURTHER_ROUNDS {
+            let Some(further) = self.further(&goals, buyer.worth, (basket.left, &closed)) else { break };
+            let fuller = self.basket(spread, &further, (buyer, spendable));
+            // Whose part buys nothing leaves it to the others.
+            let mut is_one_closed = false;
+            for (vessel, (_, purchase)) in fuller.vessels.iter().zip(&fuller.bought) {
+                let is_in_vain = purchase.is_err() && further.get(vessel.row) > goals.get(vessel.row);
+                if let Some(slot) = closed.get_mut(vessel.row).filter(|_| is_in_vain) {
+                    (*slot, is_one_closed) = (true, true);
+                }
+            }
+            if fuller.left < basket.left {
+                (goals, basket) = (further, fuller);
+            } else if !is_one_closed {
+                break;
+            }
+            if basket.left < self.strategy.orders().min_notional {
+                break;
+            }
+        }
+        basket
     }
 
     /// What is below its goal and may be bought.
@@ -69,15 +111,16 @@ impl Draft<'_> {
         }
     }
 
-    /// Goals that lie further towards the targets, so that this much more is spent: each in proportion to its room. `None`
-    /// where there is none.
-    fn further(&self, goals: &[Usd], worth_after: Usd, left: Usd) -> Option<Vec<Usd>> {
-        let rows = self.valuation.rows.iter().zip(goals).zip(&self.moved);
+    /// Goals that lie further towards the targets, so that this much more is spent: each in proportion to its room, but those
+    /// that are closed. `None` where there is no room.
+    fn further(&self, goals: &[Usd], worth_after: Usd, (left, closed): (Usd, &[bool])) -> Option<Vec<Usd>> {
+        let rows = self.valuation.rows.iter().zip(goals).zip(&self.moved).zip(closed);
         let rooms: Vec<Usd> = rows
-            .map(|((row, goal), moved)| {
+            .map(|(((row, goal), moved), is_closed)| {
                 // A whole share that it does not pay for would keep it from the others.
                 let is_paid = row.fractionable || Qty::ONE * highest(row, self.strategy) <= left;
-                let is_open = is_paid && moved.is_zero() && barred(row, self.strategy, self.sold_before).is_none();
+                let is_open =
+                    is_paid && !is_closed && moved.is_zero() && barred(row, self.strategy, self.sold_before).is_none();
                 let room = worth_after * row.target - row.worth.max(*goal);
                 if is_open { room.max(Usd::ZERO) } else { Usd::ZERO }
             })

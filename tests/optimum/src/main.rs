@@ -7,9 +7,7 @@
 //!   that cents, billionths of a share and the least order of a dollar leave the comparison. Then our plan and the optimum
 //!   are the same within 1e-9 of the portfolio, in each measure, and the plan breaks no constraint by more.
 //! - **Whole shares and least orders.** The accounts as they are, as a program in whole numbers. What is compared is money
-//!   astray: outside its destination, or idle above the cash target. The gap is counted in shares of the cheapest symbol and
-//!   of the dearest: where one costs two dollars and another six hundred, the rest that no share of the dear one fits into is
-//!   many of the cheap one.
+//!   astray: outside its destination, or idle above the cash target. The gap is counted in shares of the cheapest symbol.
 
 #![allow(clippy::float_arithmetic, reason = "a solver reckons in doubles; nothing here is traded")]
 
@@ -19,6 +17,7 @@ mod fewest;
 mod ours;
 mod problem;
 mod raise;
+mod rounding;
 mod solver;
 mod tally;
 
@@ -32,15 +31,12 @@ use ours::{Ours, ours};
 use problem::{Mode, Problem};
 use tally::Tally;
 
-/// Begins the lines of the second measure of rounding.
-const DEAREST: &str = "dearest";
-
 /// How far our plan may be from the optimum, as a share of the portfolio.
 const CONTINUOUS: f64 = 1e-9;
 
-/// How far the rounding of our plan may be from the best one in 99 of 100 cases, in shares of the dearest symbol. Half of the
-/// cases must be within a hundredth.
-const ROUNDING: f64 = 2.5;
+/// How far our plan in whole shares may be from the best one, in shares of the cheapest symbol: half of the cases within a
+/// hundredth of one, 99 of 100 within one.
+const ROUNDING: [(f64, f64); 2] = [(0.5, 0.01), (0.99, 1.0)];
 
 /// What the program was asked for.
 struct Asked {
@@ -72,9 +68,7 @@ fn mode(case: &Case, ours: &Ours) -> Option<(Mode, &'static str)> {
         "new_cash" if case.orders == Orders::BuyOnly => Some((Mode::Invest, "buy only")),
         "new_cash" => Some((Mode::Invest, "invest cash")),
         "raise_cash" => Some((rebalance, "cash below zero")),
-        reason if case.only_outside && reason.starts_with("drift") => {
-            Some((rebalance, "only what is out of its band"))
-        }
+        reason if case.only_outside && reason.starts_with("drift") => Some((rebalance, "only what is out of its band")),
         "drift_absolute" | "drift_relative" | "scheduled" => Some(match case.destination {
             Destination::Target => (rebalance, "to the target"),
             Destination::BandEdge => (rebalance, "to the band's edge"),
@@ -151,10 +145,13 @@ fn whole(case: &Case, family: Family, scratch: &Path, tally: &mut Tally, show: b
     let Some((mode, name)) = mode(case, &ours).filter(|_| ours.trades()) else { return Ok(()) };
     let kind = if family == Family::WholeShares { "whole shares" } else { "least order" };
     let name = format!("{kind}, {name}{}", if case.unhindered() { "" } else { ", hindered" });
-    let worth = ours.worth_after(case);
+    let Ok(worth) = rounding::worth_once_done(case, mode) else {
+        tally.open(&name);
+        return Ok(());
+    };
     let share = |amounts: &[f64]| amounts.iter().map(|amount| amount / worth).collect::<Vec<f64>>();
     let (sold, bought) = (share(&ours.sold), share(&ours.bought));
-    let Ok(problem) = Problem::new(case, mode, worth).rounding((&sold, &bought)) else {
+    let Ok(problem) = Problem::new(case, mode, worth).evened().rounding((&sold, &bought)) else {
         tally.open(&name);
         return Ok(());
     };
@@ -180,9 +177,7 @@ fn whole(case: &Case, family: Family, scratch: &Path, tally: &mut Tally, show: b
         println!("{case:#?}\n{:#}\n{mode:?} worth {worth}", ours.answer);
         println!("ours {mine:?}\nbest {best:?}\nbound {bound:?}\n{sold:?}\n{bought:?}");
     }
-    let gap = in_shares(best.astray());
-    tally.add(&name, gap, case.number);
-    tally.add(&format!("{DEAREST}, {name}"), gap * problem.cheapest / problem.dearest, case.number);
+    tally.add(&name, in_shares(best.astray()), case.number);
     Ok(())
 }
 
@@ -242,13 +237,11 @@ fn main() -> ExitCode {
     print!("{text}");
     head("gap in shares of the cheapest symbol");
     for kind in ["least order", "whole shares"] {
-        print!("{}", tally.table(kind, &[]).0);
+        let (text, more) = tally.table(kind, &ROUNDING);
+        print!("{text}");
+        beyond.extend(more);
     }
-    head("gap in shares of the dearest symbol");
-    let (text, more) = tally.table(DEAREST, &[(0.5, 0.01), (0.99, ROUNDING)]);
-    print!("{text}");
-    beyond.extend(more);
-    println!("\n{} cases compared in {:.0} s", tally.cases("") - tally.cases(DEAREST), begin.elapsed().as_secs_f64());
+    println!("\n{} cases compared in {:.0} s", tally.cases(), begin.elapsed().as_secs_f64());
     for line in &beyond {
         eprintln!("too far: {line}");
     }

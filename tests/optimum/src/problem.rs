@@ -1,6 +1,7 @@
-//! A case as a linear program. It is written from the numbers of the case alone; of our plan it takes one figure, what the
-//! portfolio is worth afterwards, because that is what weights are fractions of. No plan that is measured by the same
-//! figure can be better than the optimum found here.
+//! A case as a linear program. It is written from the numbers of the case alone, and from what the portfolio is worth
+//! afterwards, because that is what weights are fractions of: in amounts of any size that is the one figure that it takes of
+//! our plan, in whole shares it is found here as well (`rounding.rs`). No plan that is measured by the same figure can be
+//! better than the optimum found here.
 //!
 //! With `s` and `b` for what a row sells and buys at the middle of its quote, `x = worth - s + b` for what it is worth
 //! afterwards, `g` for its target and `[lo, hi]` for its destination, all in fractions of that figure:
@@ -25,11 +26,12 @@
 //!
 //! The first two are two programs of their own, whose results bind the next; the last three are one objective with weights
 //! far enough apart that none is ever exchanged for a later one: a dollar moved changes each of them by at most a few
-//! dollars. In whole numbers `outside` and `idle` are one measure, money astray, and the plans that count are those that
-//! leave nobody further behind than ours does.
+//! dollars. In whole numbers `short`, `outside` and `idle` are one measure, money astray, and the plans that count are those
+//! that round the optimum in amounts of any size (`rounding.rs`).
 
 use good_lp::{
-    Expression, ProblemVariables, ResolutionError, Solution, SolutionStatus, SolverModel, Variable, constraint, variable,
+    Expression, ProblemVariables, ResolutionError, Solution, SolutionStatus, SolverModel, Variable, constraint,
+    variable,
 };
 
 use crate::case::{Case, Destination};
@@ -87,22 +89,36 @@ impl Measures {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line {
     pub(crate) worth: f64,
-    low: f64,
-    high: f64,
+    pub(crate) target: f64,
+    /// Its destination.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     /// The most that may be sold and bought.
-    sell: f64,
-    buy: f64,
+    pub(crate) sell: f64,
+    pub(crate) buy: f64,
     /// What a dollar at the middle brings and costs.
-    brings: f64,
-    costs: f64,
-    /// One share, where only whole ones trade.
-    share: Option<f64>,
+    pub(crate) brings: f64,
+    pub(crate) costs: f64,
+    /// One share, and whether only whole ones trade.
+    pub(crate) price: f64,
+    is_whole: bool,
+    /// What could be sold if it were above its target, and whether it can be traded at all.
+    pub(crate) free: f64,
+    pub(crate) is_open: bool,
+    /// The least that it is worth afterwards, if it is behind, and the least that it sells: where a plan is rounded.
+    pub(crate) floor: f64,
+    pub(crate) leaves: f64,
 }
 
 impl Line {
     /// Whether it may be bought and is below its destination.
     fn is_behind(&self) -> bool {
         self.buy > 0.0 && self.low > self.worth
+    }
+
+    /// One share, where only whole ones trade.
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.is_whole.then_some(self.price)
     }
 }
 
@@ -111,17 +127,15 @@ impl Line {
 pub(crate) struct Problem {
     pub(crate) lines: Vec<Line>,
     cash: f64,
-    reserved: f64,
-    cash_target: f64,
+    pub(crate) reserved: f64,
+    pub(crate) cash_target: f64,
     /// The smallest order; nothing where it does not matter.
     least: f64,
-    market: bool,
+    pub(crate) market: bool,
     /// The most that all sales together may be, at the middle.
-    sales: f64,
+    pub(crate) sales: f64,
     /// One share of the cheapest symbol that can be traded.
     pub(crate) cheapest: f64,
-    /// One share of the dearest symbol that can be traded.
-    pub(crate) dearest: f64,
 }
 
 impl Problem {
@@ -145,16 +159,22 @@ impl Problem {
             let above = (at - target).max(0.0);
             lines.push(Line {
                 worth: at,
+                target,
                 low,
                 high,
                 sell: if sells { above.min(row.sellable() / worth) } else { 0.0 },
                 buy: if row.open() { (target - at).max(0.0) } else { 0.0 },
                 brings: case.brings(row),
                 costs: case.costs(row),
-                share: (!row.split).then(|| row.middle() / worth),
+                price: row.middle() / worth,
+                is_whole: !row.split,
+                free: if sells { row.sellable() / worth } else { 0.0 },
+                is_open: row.open(),
+                floor: 0.0,
+                leaves: 0.0,
             });
         }
-        let asks: Vec<f64> = case.rows.iter().filter(|row| row.open()).map(|row| row.ask() / worth).collect();
+        let asks = case.rows.iter().filter(|row| row.open()).map(|row| row.ask() / worth);
         Self {
             lines,
             cash: case.cash() / worth,
@@ -163,8 +183,7 @@ impl Problem {
             least: case.least as f64 / worth,
             market: !case.limit_orders,
             sales: f64::INFINITY,
-            cheapest: asks.iter().copied().fold(f64::INFINITY, f64::min),
-            dearest: asks.iter().copied().fold(0.0, f64::max),
+            cheapest: asks.fold(f64::INFINITY, f64::min),
         }
     }
 
@@ -191,7 +210,7 @@ impl Problem {
             measures.turnover += sold * line.brings + bought * line.costs;
         }
         measures.short = (self.cash_target - cash).max(0.0);
-        let by_shares = self.lines.iter().zip(bought).filter(|(line, _)| line.share.is_some() && self.market);
+        let by_shares = self.lines.iter().zip(bought).filter(|(line, _)| line.is_whole && self.market);
         let cushion: f64 = by_shares.map(|(line, bought)| 0.04 * line.costs * bought).sum();
         measures.idle = (cash - self.cash_target.max(cushion)).max(0.0);
         measures
@@ -208,27 +227,23 @@ impl Problem {
         if buys { most.max(self.measures(sold, bought).short) } else { most }
     }
 
-    /// The same program, in which nobody trades more than the optimum in amounts of any size does, but for one share: it is to
-    /// be rounded, no more. Our own plan is always among those that are compared. Cash that must lie beside orders by whole shares comes back: nothing is sold for it, and nothing
-    /// else is bought instead.
+    /// How far the emptiest stays behind at the least.
     ///
     /// # Errors
     /// The solver's own.
-    pub(crate) fn rounding(&self, ours: (&[f64], &[f64])) -> Result<Self, ResolutionError> {
-        let mut free = self.relaxed();
-        free.market = false;
-        let (sold, bought) = free.solve()?;
-        let mut bound = self.clone();
-        let shares: f64 = self.lines.iter().filter(|line| line.sell > 0.0).filter_map(|line| line.share).sum();
-        bound.sales = (sold.iter().sum::<f64>() + shares).max(ours.0.iter().sum()) + 1e-9;
-        let ours = ours.0.iter().zip(ours.1);
-        for (((line, sold), bought), ours) in bound.lines.iter_mut().zip(sold).zip(bought).zip(ours) {
-            let one = line.share.unwrap_or_default() + 1e-9;
-            let more = |amount: f64| if amount > 1e-9 { amount + one } else { 0.0 };
-            line.sell = line.sell.min(more(sold).max(ours.0 + 1e-9));
-            line.buy = line.buy.min(more(bought).max(ours.1 + 1e-9));
+    pub(crate) fn level(&self) -> Result<f64, ResolutionError> {
+        let mut found = Err(ResolutionError::Infeasible);
+        for slack in SLACKS {
+            found = self.program(Goal::Short, false, Bounds::default()).and_then(|least| {
+                let short = Some(self.measures(&least.0, &least.1).short + slack);
+                let level = self.program(Goal::Level, false, Bounds { short, empty: None })?;
+                Ok(self.measures(&level.0, &level.1).empty)
+            });
+            if !matches!(found, Err(ResolutionError::Infeasible)) {
+                break;
+            }
         }
-        Ok(bound)
+        found
     }
 
     /// The smallest destination of a row that is behind its own.
@@ -279,11 +294,11 @@ impl Problem {
         let empty = vars.add(variable().min(0.0).max(bounds.empty.unwrap_or(1.0)));
         let (mut sells, mut buys) = (Vec::new(), Vec::new());
         for line in &self.lines {
-            let sold = self.amount(&mut vars, &mut rules, (line.sell, line.brings, line.share), whole);
-            let bought = self.amount(&mut vars, &mut rules, (line.buy, line.costs, line.share), whole);
+            let sold = self.amount(&mut vars, &mut rules, (line.sell, line.brings, line.share()), whole);
+            let bought = self.amount(&mut vars, &mut rules, (line.buy, line.costs, line.share()), whole);
             kept += line.brings * sold.clone() - line.costs * bought.clone();
             turnover += line.brings * sold.clone() + line.costs * bought.clone();
-            if line.share.is_some() && self.market {
+            if line.is_whole && self.market {
                 cushion += 0.04 * line.costs * bought.clone();
             }
             if line.sell > 0.0 || line.buy > 0.0 {
@@ -292,9 +307,15 @@ impl Problem {
                 rules.push(constraint!(out >= line.low - after.clone()));
                 rules.push(constraint!(out >= after.clone() - line.high));
                 if line.is_behind() {
-                    rules.push(constraint!(after + line.low * empty >= line.low));
+                    rules.push(constraint!(after.clone() + line.low * empty >= line.low));
+                    if line.floor > 0.0 {
+                        rules.push(constraint!(after >= line.floor));
+                    }
                 }
                 outside += out;
+            }
+            if line.leaves > 0.0 {
+                rules.push(constraint!(sold.clone() >= line.leaves));
             }
             sells.push(sold);
             buys.push(bought);
@@ -308,7 +329,7 @@ impl Problem {
         rules.push(constraint!(kept.clone() + short >= self.cash_target));
         rules.push(constraint!(kept.clone() + short >= cushion.clone()));
         // Above its target and above the cushion: whichever is more, and that is a choice.
-        let above = if self.market && self.lines.iter().any(|line| line.share.is_some()) && goal == Goal::Astray {
+        let above = if self.market && self.lines.iter().any(|line| line.is_whole) && goal == Goal::Astray {
             let (stays, by_target) = (vars.add(variable().min(0.0)), vars.add(variable().binary()));
             rules.push(constraint!(stays <= self.cash_target + 1.0 - by_target));
             rules.push(constraint!(stays <= cushion.clone() + by_target));

@@ -1,8 +1,8 @@
 //! HiGHS as every program here uses it: one thread, and its finest tolerances.
 
+use good_lp::highs;
 use good_lp::solvers::highs::HighsProblem;
 use good_lp::variable::UnsolvedProblem;
-use good_lp::highs;
 
 /// The solver for a program.
 pub(crate) fn solver(program: UnsolvedProblem) -> HighsProblem {

@@ -3,6 +3,8 @@
 //!
 //! Always: the values of all purchases never exceed the budget, and nothing is bought beyond what is desired.
 
+mod exchange;
+
 use rust_decimal::Decimal;
 
 use crate::decide::allocate::{self, Vessel};
@@ -38,7 +40,10 @@ impl Buyer<'_> {
         let has_whole = vessels.iter().any(|vessel| self.is_whole(vessel));
         let cents = Usd::cents(vessels.len());
         let budget = if is_limit || has_whole { spendable - cents } else { spendable };
-        let bought = self.buy(vessels, budget);
+        let mut bought = self.buy(vessels, budget);
+        if has_whole {
+            self.exchange(vessels, budget, &mut bought);
+        }
         // What must stay beside these is not left for others.
         let beside = -self.short_of_cushion(&bought).0;
         let left = (budget - bought.iter().map(cost).sum::<Usd>()).min(beside);
@@ -127,23 +132,13 @@ impl Buyer<'_> {
 
     /// What whole shares do not take goes to what is bought in any amount.
     fn spend_in_parts(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
-        if self.strategy.orders().kind == OrderType::Limit {
-            return;
-        }
         let by_shares: Usd = vessels
             .iter()
             .zip(bought.iter())
             .filter(|(vessel, _)| self.is_whole(vessel))
             .map(|(_, one)| cost(one))
             .sum();
-        let (places, others): (Vec<usize>, Vec<Vessel>) =
-            vessels.iter().copied().enumerate().filter(|(_, vessel)| !self.is_whole(vessel)).unzip();
-        let poured = allocate::pour(&others, budget - by_shares, self.strategy.orders().min_notional);
-        for ((place, vessel), poured) in places.into_iter().zip(&others).zip(poured) {
-            if let (Some(slot), Some(row)) = (bought.get_mut(place), self.valuation.rows.get(vessel.row)) {
-                *slot = (poured.added, purchase(row, self.strategy, poured));
-            }
-        }
+        self.pour_parts(vessels, budget - by_shares, bought);
     }
 
     /// What is still left buys more shares of whatever is furthest behind and has room for one, as long as it can.
@@ -218,6 +213,16 @@ impl Whole<'_> {
     /// How far it has come to what is desired.
     fn level(&self) -> Fraction {
         self.worth().over(self.vessel.desired)
+    }
+
+    /// How many shares it may still get: the last one while it is below what is desired.
+    fn room(&self) -> Qty {
+        let worth = self.worth();
+        let shares = |room: Usd| room.max(Usd::ZERO).at(self.row.middle).floor_shares(false);
+        if worth >= self.vessel.desired {
+            return Qty::ZERO;
+        }
+        shares(self.ceiling - worth).min(shares(self.vessel.desired - worth) + Qty::ONE)
     }
 
     /// How many shares more, at least one; `None` when it is there or has no room. As many at once as bring it level with the
