@@ -20,7 +20,7 @@ fn main() {
 }
 
 /// Equal weights and 2% cash; each holding is off its target by up to `tilt` percent of itself, up and down in turn.
-fn portfolio(holdings: usize, tilt: i64) -> (Strategy, Snapshot) {
+fn portfolio(holdings: usize, tilt: i64, is_split: bool) -> (Strategy, Snapshot) {
     let names: Vec<String> = (0..holdings).map(|place| format!("S{place:03}")).collect();
     let percent = (Decimal::from(98) / Decimal::from(holdings)).round_dp(4).to_string();
     let weights: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), percent.as_str())).collect();
@@ -32,22 +32,29 @@ fn portfolio(holdings: usize, tilt: i64) -> (Strategy, Snapshot) {
         let (bid, ask) = (Decimal::new(cents - 1, 2), Decimal::new(cents + 1, 2));
         let off = if place % 2 == 0 { 100 + tilt } else { 100 - tilt };
         let worth = Decimal::from(98_000) / Decimal::from(holdings) * Decimal::new(off, 2);
-        let shares = (worth / Decimal::new(cents, 2)).trunc_with_scale(9).to_string();
-        snapshot = cast::with(snapshot, name, &shares, (&bid.to_string(), &ask.to_string()), true);
+        let shares = (worth / Decimal::new(cents, 2)).trunc_with_scale(if is_split { 9 } else { 0 }).to_string();
+        snapshot = cast::with(snapshot, name, &shares, (&bid.to_string(), &ask.to_string()), is_split);
     }
     (cast::strategy(parts), snapshot)
 }
 
 #[divan::bench(args = [10, 50, 500])]
 fn plan_that_trades_every_holding(bencher: Bencher<'_, '_>, holdings: usize) {
-    let (strategy, snapshot) = portfolio(holdings, 12);
+    let (strategy, snapshot) = portfolio(holdings, 12, true);
     assert_eq!(cast::open(&strategy, &snapshot).legs.len(), holdings);
     bencher.bench_local(|| cast::open(black_box(&strategy), black_box(&snapshot)));
 }
 
 #[divan::bench(args = [10, 50, 500])]
 fn plan_that_holds(bencher: Bencher<'_, '_>, holdings: usize) {
-    let (strategy, snapshot) = portfolio(holdings, 3);
+    let (strategy, snapshot) = portfolio(holdings, 3, true);
     assert_eq!(cast::open(&strategy, &snapshot).decision, Decision::Hold);
+    bencher.bench_local(|| cast::open(black_box(&strategy), black_box(&snapshot)));
+}
+
+#[divan::bench(args = [10, 50, 500])]
+fn plan_in_whole_shares(bencher: Bencher<'_, '_>, holdings: usize) {
+    let (strategy, snapshot) = portfolio(holdings, 12, false);
+    assert_eq!(cast::open(&strategy, &snapshot).decision, Decision::Trade);
     bencher.bench_local(|| cast::open(black_box(&strategy), black_box(&snapshot)));
 }

@@ -102,6 +102,7 @@ pub fn purchase(row: &Valued<'_>, strategy: &Strategy, Poured { added, at_cost: 
         return of_dollars(row, strategy, cost.settle_division().floor_cents());
     }
     let price = highest(row, strategy);
+    let (added, cost) = (added.settle_division(), cost.settle_division());
     let qty: Qty = added.at(row.middle).min(cost.at(price)).floor_shares(row.fractionable);
     if !qty.is_positive() {
         return Err(if added.is_positive() { SkipReason::LessThanOneShare } else { SkipReason::BelowMinimum });

@@ -16,6 +16,7 @@ mod cover;
 mod limits;
 mod order;
 mod chain;
+mod exchange;
 mod explain;
 mod property;
 mod pouring;

@@ -3,7 +3,8 @@
 //!
 //! Always after an exchange: less money is astray than before, which is what is missing anywhere below what is desired, and cash
 //! that is left; nobody is further behind than the one that was furthest behind; nobody has lost more than one of its shares or
-//! a fiftieth of what is desired; and what must stay beside whole shares stays.
+//! a fiftieth of what is desired, unless the one that was furthest behind has been raised by it; and what must stay beside whole
+//! shares stays.
 
 use rust_decimal::Decimal;
 
@@ -56,23 +57,37 @@ type Most = Change;
 impl Buyer<'_> {
     /// Exchanges shares as long as that leaves less astray, by the least order at least.
     pub(super) fn exchange(&self, vessels: &[Vessel], budget: Usd, bought: &mut Vec<(Usd, Purchase)>) {
-        let least = self.strategy.orders().min_notional;
         let floors = self.floors(vessels, bought);
+        let none = vec![Usd::ZERO; vessels.len()];
         for _ in 0..EXCHANGES {
-            let rest = self.rest((vessels, &floors), budget, bought);
-            if rest.astray < least {
-                return;
+            let raised = || self.step((vessels, &none), budget, bought, true);
+            match raised().or_else(|| self.step((vessels, &floors), budget, bought, false)) {
+                Some(exchanged) => *bought = exchanged,
+                None => return,
             }
-            let Some(changes) = self.best(&rest, &floors) else { return };
-            let exchanged = self.exchanged(vessels, budget, (bought, &rest), &changes);
-            let after = self.rest((vessels, &floors), budget, &exchanged);
-            // A budget keeps a cent back for each order that is rounded up to one.
-            let is_paid = -after.left <= Usd::cents(vessels.len()) && !(-after.beside).is_positive();
-            if !is_paid || after.lowest < rest.lowest || after.astray + least > rest.astray {
-                return;
-            }
-            *bought = exchanged;
         }
+    }
+
+    /// One exchange; `raises` asks for one after which the emptiest is fuller.
+    fn step(
+        &self,
+        (vessels, floors): (&[Vessel], &[Usd]),
+        budget: Usd,
+        bought: &[(Usd, Purchase)],
+        raises: bool,
+    ) -> Option<Vec<(Usd, Purchase)>> {
+        let least = self.strategy.orders().min_notional;
+        let rest = self.rest((vessels, floors), budget, bought);
+        if rest.astray < least {
+            return None;
+        }
+        let changes = self.best(&rest, floors, raises)?;
+        let exchanged = self.exchanged(vessels, budget, (bought, &rest), &changes);
+        let after = self.rest((vessels, floors), budget, &exchanged);
+        // A budget keeps a cent back for each order that is rounded up to one.
+        let is_paid = -after.left <= Usd::cents(vessels.len()) && !(-after.beside).is_positive();
+        let is_even = if raises { after.lowest > rest.lowest } else { after.lowest >= rest.lowest };
+        (is_paid && is_even && after.astray + least <= rest.astray).then_some(exchanged)
     }
 
     fn worths<'b>(vessels: &'b [Vessel], bought: &'b [(Usd, Purchase)]) -> impl Iterator<Item = (&'b Vessel, Usd)> {
@@ -116,9 +131,17 @@ impl Buyer<'_> {
         }
     }
 
-    /// The changes that leave the least astray: of one row, or of two.
-    fn best(&self, rest: &Rest<'_>, floors: &[Usd]) -> Option<Vec<Change>> {
-        let (takers, givers) = (takers(rest), givers(rest, floors));
+    /// The changes that leave the least astray: of one row, or of two; those alone that fill the emptiest, if it is to be raised.
+    fn best(&self, rest: &Rest<'_>, floors: &[Usd], raises: bool) -> Option<Vec<Change>> {
+        let (mut takers, givers) = (takers(rest), givers(rest, floors));
+        if raises {
+            let is_emptiest =
+                |taker: &Most| rest.wholes.get(taker.place).is_some_and(|whole| whole.level() == rest.lowest);
+            takers.retain(is_emptiest);
+            if takers.is_empty() {
+                return None;
+            }
+        }
         let mut best: Option<(Usd, Vec<Change>)> = None;
         let mut look = |changes: &[Change]| {
             if let Some(gain) = self.gain(rest, changes)
@@ -127,7 +150,7 @@ impl Buyer<'_> {
                 best = Some((gain, changes.to_vec()));
             }
         };
-        for giver in &givers {
+        for giver in givers.iter().filter(|_| !raises) {
             look(&[Change { place: giver.place, shares: -Qty::ONE }]);
         }
         for taker in &takers {

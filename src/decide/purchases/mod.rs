@@ -165,7 +165,8 @@ impl Buyer<'_> {
         }
     }
 
-    /// A row of whole shares that may still get more: one that is bought, or that a whole share was too much for.
+    /// A row of whole shares that may still get more: one that is bought, that a whole share was too much for, or that nothing
+    /// was left for while others were further behind.
     fn whole<'v>(&'v self, place: usize, (vessel, (_, purchase)): (&Vessel, &(Usd, Purchase))) -> Option<Whole<'v>> {
         let row = self.valuation.rows.get(vessel.row).filter(|row| !row.fractionable)?;
         let qty = match purchase {
@@ -173,7 +174,7 @@ impl Buyer<'_> {
                 Amount::Qty(qty) => qty,
                 Amount::Notional(_) => return None,
             },
-            Err(SkipReason::LessThanOneShare) => Qty::ZERO,
+            Err(SkipReason::LessThanOneShare | SkipReason::BelowMinimum) => Qty::ZERO,
             Err(_) => return None,
         };
         // Who is short of its destination by a part of a share may pass it, and never its target.

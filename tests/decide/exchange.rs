@@ -1,0 +1,156 @@
+//! Shares that are exchanged: what rounding to whole shares leaves over goes where it is missing.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rebalanced::model::money::Fraction;
+use rebalanced::model::plan::{Amount, Plan};
+use rebalanced::model::strategy::OrderType;
+use rebalanced::model::tolerance::Mode;
+use rust_decimal::Decimal;
+
+use crate::cast::{account, dec, legs, open, parts, strategy, with};
+
+const CASES: u64 = 1_000;
+
+/// So many shares beside ours are tried.
+const NEAR: i64 = 8;
+
+#[test]
+fn what_is_bought_in_any_amount_gives_for_a_share_of_the_other() {
+    let limits = |weights: &[(&str, &str)]| {
+        let mut parts = parts(weights);
+        parts.orders.kind = OrderType::Limit;
+        strategy(parts)
+    };
+    let snapshot = with(account("1000"), "AAA", "0", ("260", "260"), false);
+    let snapshot = with(snapshot, "BBB", "0", ("10", "10"), true);
+    // 520 dollars are two shares of 260. A cent is kept back for each order, so two are missing: BBB gives them.
+    let plan = open(&limits(&[("AAA", "52"), ("BBB", "48")]), &snapshot);
+    assert_eq!(legs(&plan), ["buy AAA 2 @260", "buy BBB 47.998 @10"]);
+    // New cash of 800 dollars in a portfolio of 10,000, of which AAA is to be 6% and BBB 4%: four fifths of both, which are
+    // 480 and 320. One share of AAA would leave 220, of which BBB could take 80: 140 would be idle and AAA not half full. With
+    // two it is 520, and BBB has 280.
+    let snapshot = with(with(account("800"), "AAA", "0", ("260", "260"), false), "BBB", "0", ("10", "10"), true);
+    let snapshot = with(snapshot, "CCC", "92", ("100", "100"), true);
+    let mut invests = parts(&[("AAA", "6"), ("BBB", "4"), ("CCC", "90")]);
+    invests.orders.kind = OrderType::Limit;
+    invests.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+    let plan = open(&strategy(invests), &snapshot);
+    assert_eq!(legs(&plan), ["buy AAA 2 @260", "buy BBB 27.998 @10"]);
+}
+
+/// Shares of each row that a plan buys.
+type Shares = Vec<i64>;
+
+const NAMES: [&str; 3] = ["AAA", "BBB", "CCC"];
+
+/// An account that holds too much of something that is not sold, and has cash for a part of what the others lack.
+struct Account {
+    /// Cents, and those of one share of each of the others.
+    cash: i64,
+    prices: Vec<i64>,
+    held: Vec<i64>,
+    /// Percent of each of the others.
+    target: i64,
+    /// Dollars of what there is too much of.
+    surplus: i64,
+}
+
+impl Account {
+    fn draw(seed: u64) -> Self {
+        let dice = &mut StdRng::seed_from_u64(seed);
+        let count = dice.random_range(2..=3_usize);
+        let target = dice.random_range(5..20);
+        let surplus = 10_i64.pow(dice.random_range(3..=5)) * dice.random_range(5..40);
+        let prices: Vec<i64> = (0..count).map(|_| dice.random_range(1_000..40_000)).collect();
+        let held = prices.iter().map(|price| dice.random_range(0..=surplus * target / 2 / price)).collect();
+        let cash = surplus * dice.random_range(2..=target);
+        Self { cash, prices, held, target, surplus }
+    }
+
+    fn plan(&self) -> Plan {
+        let (target, rest) =
+            (self.target.to_string(), (100 - self.target * i64::try_from(self.prices.len()).unwrap()).to_string());
+        let mut weights = vec![("ZZZ", rest.as_str())];
+        weights.extend(NAMES.iter().take(self.prices.len()).map(|name| (*name, target.as_str())));
+        let mut parts = parts(&weights);
+        parts.orders.kind = OrderType::Limit;
+        parts.conditions.mode = Mode::BuyOnly;
+        let mut snapshot = account(&Decimal::new(self.cash, 2).to_string());
+        snapshot = with(snapshot, "ZZZ", &self.surplus.to_string(), ("1", "1"), true);
+        for (name, (price, held)) in NAMES.iter().zip(self.prices.iter().zip(&self.held)) {
+            let price = Decimal::new(*price, 2).to_string();
+            snapshot = with(snapshot, name, &held.to_string(), (&price, &price), false);
+        }
+        open(&strategy(parts), &snapshot)
+    }
+
+    /// What each is to be worth, and is with so many shares more: hundredths of cents.
+    fn rows(&self, bought: &Shares) -> Vec<(i64, i64)> {
+        let held = self.prices.iter().zip(&self.held).map(|(price, held)| price * held);
+        let desired = self.target * (self.cash + self.surplus * 100 + held.sum::<i64>());
+        let worth = |((price, held), more): ((&i64, &i64), &i64)| (desired, price * (held + more) * 100);
+        self.prices.iter().zip(&self.held).zip(bought).map(worth).collect()
+    }
+
+    fn spent(&self, bought: &Shares) -> i64 {
+        self.prices.iter().zip(bought).map(|(price, shares)| price * shares).sum()
+    }
+
+    /// Money that is not where it should be: hundredths of cents.
+    fn astray(&self, bought: &Shares) -> i64 {
+        let missing: i64 = self.rows(bought).iter().map(|(desired, worth)| (desired - worth).max(0)).sum();
+        (self.cash - self.spent(bought)) * 100 + missing
+    }
+
+    fn emptiest(&self, bought: &Shares) -> f64 {
+        self.rows(bought).iter().map(|(desired, worth)| *worth as f64 / *desired as f64).fold(1.0, f64::min)
+    }
+
+    /// Every purchase that is paid for, passes no target, takes from each one share or a fiftieth of what it should be worth at
+    /// most, gives it a few, and leaves nobody further behind than the emptiest of ours.
+    fn others(&self, ours: &Shares) -> Vec<Shares> {
+        let mut all: Vec<Shares> = vec![Vec::new()];
+        for (place, (desired, _)) in self.rows(ours).iter().enumerate() {
+            let (price, held) = (self.prices[place] * 100, self.held[place]);
+            let slack = (desired / 50 / price).clamp(1, NEAR);
+            let most = (desired / price - held).min(ours[place] + NEAR);
+            let shares = (ours[place] - slack).max(0)..=most.max(0);
+            all = all.iter().flat_map(|some| shares.clone().map(|more| [some.as_slice(), &[more]].concat())).collect();
+        }
+        let emptiest = self.emptiest(ours);
+        // A cent is kept back for the rounding of each order.
+        let cents = i64::try_from(self.prices.len()).unwrap();
+        all.retain(|some| self.cash - self.spent(some) >= cents && self.emptiest(some) >= emptiest - 1e-12);
+        all
+    }
+}
+
+#[test]
+fn no_other_rounding_puts_a_share_of_the_cheapest_more_where_it_belongs() {
+    let (mut bought, mut best, mut beyond, mut compared) = (0, 0, 0, 0);
+    for seed in 0..CASES {
+        let case = Account::draw(seed);
+        let plan = case.plan();
+        let mut ours = vec![0; case.prices.len()];
+        for leg in &plan.legs {
+            let place = NAMES.iter().position(|name| *name == leg.symbol.as_str()).unwrap();
+            let Amount::Qty(qty) = leg.amount else { panic!("{seed}: {leg:?}") };
+            ours[place] = i64::try_from(qty.decimal()).unwrap();
+        }
+        bought += usize::from(!plan.legs.is_empty());
+        let others = case.others(&ours);
+        compared += others.len();
+        let least = others.iter().map(|some| case.astray(some)).min().unwrap_or(i64::MAX);
+        let gap = (case.astray(&ours) - least).max(0);
+        best += usize::from(gap == 0);
+        let cheapest = case.prices.iter().min().unwrap() * 100;
+        beyond += usize::from(gap > cheapest);
+    }
+    println!(
+        "{bought} of {CASES} accounts bought, against {compared} other roundings: for {best} none is better, for {beyond} one \
+         is by more than a share of the cheapest"
+    );
+    assert!(bought > 900 && compared > 2_000, "{bought} {compared}");
+    assert!(best * 100 >= CASES as usize * 95 && beyond * 200 <= CASES as usize, "{best} {beyond}");
+}
