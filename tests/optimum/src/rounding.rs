@@ -2,7 +2,7 @@
 //!
 //! | a plan that counts | |
 //! | --- | --- |
-//! | trades no more | nobody trades more than the optimum does, but for one share |
+//! | trades no more | nobody trades more than the optimum does, but for one share; who is sold by nobody there is not sold here |
 //! | is as even | nobody who is behind stays further behind than the emptiest of the optimum, but for one of its shares |
 //! | is as good | nobody stays further behind than the emptiest of our plan |
 //! | arrives | who is above its destination goes at least to it, in whole shares where that does not pass its target |
@@ -86,10 +86,10 @@ impl Problem {
         let ours = ours.0.iter().zip(ours.1);
         for (((line, sold), bought), (we_sell, we_buy)) in bound.lines.iter_mut().zip(sold).zip(bought).zip(ours) {
             let one = line.share().unwrap_or_default() + 1e-9;
-            let more = |amount: f64| if amount > 1e-9 { amount + one } else { 0.0 };
+            let to_sell = if sold > 1e-9 { sold + one } else { 0.0 };
             let beyond = (line.worth - line.high).min(line.sell).max(0.0);
-            line.sell = line.sell.min(more(sold).max(we_sell + 1e-9));
-            line.buy = line.buy.min(more(bought).max(we_buy + 1e-9));
+            line.sell = line.sell.min(to_sell.max(we_sell + 1e-9));
+            line.buy = line.buy.min((bought + one).max(we_buy + 1e-9));
             line.floor = (line.low * level - line.price).min(line.worth - we_sell + we_buy) - 1e-9;
             let up = line.share().map_or(beyond, |share| (beyond / share - 1e-9).ceil() * share);
             let there = if up <= line.sell { up } else { beyond - line.price };
