@@ -42,6 +42,35 @@ fn what_is_bought_in_any_amount_gives_for_a_share_of_the_other() {
 /// Shares of each row that a plan buys.
 type Shares = Vec<i64>;
 
+/// An account of four times four thousand whole shares, of which A alone is outside its band and B lacks the most. With odd
+/// prices what the others should be worth differs from what they are by the last digit of a division.
+#[test]
+fn as_few_orders_as_possible_stay_few_whatever_whole_shares_leave() {
+    let mut traded = 0;
+    for seed in 0..CASES {
+        let dice = &mut StdRng::seed_from_u64(seed.into());
+        let mut few = parts(&[("AAA", "40"), ("BBB", "20"), ("CCC", "20"), ("DDD", "20")]);
+        few.conditions.mode = Mode::FewestTrades;
+        few.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+        if seed % 2 == 0 {
+            few.orders.kind = OrderType::Limit;
+        }
+        let mut snapshot = account(&Decimal::new(dice.random_range(1..100), 2).to_string());
+        let parts_of_all = [470_i64, 175, 180, 175];
+        for (name, part) in ["AAA", "BBB", "CCC", "DDD"].iter().zip(parts_of_all) {
+            let cents = dice.random_range(1_001..20_000);
+            let shares = (part * 1_000_000 + dice.random_range(0..cents)) / cents;
+            let price = Decimal::new(cents, 2).to_string();
+            snapshot = with(snapshot, name, &shares.to_string(), (&price, &price), false);
+        }
+        let plan = open(&strategy(few), &snapshot);
+        traded += usize::from(!plan.legs.is_empty());
+        // A sells, and one helper takes the money: it could take all of it, and nobody else is asked.
+        assert!(plan.legs.len() <= 2, "{seed}: {:?}", legs(&plan));
+    }
+    assert!(traded > 900, "{traded}");
+}
+
 const NAMES: [&str; 3] = ["AAA", "BBB", "CCC"];
 
 /// An account that holds too much of something that is not sold, and has cash for a part of what the others lack.
@@ -128,7 +157,7 @@ impl Account {
 }
 
 #[test]
-fn no_other_rounding_puts_a_share_of_the_cheapest_more_where_it_belongs() {
+fn roundings_that_put_a_share_of_the_cheapest_more_where_it_belongs_are_rare() {
     let (mut bought, mut best, mut beyond, mut compared) = (0, 0_u32, 0_u32, 0);
     for seed in 0..CASES {
         let case = Account::draw(seed.into());
@@ -141,8 +170,9 @@ fn no_other_rounding_puts_a_share_of_the_cheapest_more_where_it_belongs() {
         }
         bought += usize::from(!plan.legs.is_empty());
         let others = case.others(&ours);
-        compared += others.len();
-        let least = others.iter().map(|some| case.astray(some)).min().unwrap_or(i64::MAX);
+        assert!(others.contains(&ours), "{seed}: {ours:?} is no rounding: {plan:?}");
+        compared += others.len() - 1;
+        let least = others.iter().map(|some| case.astray(some)).min().unwrap();
         let gap = (case.astray(&ours) - least).max(0);
         best += u32::from(gap == 0);
         let cheapest = case.prices.iter().min().unwrap() * 100;

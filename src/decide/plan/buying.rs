@@ -43,8 +43,11 @@ impl Draft<'_> {
                     self.legs.push(leg);
                 }
                 Err(reason) => {
-                    let gap = vessel.desired - vessel.worth;
-                    let reason = if added.is_zero() && gap >= least { SkipReason::NoCash } else { reason };
+                    // Beyond its destination nothing was asked for.
+                    let gap = goals.get(vessel.row).copied().unwrap_or_default() - vessel.worth;
+                    let share = self.valuation.rows.get(vessel.row).map(|row| Qty::ONE * highest(row, self.strategy));
+                    let is_more = reason == SkipReason::LessThanOneShare && share.is_some_and(|share| gap >= share);
+                    let reason = if gap >= least && (added.is_zero() || is_more) { SkipReason::NoCash } else { reason };
                     self.skip(vessel.row, Side::Buy, gap, reason);
                 }
             }

@@ -47,12 +47,18 @@ struct Rest<'v> {
 /// So many shares of one row of whole shares; negative when it gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Change {
-    place: usize,
+    /// Its place among the rows of whole shares.
+    whole: usize,
     shares: Qty,
 }
 
-/// The most shares that a row may give or take.
-type Most = Change;
+/// The most shares that a row of whole shares may give or take.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    /// Its place among the rows of whole shares.
+    whole: usize,
+    shares: Qty,
+}
 
 impl Buyer<'_> {
     /// Exchanges shares as long as that leaves less astray, by the least order at least.
@@ -86,7 +92,13 @@ impl Buyer<'_> {
         let after = self.rest((vessels, floors), budget, &exchanged);
         // A budget keeps a cent back for each order that is rounded up to one.
         let is_paid = -after.left <= Usd::cents(vessels.len()) && !(-after.beside).is_positive();
-        let is_even = if raises { after.lowest > rest.lowest } else { after.lowest >= rest.lowest };
+        // What is bought in any amount shares a loss by how full each is.
+        let is_kept = |((_, worth), floor): ((&Vessel, Usd), &Usd)| worth + Usd::cents(1) >= *floor;
+        let is_even = if raises {
+            after.lowest > rest.lowest
+        } else {
+            after.lowest >= rest.lowest && Self::worths(vessels, &exchanged).zip(floors).all(is_kept)
+        };
         (is_paid && is_even && after.astray + least <= rest.astray).then_some(exchanged)
     }
 
@@ -95,7 +107,7 @@ impl Buyer<'_> {
         vessels.iter().zip(bought).map(move |(vessel, (_, purchase))| (vessel, vessel.worth + moved(purchase)))
     }
 
-    /// What each is worth at least after all exchanges.
+    /// What each is worth at least after all exchanges that raise nobody.
     fn floors(&self, vessels: &[Vessel], bought: &[(Usd, Purchase)]) -> Vec<Usd> {
         Self::worths(vessels, bought)
             .map(|(vessel, worth)| {
@@ -136,7 +148,7 @@ impl Buyer<'_> {
         let (mut takers, givers) = (takers(rest), givers(rest, floors));
         if raises {
             let is_emptiest =
-                |taker: &Most| rest.wholes.get(taker.place).is_some_and(|whole| whole.level() == rest.lowest);
+                |taker: &Most| rest.wholes.get(taker.whole).is_some_and(|whole| whole.level() == rest.lowest);
             takers.retain(is_emptiest);
             if takers.is_empty() {
                 return None;
@@ -151,13 +163,13 @@ impl Buyer<'_> {
             }
         };
         for giver in givers.iter().filter(|_| !raises) {
-            look(&[Change { place: giver.place, shares: -Qty::ONE }]);
+            look(&[Change { whole: giver.whole, shares: -Qty::ONE }]);
         }
         for taker in &takers {
             for few in Self::few().filter(|few| *few <= taker.shares) {
-                look(&[Change { place: taker.place, shares: few }]);
+                look(&[Change { whole: taker.whole, shares: few }]);
             }
-            for giver in givers.iter().filter(|giver| giver.place != taker.place) {
+            for giver in givers.iter().filter(|giver| giver.whole != taker.whole) {
                 self.between(rest, (giver, taker), &mut look);
             }
         }
@@ -171,17 +183,18 @@ impl Buyer<'_> {
     /// Looks at exchanges between two: of few shares of the one, and as many of the other as go with them.
     fn between(&self, rest: &Rest<'_>, (giver, taker): (&Most, &Most), look: &mut impl FnMut(&[Change])) {
         let price = |place: usize| rest.wholes.get(place).map(|whole| highest(whole.row, self.strategy));
-        let (Some(given_at), Some(taken_at)) = (price(giver.place), price(taker.place)) else { return };
+        let (Some(given_at), Some(taken_at)) = (price(giver.whole), price(taker.whole)) else { return };
         let means = (rest.left + rest.give).min((rest.beside + rest.give) * Fraction::ONE.over(self.per_dollar()));
         let mut try_out = |fewer: Qty, more: Qty| {
             if fewer.is_positive() && fewer <= giver.shares && more.is_positive() && more <= taker.shares {
-                let fewer = Change { place: giver.place, shares: -fewer };
-                look(&[fewer, Change { place: taker.place, shares: more }]);
+                let fewer = Change { whole: giver.whole, shares: -fewer };
+                look(&[fewer, Change { whole: taker.whole, shares: more }]);
             }
         };
         for few in Self::few() {
             let lacking = (few * taken_at - means).max(Usd::ZERO);
-            try_out(lacking.at(given_at).floor_shares(false) + Qty::ONE, few);
+            let down = lacking.at(given_at).floor_shares(false);
+            try_out(if down * given_at < lacking { down + Qty::ONE } else { down }, few);
             let paid = (few * given_at + means).max(Usd::ZERO);
             try_out(few, paid.at(taken_at).floor_shares(false).min(taker.shares));
         }
@@ -195,7 +208,7 @@ impl Buyer<'_> {
     /// How much less is astray after these changes; `None` when they cannot be paid.
     fn gain(&self, rest: &Rest<'_>, changes: &[Change]) -> Option<Usd> {
         let (mut spent, mut covered) = (Usd::ZERO, Usd::ZERO);
-        for Change { place, shares } in changes {
+        for Change { whole: place, shares } in changes {
             let whole = rest.wholes.get(*place)?;
             let (worth, desired) = (whole.worth(), whole.vessel.desired);
             spent += *shares * highest(whole.row, self.strategy);
@@ -221,7 +234,7 @@ impl Buyer<'_> {
         changes: &[Change],
     ) -> Vec<(Usd, Purchase)> {
         let mut exchanged = bought.to_vec();
-        for Change { place, shares } in changes {
+        for Change { whole: place, shares } in changes {
             let Some(whole) = rest.wholes.get(*place) else { continue };
             let qty = whole.qty + *shares;
             let order = if qty.is_positive() {
@@ -259,10 +272,10 @@ fn takers(rest: &Rest<'_>) -> Vec<Most> {
     for (place, whole) in rest.wholes.iter().enumerate() {
         let shares = whole.room();
         if shares.is_positive() {
-            takers.push((whole.level(), Most { place, shares }));
+            takers.push((whole.level(), Most { whole: place, shares }));
         }
     }
-    takers.sort_unstable_by_key(|(level, most)| (*level, most.place));
+    takers.sort_unstable_by_key(|(level, most)| (*level, most.whole));
     takers.into_iter().map(|(_, most)| most).take(SYMBOLS).collect()
 }
 
@@ -274,9 +287,9 @@ fn givers(rest: &Rest<'_>, floors: &[Usd]) -> Vec<Most> {
         let spare = (whole.worth() - floor).max(Usd::ZERO);
         let shares = spare.at(whole.row.middle).floor_shares(false).min(whole.qty);
         if shares.is_positive() {
-            givers.push((spare, Most { place, shares }));
+            givers.push((spare, Most { whole: place, shares }));
         }
     }
-    givers.sort_unstable_by_key(|(spare, most)| (std::cmp::Reverse(*spare), most.place));
+    givers.sort_unstable_by_key(|(spare, most)| (std::cmp::Reverse(*spare), most.whole));
     givers.into_iter().map(|(_, most)| most).take(SYMBOLS).collect()
 }

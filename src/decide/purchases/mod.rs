@@ -1,7 +1,7 @@
 //! What a budget buys: money is poured into what is underweight, whole shares are rounded down, and what they leave over is
 //! spent on the others; beside market orders by whole shares some cash stays.
 //!
-//! Always: the values of all purchases never exceed the budget, and nothing is bought beyond what is desired.
+//! Always: the values of all purchases never exceed what may be spent, and nothing is bought beyond its target.
 
 mod exchange;
 
@@ -47,8 +47,8 @@ impl Buyer<'_> {
         // What must stay beside these is not left for others.
         let beside = -self.short_of_cushion(&bought).0;
         let left = (budget - bought.iter().map(cost).sum::<Usd>()).min(beside);
-        let is_whole = self.valuation.rows.iter().any(|row| !row.fractionable);
-        (bought, if is_whole { left } else { Usd::ZERO })
+        let is_any_whole = self.valuation.rows.iter().any(|row| !row.fractionable);
+        (bought, if is_any_whole { left } else { Usd::ZERO })
     }
 
     /// The most that a budget buys when cash must also stay beside what is bought by whole shares: for each vessel what is
@@ -169,12 +169,15 @@ impl Buyer<'_> {
     /// was left for while others were further behind.
     fn whole<'v>(&'v self, place: usize, (vessel, (_, purchase)): (&Vessel, &(Usd, Purchase))) -> Option<Whole<'v>> {
         let row = self.valuation.rows.get(vessel.row).filter(|row| !row.fractionable)?;
+        let least = self.strategy.orders().min_notional;
         let qty = match purchase {
             Ok((leg, _)) => match leg.amount {
                 Amount::Qty(qty) => qty,
                 Amount::Notional(_) => return None,
             },
-            Err(SkipReason::LessThanOneShare | SkipReason::BelowMinimum) => Qty::ZERO,
+            Err(SkipReason::LessThanOneShare) => Qty::ZERO,
+            // Less than the smallest order is no wish to trade: it may be what a division left over of a row that stays.
+            Err(SkipReason::BelowMinimum) if (vessel.desired - vessel.worth).floor_cents() >= least => Qty::ZERO,
             Err(_) => return None,
         };
         // Who is short of its destination by a part of a share may pass it, and never its target.

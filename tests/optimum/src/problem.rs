@@ -338,6 +338,7 @@ impl Problem {
             Expression::from(self.cash_target)
         };
         rules.push(constraint!(idle >= kept.clone() - above));
+        let is_choice = goal == Goal::Astray;
         let goal = match goal {
             Goal::Short => short.into(),
             Goal::Level => empty.into(),
@@ -346,11 +347,12 @@ impl Problem {
             Goal::Astray => 1000.0 * short + outside + idle,
         };
         let mut model = solver(vars.minimise(goal));
-        if whole {
+        // Also without whole shares, what must stay beside them is a choice.
+        if is_choice {
             model = model
                 .set_option("mip_feasibility_tolerance", 1e-9)
                 .set_option("mip_rel_gap", 0.0)
-                .set_option("mip_abs_gap", self.cheapest / 100.0)
+                .set_option("mip_abs_gap", self.cheapest / 1_000.0)
                 .set_option("time_limit", 5.0);
         }
         for rule in rules {
