@@ -12,7 +12,7 @@ use divan::{Bencher, black_box};
 use rebalanced::model::money::Fraction;
 use rebalanced::model::plan::Decision;
 use rebalanced::model::snapshot::Snapshot;
-use rebalanced::model::strategy::Strategy;
+use rebalanced::model::strategy::{Destination, Strategy};
 use rust_decimal::Decimal;
 
 fn main() {
@@ -20,12 +20,13 @@ fn main() {
 }
 
 /// Equal weights and 2% cash; each holding is off its target by up to `tilt` percent of itself, up and down in turn.
-fn portfolio(holdings: usize, tilt: i64, is_split: bool) -> (Strategy, Snapshot) {
+fn portfolio(holdings: usize, tilt: i64, (is_split, destination): (bool, Destination)) -> (Strategy, Snapshot) {
     let names: Vec<String> = (0..holdings).map(|place| format!("S{place:03}")).collect();
     let percent = (Decimal::from(98) / Decimal::from(holdings)).round_dp(4).to_string();
     let weights: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), percent.as_str())).collect();
     let mut parts = cast::parts(&weights);
     parts.conditions.drift_relative = Some(Fraction::from_percent(Decimal::from(10)));
+    parts.conditions.destination = destination;
     let mut snapshot = cast::account("2000");
     for (place, name) in names.iter().enumerate() {
         let cents = 1_000 + 7_919 * i64::try_from(place).unwrap() % 50_000;
@@ -40,21 +41,23 @@ fn portfolio(holdings: usize, tilt: i64, is_split: bool) -> (Strategy, Snapshot)
 
 #[divan::bench(args = [10, 50, 500])]
 fn plan_that_trades_every_holding(bencher: Bencher<'_, '_>, holdings: usize) {
-    let (strategy, snapshot) = portfolio(holdings, 12, true);
+    let (strategy, snapshot) = portfolio(holdings, 12, (true, Destination::Target));
     assert_eq!(cast::open(&strategy, &snapshot).legs.len(), holdings);
     bencher.bench_local(|| cast::open(black_box(&strategy), black_box(&snapshot)));
 }
 
 #[divan::bench(args = [10, 50, 500])]
 fn plan_that_holds(bencher: Bencher<'_, '_>, holdings: usize) {
-    let (strategy, snapshot) = portfolio(holdings, 3, true);
+    let (strategy, snapshot) = portfolio(holdings, 3, (true, Destination::Target));
     assert_eq!(cast::open(&strategy, &snapshot).decision, Decision::Hold);
     bencher.bench_local(|| cast::open(black_box(&strategy), black_box(&snapshot)));
 }
 
-#[divan::bench(args = [10, 50, 500])]
-fn plan_in_whole_shares(bencher: Bencher<'_, '_>, holdings: usize) {
-    let (strategy, snapshot) = portfolio(holdings, 12, false);
+/// By whole shares, to the target and halfway: there what they leave over goes on in rounds.
+#[divan::bench(args = [10, 50, 500], consts = [false, true])]
+fn plan_in_whole_shares<const HALFWAY: bool>(bencher: Bencher<'_, '_>, holdings: usize) {
+    let destination = if HALFWAY { Destination::Halfway } else { Destination::Target };
+    let (strategy, snapshot) = portfolio(holdings, 12, (false, destination));
     assert_eq!(cast::open(&strategy, &snapshot).decision, Decision::Trade);
     bencher.bench_local(|| cast::open(black_box(&strategy), black_box(&snapshot)));
 }

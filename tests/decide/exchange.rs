@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rebalanced::model::money::Fraction;
 use rebalanced::model::plan::{Amount, Plan};
-use rebalanced::model::strategy::OrderType;
+use rebalanced::model::strategy::{Destination, OrderType};
 use rebalanced::model::tolerance::Mode;
 use rust_decimal::Decimal;
 
@@ -33,17 +33,59 @@ fn what_is_bought_in_any_amount_gives_for_a_share_of_the_other() {
     let snapshot = with(with(account("800"), "AAA", "0", ("260", "260"), false), "BBB", "0", ("10", "10"), true);
     let snapshot = with(snapshot, "CCC", "92", ("100", "100"), true);
     let mut invests = parts(&[("AAA", "6"), ("BBB", "4"), ("CCC", "90")]);
-    invests.orders.kind = OrderType::Limit;
     invests.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+    // 4% of the 520 stay in cash beside a market order.
+    let plan = open(&strategy(invests.clone()), &snapshot);
+    assert_eq!(legs(&plan), ["buy AAA 2", "buy BBB $259.2"]);
+    invests.orders.kind = OrderType::Limit;
     let plan = open(&strategy(invests), &snapshot);
     assert_eq!(legs(&plan), ["buy AAA 2 @260", "buy BBB 27.998 @10"]);
 }
 
-/// Shares of each row that a plan buys.
-type Shares = Vec<i64>;
+#[test]
+fn nobody_gives_up_more_than_a_share_or_a_fiftieth_for_one_that_is_not_the_emptiest() {
+    // A share of AAA is more than AAA is to be worth, so it stays empty whatever is exchanged. BBB and CCC are full and 120
+    // dollars are left. DDD could have a share of 500, if BBB gave more than half of one of its shares of 600; but BBB and CCC
+    // share what they lose, and CCC would lose 190 of 1,000.
+    let weights = [("AAA", "0.9"), ("BBB", "1"), ("CCC", "1"), ("DDD", "0.52"), ("ZZZ", "96.58")];
+    let mut parts = parts(&weights);
+    parts.orders.kind = OrderType::Limit;
+    parts.conditions.mode = Mode::BuyOnly;
+    let mut snapshot = with(account("2120"), "ZZZ", "97880", ("1", "1"), true);
+    for (name, price, split) in
+        [("AAA", "1000", false), ("BBB", "600", true), ("CCC", "1", true), ("DDD", "500", false)]
+    {
+        snapshot = with(snapshot, name, "0", (price, price), split);
+    }
+    let plan = open(&strategy(parts), &snapshot);
+    assert_eq!(legs(&plan), ["buy BBB 1.666666666 @600", "buy CCC 1000 @1"]);
+    // AAA and DDD are told apart: a share of the one is too much, for a share of the other the money is missing.
+    let skipped: Vec<_> = plan.skipped.iter().map(|skip| (skip.symbol.as_str(), skip.reason.code())).collect();
+    assert_eq!(skipped, [("AAA", "less_than_one_share"), ("DDD", "no_cash")]);
+}
 
-/// An account of four times four thousand whole shares, of which A alone is outside its band and B lacks the most. With odd
-/// prices what the others should be worth differs from what they are by the last digit of a division.
+#[test]
+fn what_is_left_over_asks_for_nothing_and_so_nothing_of_it_is_said_to_be_missing() {
+    // AAA goes down to its edge at 35%, which brings 276 dollars; BBB should come up to its own, but a share is 278. CCC, DDD and
+    // FFF are where they belong, inside their bands. FFF takes what is left. CCC may not: a share is 250, its target 200 away.
+    let weights = [("AAA", "30"), ("BBB", "30"), ("CCC", "12"), ("DDD", "16"), ("FFF", "12")];
+    let mut parts = parts(&weights);
+    parts.conditions.drift_absolute = Some(Fraction::from_percent(dec("5")));
+    parts.conditions.destination = Destination::BandEdge;
+    let mut snapshot = account("0");
+    let rows =
+        [("AAA", "3776", "1"), ("BBB", "8", "278"), ("CCC", "4", "250"), ("DDD", "2000", "1"), ("FFF", "1000", "1")];
+    for (name, shares, price) in rows {
+        snapshot = with(snapshot, name, shares, (price, price), price == "1");
+    }
+    let plan = open(&strategy(parts), &snapshot);
+    assert_eq!(legs(&plan), ["sell AAA 276", "buy FFF $200"]);
+    let skipped: Vec<_> = plan.skipped.iter().map(|skip| (skip.symbol.as_str(), skip.reason.code())).collect();
+    assert_eq!(skipped, [("BBB", "less_than_one_share")]);
+}
+
+/// Whole shares of four symbols, of which A alone is outside its band. With odd prices what the others should be worth differs
+/// from what they are by the last digit of a division, and that is no wish to trade.
 #[test]
 fn as_few_orders_as_possible_stay_few_whatever_whole_shares_leave() {
     let mut traded = 0;
@@ -72,6 +114,9 @@ fn as_few_orders_as_possible_stay_few_whatever_whole_shares_leave() {
 }
 
 const NAMES: [&str; 3] = ["AAA", "BBB", "CCC"];
+
+/// Shares of each row that a plan buys.
+type Shares = Vec<i64>;
 
 /// An account that holds too much of something that is not sold, and has cash for a part of what the others lack.
 struct Account {

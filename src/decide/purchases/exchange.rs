@@ -8,8 +8,8 @@
 
 use rust_decimal::Decimal;
 
-use crate::decide::allocate::{self, Vessel};
-use crate::decide::legs::{CUSHION, Purchase, of_shares, purchase};
+use crate::decide::allocate::Vessel;
+use crate::decide::legs::{CUSHION, Purchase, of_shares};
 use crate::decide::prices::highest;
 use crate::decide::purchases::{Buyer, Whole, cost};
 use crate::model::money::{Fraction, Qty, Usd};
@@ -52,6 +52,21 @@ struct Change {
     shares: Qty,
 }
 
+/// Shares that one row gives, another takes, or both.
+#[derive(Debug, Clone, Copy)]
+struct Exchange {
+    /// How much less is astray after it.
+    gain: Usd,
+    fewer: Option<Change>,
+    more: Option<Change>,
+}
+
+impl Exchange {
+    fn changes(&self) -> impl Iterator<Item = Change> {
+        self.fewer.into_iter().chain(self.more)
+    }
+}
+
 /// The most shares that a row of whole shares may give or take.
 #[derive(Debug, Clone, Copy)]
 struct Most {
@@ -87,8 +102,8 @@ impl Buyer<'_> {
         if rest.astray < least {
             return None;
         }
-        let changes = self.best(&rest, floors, raises)?;
-        let exchanged = self.exchanged(vessels, budget, (bought, &rest), &changes);
+        let exchange = self.best(&rest, floors, raises)?;
+        let exchanged = self.exchanged(vessels, budget, (bought, &rest), exchange);
         let after = self.rest((vessels, floors), budget, &exchanged);
         // A budget keeps a cent back for each order that is rounded up to one.
         let is_paid = -after.left <= Usd::cents(vessels.len()) && !(-after.beside).is_positive();
@@ -143,37 +158,34 @@ impl Buyer<'_> {
         }
     }
 
-    /// The changes that leave the least astray: of one row, or of two; those alone that fill the emptiest, if it is to be raised.
-    fn best(&self, rest: &Rest<'_>, floors: &[Usd], raises: bool) -> Option<Vec<Change>> {
+    /// The exchange that leaves the least astray; one that fills the emptiest, if it is to be raised.
+    fn best(&self, rest: &Rest<'_>, floors: &[Usd], raises: bool) -> Option<Exchange> {
         let (mut takers, givers) = (takers(rest), givers(rest, floors));
         if raises {
             let is_emptiest =
                 |taker: &Most| rest.wholes.get(taker.whole).is_some_and(|whole| whole.level() == rest.lowest);
             takers.retain(is_emptiest);
-            if takers.is_empty() {
-                return None;
-            }
         }
-        let mut best: Option<(Usd, Vec<Change>)> = None;
-        let mut look = |changes: &[Change]| {
-            if let Some(gain) = self.gain(rest, changes)
-                && gain > best.as_ref().map_or(Usd::ZERO, |(gain, _)| *gain)
+        let mut best: Option<Exchange> = None;
+        let mut look = |fewer: Option<Change>, more: Option<Change>| {
+            if let Some(gain) = self.gain(rest, fewer.into_iter().chain(more))
+                && gain > best.map_or(Usd::ZERO, |best| best.gain)
             {
-                best = Some((gain, changes.to_vec()));
+                best = Some(Exchange { gain, fewer, more });
             }
         };
         for giver in givers.iter().filter(|_| !raises) {
-            look(&[Change { whole: giver.whole, shares: -Qty::ONE }]);
+            look(Some(Change { whole: giver.whole, shares: -Qty::ONE }), None);
         }
         for taker in &takers {
             for few in Self::few().filter(|few| *few <= taker.shares) {
-                look(&[Change { whole: taker.whole, shares: few }]);
+                look(None, Some(Change { whole: taker.whole, shares: few }));
             }
             for giver in givers.iter().filter(|giver| giver.whole != taker.whole) {
                 self.between(rest, (giver, taker), &mut look);
             }
         }
-        best.map(|(_, changes)| changes)
+        best
     }
 
     fn few() -> impl Iterator<Item = Qty> {
@@ -181,14 +193,19 @@ impl Buyer<'_> {
     }
 
     /// Looks at exchanges between two: of few shares of the one, and as many of the other as go with them.
-    fn between(&self, rest: &Rest<'_>, (giver, taker): (&Most, &Most), look: &mut impl FnMut(&[Change])) {
+    fn between(
+        &self,
+        rest: &Rest<'_>,
+        (giver, taker): (&Most, &Most),
+        look: &mut impl FnMut(Option<Change>, Option<Change>),
+    ) {
         let price = |place: usize| rest.wholes.get(place).map(|whole| highest(whole.row, self.strategy));
         let (Some(given_at), Some(taken_at)) = (price(giver.whole), price(taker.whole)) else { return };
         let means = (rest.left + rest.give).min((rest.beside + rest.give) * Fraction::ONE.over(self.per_dollar()));
         let mut try_out = |fewer: Qty, more: Qty| {
             if fewer.is_positive() && fewer <= giver.shares && more.is_positive() && more <= taker.shares {
                 let fewer = Change { whole: giver.whole, shares: -fewer };
-                look(&[fewer, Change { whole: taker.whole, shares: more }]);
+                look(Some(fewer), Some(Change { whole: taker.whole, shares: more }));
             }
         };
         for few in Self::few() {
@@ -205,38 +222,37 @@ impl Buyer<'_> {
         if self.strategy.orders().kind == OrderType::Limit { Fraction::ONE } else { Fraction::ONE + CUSHION }
     }
 
-    /// How much less is astray after these changes; `None` when they cannot be paid.
-    fn gain(&self, rest: &Rest<'_>, changes: &[Change]) -> Option<Usd> {
+    /// How much less is astray after these changes; `None` when they cannot be paid for.
+    fn gain(&self, rest: &Rest<'_>, changes: impl Iterator<Item = Change>) -> Option<Usd> {
         let (mut spent, mut covered) = (Usd::ZERO, Usd::ZERO);
-        for Change { whole: place, shares } in changes {
-            let whole = rest.wholes.get(*place)?;
+        for Change { whole, shares } in changes {
+            let whole = rest.wholes.get(whole)?;
             let (worth, desired) = (whole.worth(), whole.vessel.desired);
-            spent += *shares * highest(whole.row, self.strategy);
-            covered += (worth + *shares * whole.row.middle).min(desired) - worth.min(desired);
+            spent += shares * highest(whole.row, self.strategy);
+            covered += (worth + shares * whole.row.middle).min(desired) - worth.min(desired);
         }
-        let free = |left: Usd, beside: Usd| left.min(beside);
-        let after = free(rest.left - spent, rest.beside - spent * self.per_dollar());
+        let after = (rest.left - spent).min(rest.beside - spent * self.per_dollar());
         // What is missing is given by those that are bought in any amount, and what is over is taken.
         let parts = after.min(rest.take);
         if -parts > rest.give {
             return None;
         }
-        let before = free(rest.left, rest.beside).max(Usd::ZERO);
+        let before = rest.left.min(rest.beside).max(Usd::ZERO);
         Some(covered + parts + before - (after - parts))
     }
 
-    /// The purchases after these changes.
+    /// The purchases after an exchange.
     fn exchanged(
         &self,
         vessels: &[Vessel],
         budget: Usd,
         (bought, rest): (&[(Usd, Purchase)], &Rest<'_>),
-        changes: &[Change],
+        exchange: Exchange,
     ) -> Vec<(Usd, Purchase)> {
         let mut exchanged = bought.to_vec();
-        for Change { whole: place, shares } in changes {
-            let Some(whole) = rest.wholes.get(*place) else { continue };
-            let qty = whole.qty + *shares;
+        for Change { whole, shares } in exchange.changes() {
+            let Some(whole) = rest.wholes.get(whole) else { continue };
+            let qty = whole.qty + shares;
             let order = if qty.is_positive() {
                 of_shares(whole.row, self.strategy, qty)
             } else {
@@ -246,23 +262,10 @@ impl Buyer<'_> {
                 *slot = (order.as_ref().map_or(Usd::ZERO, |(_, moved)| *moved), order);
             }
         }
-        let by_shares = vessels.iter().zip(&exchanged).filter(|(vessel, _)| self.is_whole(vessel));
-        let by_shares: Usd = by_shares.map(|(_, one)| cost(one)).sum();
+        let by_shares = self.by_shares(vessels, &exchanged);
         let beside = (self.cash - by_shares * self.per_dollar()).floor_cents();
         self.pour_parts(vessels, (budget - by_shares).min(beside), &mut exchanged);
         exchanged
-    }
-
-    /// Pours so much into what is bought in any amount.
-    pub(super) fn pour_parts(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
-        let (places, parts): (Vec<usize>, Vec<Vessel>) =
-            vessels.iter().copied().enumerate().filter(|(_, vessel)| !self.is_whole(vessel)).unzip();
-        let poured = allocate::pour(&parts, budget, self.strategy.orders().min_notional);
-        for ((place, vessel), poured) in places.into_iter().zip(&parts).zip(poured) {
-            if let (Some(slot), Some(row)) = (bought.get_mut(place), self.valuation.rows.get(vessel.row)) {
-                *slot = (poured.added, purchase(row, self.strategy, poured));
-            }
-        }
     }
 }
 

@@ -120,7 +120,9 @@ impl Buyer<'_> {
             })
             .collect();
         if vessels.iter().any(|vessel| self.is_whole(vessel)) {
-            self.spend_in_parts(vessels, budget, &mut bought);
+            // What whole shares do not take goes to what is bought in any amount.
+            let by_shares = self.by_shares(vessels, &bought);
+            self.pour_parts(vessels, budget - by_shares, &mut bought);
             self.spend_in_shares(vessels, budget, &mut bought);
         }
         bought
@@ -130,15 +132,21 @@ impl Buyer<'_> {
         self.valuation.rows.get(vessel.row).is_some_and(|row| !row.fractionable)
     }
 
-    /// What whole shares do not take goes to what is bought in any amount.
-    fn spend_in_parts(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
-        let by_shares: Usd = vessels
-            .iter()
-            .zip(bought.iter())
-            .filter(|(vessel, _)| self.is_whole(vessel))
-            .map(|(_, one)| cost(one))
-            .sum();
-        self.pour_parts(vessels, budget - by_shares, bought);
+    /// What the purchases by whole shares cost.
+    fn by_shares(&self, vessels: &[Vessel], bought: &[(Usd, Purchase)]) -> Usd {
+        vessels.iter().zip(bought).filter(|(vessel, _)| self.is_whole(vessel)).map(|(_, one)| cost(one)).sum()
+    }
+
+    /// Pours so much into what is bought in any amount.
+    fn pour_parts(&self, vessels: &[Vessel], budget: Usd, bought: &mut [(Usd, Purchase)]) {
+        let (places, parts): (Vec<usize>, Vec<Vessel>) =
+            vessels.iter().copied().enumerate().filter(|(_, vessel)| !self.is_whole(vessel)).unzip();
+        let poured = allocate::pour(&parts, budget, self.strategy.orders().min_notional);
+        for ((place, vessel), poured) in places.into_iter().zip(&parts).zip(poured) {
+            if let (Some(slot), Some(row)) = (bought.get_mut(place), self.valuation.rows.get(vessel.row)) {
+                *slot = (poured.added, purchase(row, self.strategy, poured));
+            }
+        }
     }
 
     /// What is still left buys more shares of whatever is furthest behind and has room for one, as long as it can.
@@ -232,11 +240,11 @@ impl Whole<'_> {
     /// How many shares more, at least one; `None` when it is there or has no room. As many at once as bring it level with the
     /// `next` one that is behind; beside so many others that are level with it, a part of what it may have in the end.
     fn more(&self, next: Fraction, (left, others): (Usd, usize)) -> Option<Qty> {
-        let worth = self.worth();
-        let shares = |room: Usd| room.at(self.row.middle).floor_shares(false);
-        if worth >= self.vessel.desired || shares(self.ceiling - worth) < Qty::ONE {
+        if !self.room().is_positive() {
             return None;
         }
+        let worth = self.worth();
+        let shares = |room: Usd| room.at(self.row.middle).floor_shares(false);
         let affordable = left.at(self.row.quote.ask);
         let among = Decimal::from(others).saturating_add(Decimal::ONE).saturating_mul(Decimal::TWO);
         let fair = Qty::new(affordable.decimal() / among).floor_shares(false);

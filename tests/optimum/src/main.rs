@@ -183,7 +183,9 @@ fn whole(case: &Case, family: Family, scratch: &Path, tally: &mut Tally, show: b
     // Our plan is one of those that count: the best one is worse by no more than the solver can tell.
     let lost = best.astray() - mine.astray();
     if lost > TOLD && !show {
-        return Err(format!("the best rounding is worse than our plan by {lost:.1e} of the portfolio, and ours is one"));
+        return Err(format!(
+            "the best rounding is worse than our plan by {lost:.1e} of the portfolio, and ours is one"
+        ));
     }
     tally.add(&name, in_shares(best.astray()), case.number);
     Ok(())
